@@ -1,0 +1,1 @@
+//! Closed loop in virtual time: policies, reports.

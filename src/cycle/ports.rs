@@ -1,0 +1,78 @@
+//! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
+
+use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+
+/// The wire (or, in virtual time without it, the twin itself).
+pub trait FieldPort {
+    /// Reads every device once and returns when all have reported or the cycle's patience is over. Measurements of silent
+    /// devices are absent; `devices` says who is silent.
+    fn scan(&mut self, now: Timestamp) -> impl Future<Output = Scan> + Send;
+    /// Writes setpoints (on change or when a refresh is due) and reports what became of each.
+    fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> impl Future<Output = Vec<WriteReport>> + Send;
+    /// Gives every device back; bounded in time.
+    fn release(&mut self) -> impl Future<Output = Vec<WriteReport>> + Send;
+}
+
+/// Flight recorder: what is appended has left the process (page cache) when the call returns.
+pub trait JournalPort: Send {
+    fn append(&mut self, now: Timestamp, record: &Record) -> Result<(), String>;
+    /// Makes what was appended durable (group commit).
+    fn commit(&mut self) -> Result<(), String>;
+}
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// Full state, from which a restart goes on.
+    Keyframe {
+        state: Box<ControllerState>,
+    },
+    /// Written before the registers are.
+    Intent {
+        setpoints: Vec<Setpoint>,
+    },
+    Written {
+        reports: Vec<WriteReport>,
+    },
+    Plan {
+        schedule: Box<Schedule>,
+    },
+    /// A plan that was not adopted, and why.
+    Rejected {
+        why: String,
+    },
+    People {
+        input: PeopleInput,
+    },
+    Note {
+        text: String,
+    },
+}
+
+/// What one cycle did; side exits (history, telemetry, web) take what they want of it and may be slow or absent.
+#[derive(Debug, Clone)]
+pub struct CycleReport {
+    pub snapshot: std::sync::Arc<Snapshot>,
+    pub setpoints: std::sync::Arc<Vec<Setpoint>>,
+    pub writes: std::sync::Arc<Vec<WriteReport>>,
+    /// State after the cycle; shared, never copied per exit.
+    pub state: std::sync::Arc<ControllerState>,
+    /// Milliseconds of CPU-bound work of this cycle.
+    pub cycle_ms: f64,
+    pub alarms: Vec<Alarm>,
+}
+
+/// Something people should know about now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Stable code, e.g. `device_silent`.
+    pub code: String,
+    pub component: Option<String>,
+    pub text_en: String,
+    pub text_ko: String,
+    pub since: Timestamp,
+}

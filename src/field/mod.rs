@@ -1,0 +1,1 @@
+//! The wire: one task per physical link, guard transport, register codec, SunSpec, verified writes.

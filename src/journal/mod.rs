@@ -1,0 +1,1 @@
+//! Append-only, hash-chained flight recorder; crash recovery.

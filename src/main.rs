@@ -1,0 +1,2 @@
+//! Parses arguments and calls one function per subcommand.
+fn main() {}

@@ -1,0 +1,100 @@
+//! What is expected, when it was said, and how sure.
+
+use crate::site::Id;
+use crate::tariff::KnownPrice;
+use crate::time::{TimeGrid, Timestamp};
+use crate::units::Price;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Expected value of one series on the forecast's grid; all vectors have the grid's length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// The dispatch head: mean, kW (or °C).
+    pub mean: Vec<f64>,
+    pub p10: Vec<f64>,
+    pub p50: Vec<f64>,
+    pub p90: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    pub issued_at: Timestamp,
+    pub grid: TimeGrid,
+    /// kW magnitude of consumption by load component (fixed, sheddable) — always ≥ 0.
+    pub load: BTreeMap<Id, Quantiles>,
+    /// kW magnitude of available generation by PV component — always ≥ 0.
+    pub pv: BTreeMap<Id, Quantiles>,
+    /// °C
+    pub outdoor: Option<Quantiles>,
+    /// Import price with fees and tax; `None` = unknown (never free).
+    pub buy: Vec<Option<KnownPrice>>,
+    pub sell: Vec<Option<Price>>,
+    /// Sessions that are on now or expected, by charge point.
+    pub sessions: BTreeMap<Id, Vec<ExpectedSession>>,
+    /// How each series was made (`cold start`, `profile`, `ridge`), for people.
+    pub models: BTreeMap<String, String>,
+}
+
+/// A charging session as the plan sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedSession {
+    pub arrival: Timestamp,
+    pub departure: Timestamp,
+    /// Still needed, into the car, kWh.
+    pub energy_kwh: f64,
+    /// False: plugged in now; true: only expected.
+    pub expected: bool,
+}
+
+/// What the forecaster remembers: 15-minute means by series, oldest first, bounded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesMemory {
+    /// Start of the first slot kept.
+    pub start: Timestamp,
+    /// Mean kW of each slot; `None` = not measured.
+    pub slots: Vec<Option<f32>>,
+}
+
+/// Running mean of the slot that is being filled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OpenSlot {
+    pub start: Timestamp,
+    pub sum: f64,
+    pub weight_s: f64,
+}
+
+/// Forecaster state that survives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForecastMemory {
+    pub series: BTreeMap<String, SeriesMemory>,
+    pub open: BTreeMap<String, OpenSlot>,
+    /// Past sessions by charge point (arrival, departure, energy kWh), bounded.
+    pub sessions: BTreeMap<Id, Vec<PastSession>>,
+    /// Issued forecasts still to be scored, and the scores.
+    pub scores: BTreeMap<String, Score>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastSession {
+    pub arrival: Timestamp,
+    pub departure: Timestamp,
+    pub energy_kwh: f64,
+}
+
+/// Rolling accuracy of the day-ahead forecast of one series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Σ|error| and Σ|actual| over scored slots, kWh.
+    pub abs_error: f64,
+    pub abs_actual: f64,
+    /// Forecast mean kW by slot start, waiting for its actual.
+    pub pending: BTreeMap<Timestamp, f64>,
+}
+
+impl Score {
+    /// MAE / mean |actual|; `None` before anything was scored.
+    pub fn nmae(&self) -> Option<f64> {
+        (self.abs_actual > 0.0).then(|| self.abs_error / self.abs_actual)
+    }
+}

@@ -1,0 +1,22 @@
+//! What the rooms hand each other; plain data, serialisable, no behaviour beyond small accessors.
+//!
+//! `Measurement`s → [`Snapshot`] → ([`Forecast`] → [`Problem`] → [`Schedule`]) → [`Setpoint`]s; [`ControllerState`] is the
+//! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
+
+mod forecast;
+mod people;
+mod problem;
+mod reason;
+mod schedule;
+mod setpoint;
+mod snapshot;
+mod state;
+
+pub use forecast::*;
+pub use people::*;
+pub use problem::*;
+pub use reason::*;
+pub use schedule::*;
+pub use setpoint::*;
+pub use snapshot::*;
+pub use state::*;

@@ -1,0 +1,48 @@
+//! What people tell a running controller.
+
+use super::setpoint::Target;
+use crate::site::{EvMode, Id, Mode};
+use crate::time::Timestamp;
+use crate::units::{Energy, Power};
+use serde::{Deserialize, Serialize};
+
+/// One wish or order; from the page, the API or `madang set`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum PeopleInput {
+    /// About the car at a charge point; absent parts stay as they are.
+    Ev {
+        component: Id,
+        departure: Option<Timestamp>,
+        energy: Option<Energy>,
+        mode: Option<EvMode>,
+    },
+    /// Overrides one component inside the envelope, until it expires.
+    Override {
+        component: Id,
+        target: Target,
+        until: Timestamp,
+    },
+    /// Ends an override early.
+    EndOverride {
+        component: Id,
+    },
+    /// External limit at the connection point; may only tighten what the site file says.
+    Limit {
+        direction: Direction,
+        power: Power,
+        until: Timestamp,
+    },
+    Mode {
+        mode: Mode,
+    },
+    /// Hand everything back to the devices (and to observe mode).
+    Release,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Import,
+    Export,
+}

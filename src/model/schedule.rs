@@ -1,0 +1,206 @@
+//! The planner's answer: power per step and component, what stored energy is worth, and why.
+
+use super::problem::Problem;
+use crate::site::Id;
+use crate::time::{TimeGrid, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Solution of one [`Problem`] in its own terms (kW ≥ 0, one value a step): the `plan` of `solve --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Solution {
+    pub status: SolveStatus,
+    /// Money of the plan, recomputed from the plan itself; costs of broken wishes are not in it.
+    pub objective: f64,
+    /// Relative distance to the proven bound.
+    pub gap: f64,
+    pub solver: String,
+    pub violations: Vec<Violation>,
+    pub build_ms: f64,
+    pub solve_ms: f64,
+    pub plan: PlanValues,
+    /// `None` where the solver gave no duals: absent, not zero.
+    pub duals: Option<Duals>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SolveStatus {
+    Optimal,
+    Feasible,
+    /// A hard wish could not be met; see `violations`.
+    Relaxed,
+}
+
+/// A wish that was not met, and its size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    pub name: String,
+    pub component: String,
+    pub amount: f64,
+    pub unit: String,
+    pub cost: f64,
+}
+
+/// INTERFACE.md, "Dispatch cases": parts a case lacks are left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanValues {
+    pub import_kw: Vec<f64>,
+    pub export_kw: Vec<f64>,
+    pub unserved_kw: Vec<f64>,
+    pub spill_kw: Vec<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub pv_kw: BTreeMap<String, Vec<f64>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub batteries: BTreeMap<String, StoragePlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub evs: BTreeMap<String, EvPlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub gensets: BTreeMap<String, GensetPlan>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heat: Option<HeatPlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub hydro: BTreeMap<String, HydroPlan>,
+    /// Superset: power not served by sheddable load.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub shed_kw: BTreeMap<String, Vec<f64>>,
+    /// Superset: power of run-once loads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub shiftable_kw: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoragePlan {
+    pub charge_kw: Vec<f64>,
+    pub discharge_kw: Vec<f64>,
+    /// At the end of each step.
+    pub energy_kwh: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvPlan {
+    pub charge_kw: Vec<f64>,
+    pub shortfall_kwh: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GensetPlan {
+    pub power_kw: Vec<f64>,
+    pub on: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeatPlan {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub chps: BTreeMap<String, ElectricPlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub boilers: BTreeMap<String, BoilerPlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub heat_pumps: BTreeMap<String, ElectricPlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub tanks: BTreeMap<String, StoragePlan>,
+    pub unserved_kw: Vec<f64>,
+    pub dump_kw: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ElectricPlan {
+    pub electric_kw: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BoilerPlan {
+    pub heat_kw: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HydroPlan {
+    pub turbine_m3s: Vec<f64>,
+    pub spill_m3s: Vec<f64>,
+    pub volume_m3: Vec<f64>,
+}
+
+/// Shadow prices, money per kWh (dual / step length), one a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Duals {
+    /// Price of electricity on the site's bus.
+    pub bus: Vec<f64>,
+    /// Worth of one more kWh stored at the end of step t, by battery id.
+    pub storage: BTreeMap<String, Vec<f64>>,
+    /// Worth of one more kWh of heat in the tank, by tank id.
+    pub tanks: BTreeMap<String, Vec<f64>>,
+    /// Worth of one more kWh delivered into the car.
+    pub evs: BTreeMap<String, f64>,
+    /// Money per kW of the demand peak's binding, 0 where it does not bind.
+    pub peak: f64,
+}
+
+/// A checked plan that may be dispatched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    pub id: u64,
+    pub made_at: Timestamp,
+    pub grid: TimeGrid,
+    pub solution: Solution,
+    /// Per component: power by step, passive sign, kW.
+    pub power_kw: BTreeMap<Id, Vec<f64>>,
+    /// Per storage: worth of one more stored kWh by step; absent where there are no duals.
+    pub marginal_value: BTreeMap<Id, Vec<f64>>,
+    /// Highest window mean of import the plan pays for, kW; dispatch keeps below it. `None` without demand charge.
+    pub peak_kw: Option<f64>,
+    /// Import and export prices the plan was made with, per step.
+    pub buy: Vec<Option<f64>>,
+    pub sell: Vec<Option<f64>>,
+    /// Steps whose price was estimated.
+    pub price_estimated: Vec<bool>,
+    /// Forecast mean of uncontrolled load and available PV, kW, for "plan against actual".
+    pub load_kw: Vec<f64>,
+    pub pv_kw: Vec<f64>,
+    /// What and why, per component and step.
+    pub why: BTreeMap<Id, Vec<Why>>,
+    /// Why this plan was made.
+    pub trigger: Trigger,
+    /// The independent checker's word.
+    pub check: CheckReport,
+}
+
+/// Explanation of one component in one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    pub reason: super::reason::Reason,
+    /// What binds: `import limit`, `charge power`, `full`, `empty`, `peak`, …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub binding: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckReport {
+    pub ok: bool,
+    pub max_residual: f64,
+    /// Cost as recomputed by the checker.
+    pub cost: f64,
+    /// What does not hold, by name, place and size.
+    pub faults: Vec<String>,
+}
+
+/// What made a plan necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    Start,
+    Interval,
+    CarPlugged,
+    CarGone,
+    WishChanged,
+    PricesArrived,
+    LimitChanged,
+    Deviation,
+    OnRequest,
+}
+
+/// A problem together with the grid it was built on; what `plan` hands to `check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlacedProblem {
+    pub grid: TimeGrid,
+    pub problem: Problem,
+}

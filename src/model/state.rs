@@ -1,0 +1,139 @@
+//! The one thing that survives a cycle; journaled, and restored after a restart.
+
+use super::forecast::ForecastMemory;
+use super::people::Direction;
+use super::reason::Reason;
+use super::schedule::Schedule;
+use super::setpoint::{DecisionId, Target};
+use crate::site::{EvMode, Id, Mode};
+use crate::tariff::MonthUse;
+use crate::time::Timestamp;
+use crate::units::{Energy, Power};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Who decides (DESIGN: one loop, several policies).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    Idle,
+    Rule,
+    Plan,
+    Perfect,
+}
+
+/// Rung of the safety ladder for the whole site; single components may be lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Plan in force.
+    Normal,
+    /// Last valid schedule, although a newer one failed.
+    LastPlan,
+    /// Rule-based self-consumption.
+    Rule,
+    /// Safe setpoints: the grid meter is unusable, or the first good cycle is still to come.
+    Safe,
+    /// Handed back to the devices.
+    Released,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ControllerState {
+    pub mode: Mode,
+    pub rung: Rung,
+    /// Consecutive good cycles, needed to climb the ladder again.
+    pub good_cycles: u32,
+    pub next_decision: DecisionId,
+    pub schedule: Option<Schedule>,
+    /// Plan of the day as first made after local midnight, to compare actual with.
+    pub day_plan: Option<Schedule>,
+    pub month: MonthUse,
+    /// Import and export since the start of the current metering window, and counters at its start.
+    pub window: WindowUse,
+    pub sessions: BTreeMap<Id, Session>,
+    pub overrides: BTreeMap<Id, Override>,
+    pub limits: BTreeMap<Direction, ExternalLimit>,
+    pub generators: BTreeMap<Id, GeneratorHistory>,
+    pub shiftables: BTreeMap<Id, ShiftableHistory>,
+    pub forecast: ForecastMemory,
+    /// Last target decided per component, when, and since when in this direction (ramps, minimum pauses, wear).
+    pub last: BTreeMap<Id, LastTarget>,
+    /// State of the plausibility checks: last accepted value per component and quantity.
+    pub accepted: BTreeMap<String, (Timestamp, f64)>,
+    /// Money and energy of the current local day.
+    pub today: DayBooks,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowUse {
+    pub start: Timestamp,
+    /// Integrated since `start`.
+    pub imported: Energy,
+    pub exported: Energy,
+    /// Seconds covered by good readings.
+    pub covered_s: f64,
+}
+
+/// A car at a charge point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    pub since: Timestamp,
+    pub departure: Timestamp,
+    /// Wanted in all since plug-in, into the car.
+    pub energy: Energy,
+    pub mode: EvMode,
+    /// Delivered so far, into the car.
+    pub delivered: Energy,
+    /// A person said so (else defaults or habit).
+    pub told: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Override {
+    pub target: Target,
+    pub until: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalLimit {
+    pub power: Power,
+    pub until: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorHistory {
+    pub running: bool,
+    /// Since when in this state.
+    pub since: Timestamp,
+    pub starts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShiftableHistory {
+    /// Local date (as days since 1970) of the last finished or running run.
+    pub day: i32,
+    pub started: Option<Timestamp>,
+    pub done: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastTarget {
+    pub target: Target,
+    pub at: Timestamp,
+    /// Since when in the same mode (charging, idle, discharging / on, off).
+    pub mode_since: Timestamp,
+    pub reason: Reason,
+}
+
+/// Running books of the local day, from the site's meter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DayBooks {
+    pub start: Timestamp,
+    pub cost: f64,
+    /// What the same day would have cost without control: load − PV at the meter, no storage moved.
+    pub baseline_cost: f64,
+    pub imported: Energy,
+    pub exported: Energy,
+    pub co2_kg: f64,
+}

@@ -1,0 +1,30 @@
+//! A site as validated data: `plant` (what there is and what it may do) and `wiring` (which device shows and moves it).
+//!
+//! Input: `sites/<name>/site.toml`. Output: [`Site`], or every fault at once with line, key, value and what is allowed.
+
+mod load;
+mod parse;
+pub mod plant;
+mod schema;
+pub mod twin;
+pub mod wiring;
+
+pub use load::{LoadError, builtin, builtin_names, load};
+pub use parse::{Fault, Severity, parse};
+pub use plant::*;
+pub use schema::schema;
+pub use twin::TwinConfig;
+pub use wiring::*;
+
+/// A whole site: what the controller needs to know before it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    pub plant: Plant,
+    pub wiring: Wiring,
+    /// Behaviour of the digital twin; `None` where the file has no `[twin]` (then defaults are used).
+    pub twin: Option<TwinConfig>,
+    /// Folder of site.toml, for files it names (prices, series); `None` for the embedded sites.
+    pub folder: Option<std::path::PathBuf>,
+    /// Files that came with an embedded site (name → text), e.g. prices.csv.
+    pub files: std::collections::BTreeMap<String, String>,
+}

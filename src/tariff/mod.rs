@@ -1,0 +1,117 @@
+//! Price rules and the one `bill` that computes everybody's money.
+//!
+//! `Tariff` is data (from site.toml); a price that is not known is `None`, never zero.
+
+use crate::time::{DayKind, Timestamp};
+use crate::units::{Energy, Money, Power, Price};
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+mod bill;
+mod series;
+pub use bill::{Bill, MeterInterval, bill};
+pub use series::PriceSeries;
+
+/// What the site pays and is paid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tariff {
+    /// ISO 4217, e.g. `KRW`.
+    pub currency: String,
+    pub time_zone: Tz,
+    /// ISO 3166, for public holidays.
+    pub country: String,
+    /// Days billed like Sundays besides the country's holidays.
+    pub holidays: Vec<chrono::NaiveDate>,
+    pub import: ImportPrice,
+    /// Added to each imported kWh after the price (grid fee, levy).
+    pub import_fee: Price,
+    /// Share added on price + fee (VAT).
+    pub tax: f64,
+    pub export: ExportPrice,
+    pub demand: Option<DemandCharge>,
+    /// Carbon intensity of imported energy, kg/kWh.
+    pub grid_carbon: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum ImportPrice {
+    Flat(Price),
+    /// Periods by season, day kind and local hours; every instant is covered exactly once (checked when parsed).
+    TimeOfUse(TimeOfUse),
+    /// From a watched file; hours not yet published are estimated from known ones, and marked.
+    Dynamic {
+        file: String,
+    },
+    /// Monthly blocks of use, each with its price; the last block has no end.
+    Blocks(Vec<Block>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum ExportPrice {
+    Flat(Price),
+    /// Day-ahead price × share + adder (no tax).
+    Dynamic {
+        share: f64,
+        adder: Price,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TimeOfUse {
+    pub periods: Vec<Period>,
+}
+
+/// One row of a time-of-use table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Period {
+    /// Shown to people: `peak`, `mid`, `off-peak`.
+    pub name: String,
+    /// 1..=12.
+    pub months: Vec<u32>,
+    pub days: Vec<DayKind>,
+    /// Local minutes of day `[from, to)`; 1440 ends the day. A period over midnight is two entries.
+    pub minutes: Vec<(u32, u32)>,
+    pub price: Price,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Block {
+    /// Upper end of the block in the month's kWh; `None` for the last.
+    pub up_to: Option<Energy>,
+    pub price: Price,
+}
+
+/// Charge on the highest mean import of a metering window in the billing month.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DemandCharge {
+    /// Money per kW and month.
+    pub per_kw: Money,
+    pub window: TimeDelta,
+    /// Highest window mean already paid for this month (or looked back to) when the site starts.
+    pub peak_so_far: Power,
+    /// Contracted power, shown as a target; `None` where there is none.
+    pub contract: Option<Power>,
+}
+
+/// Use of the current billing month, needed for blocks and demand.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MonthUse {
+    /// First instant of the local billing month.
+    pub month_start: Timestamp,
+    pub imported: Energy,
+    /// Highest window mean so far.
+    pub peak: Power,
+}
+
+/// A price of one interval as known at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct KnownPrice {
+    pub price: Price,
+    /// True where the hour was not published yet and the price was filled from known ones.
+    pub estimated: bool,
+}
+
+/// Prices keyed by start of step, all of the same length.
+pub type PriceTable = BTreeMap<Timestamp, Price>;

@@ -1,0 +1,1 @@
+//! Prometheus, InfluxDB: bounded side exits.

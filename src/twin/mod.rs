@@ -1,0 +1,1 @@
+//! The digital twin: plant physics, weather, Modbus device servers, fault injection.
