@@ -53,6 +53,39 @@ pub enum Record {
     },
 }
 
+/// Lays journal records over each other, oldest first: what a restarted controller goes on from.
+pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState> {
+    let mut state: Option<ControllerState> = None;
+    for record in records {
+        match record {
+            Record::Keyframe { state: full } => state = Some(*full),
+            Record::Light { state: light } => {
+                let slots = state.take().map(|s| s.forecast.series).unwrap_or_else(Default::default);
+                state = Some(light.with_slots(slots));
+            }
+            Record::Slots { slots } => {
+                for (name, start, mean) in slots {
+                    if let Some(s) = state.as_mut() {
+                        s.forecast.put_slot(&name, start, mean);
+                    }
+                }
+            }
+            Record::Plan { schedule } => {
+                if let Some(s) = state.as_mut() {
+                    s.schedule = Some(*schedule);
+                }
+            }
+            Record::Intent { setpoints } => {
+                if let (Some(s), Some(last)) = (state.as_mut(), setpoints.last()) {
+                    s.next_decision.0 = s.next_decision.0.max(last.decision.0 + 1);
+                }
+            }
+            Record::Written { .. } | Record::Rejected { .. } | Record::People { .. } | Record::Note { .. } => {}
+        }
+    }
+    state
+}
+
 /// What one cycle did; side exits (history, telemetry, web) take what they want of it and may be slow or absent.
 #[derive(Debug, Clone)]
 pub struct CycleReport {

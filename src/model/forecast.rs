@@ -75,6 +75,40 @@ pub struct ForecastMemory {
     pub scores: BTreeMap<String, Score>,
 }
 
+/// Length of a forecaster slot, seconds.
+pub const SLOT_S: i64 = 900;
+/// Slots kept per series: 56 days.
+pub const SLOTS_KEPT: usize = 56 * 96;
+
+impl ForecastMemory {
+    /// Appends a closed slot; gaps before it become `None`, the oldest beyond [`SLOTS_KEPT`] are dropped, slots already
+    /// there are replaced.
+    pub fn put_slot(&mut self, series: &str, start: Timestamp, mean: Option<f32>) {
+        let memory = self.series.entry(series.to_owned()).or_insert_with(|| SeriesMemory {
+            start,
+            slots: Vec::new(),
+        });
+        let index = (start - memory.start).num_seconds().div_euclid(SLOT_S);
+        let Ok(index) = usize::try_from(index) else { return };
+        if index >= memory.slots.len() + SLOTS_KEPT {
+            *memory = SeriesMemory {
+                start,
+                slots: vec![mean],
+            };
+            return;
+        }
+        if index >= memory.slots.len() {
+            memory.slots.resize(index + 1, None);
+        }
+        memory.slots[index] = mean;
+        let surplus = memory.slots.len().saturating_sub(SLOTS_KEPT);
+        if surplus > 0 {
+            memory.slots.drain(..surplus);
+            memory.start += chrono::TimeDelta::seconds(SLOT_S * surplus as i64);
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastSession {
     pub arrival: Timestamp,

@@ -1,14 +1,15 @@
 //! The one thing that survives a cycle; journaled, and restored after a restart.
 
-use super::forecast::ForecastMemory;
+use super::forecast::{ForecastMemory, SeriesMemory};
 use super::people::Direction;
 use super::reason::Reason;
 use super::schedule::Schedule;
 use super::setpoint::{DecisionId, Target};
-use crate::site::{EvMode, Id, Mode};
+use crate::site::{EvMode, Id, Mode, Plant};
 use crate::tariff::MonthUse;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Energy, Power};
+use chrono::Datelike;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -63,6 +64,96 @@ pub struct ControllerState {
     pub accepted: BTreeMap<String, (Timestamp, f64)>,
     /// Money and energy of the current local day.
     pub today: DayBooks,
+}
+
+impl ControllerState {
+    /// State of a controller that has never run: in Safe, knowing nothing but the site file.
+    pub fn fresh(plant: &Plant, now: Timestamp) -> Self {
+        let tz = plant.location.time_zone;
+        let today = now.with_timezone(&tz).date_naive();
+        let window = plant
+            .tariff
+            .demand
+            .as_ref()
+            .map_or(chrono::TimeDelta::minutes(15), |d| d.window);
+        let peak = plant.tariff.demand.as_ref().map_or(Power::ZERO, |d| d.peak_so_far);
+        Self {
+            mode: plant.mode,
+            rung: Rung::Safe,
+            good_cycles: 0,
+            next_decision: DecisionId(1),
+            schedule: None,
+            day_plan: None,
+            month: MonthUse {
+                month_start: local_midnight(tz, today.with_day(1).unwrap_or(today)),
+                imported: Energy::ZERO,
+                peak,
+            },
+            window: WindowUse {
+                start: floor_to(now, window),
+                imported: Energy::ZERO,
+                exported: Energy::ZERO,
+                covered_s: 0.0,
+            },
+            sessions: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            generators: BTreeMap::new(),
+            shiftables: BTreeMap::new(),
+            forecast: ForecastMemory {
+                series: BTreeMap::new(),
+                open: BTreeMap::new(),
+                sessions: BTreeMap::new(),
+                scores: BTreeMap::new(),
+            },
+            last: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            today: DayBooks {
+                start: local_midnight(tz, today),
+                cost: 0.0,
+                baseline_cost: 0.0,
+                imported: Energy::ZERO,
+                exported: Energy::ZERO,
+                co2_kg: 0.0,
+            },
+        }
+    }
+
+    /// The state without the forecaster's slots, small enough to be journaled every few seconds.
+    pub fn without_slots(&self) -> Self {
+        let memory = &self.forecast;
+        let forecast = ForecastMemory {
+            series: BTreeMap::new(),
+            open: memory.open.clone(),
+            sessions: memory.sessions.clone(),
+            scores: memory.scores.clone(),
+        };
+        Self {
+            mode: self.mode,
+            rung: self.rung,
+            good_cycles: self.good_cycles,
+            next_decision: self.next_decision,
+            schedule: self.schedule.clone(),
+            day_plan: self.day_plan.clone(),
+            month: self.month,
+            window: self.window.clone(),
+            sessions: self.sessions.clone(),
+            overrides: self.overrides.clone(),
+            limits: self.limits.clone(),
+            generators: self.generators.clone(),
+            shiftables: self.shiftables.clone(),
+            forecast,
+            last: self.last.clone(),
+            accepted: self.accepted.clone(),
+            today: self.today.clone(),
+        }
+    }
+
+    /// Puts the slots of an older full state under this one.
+    pub fn with_slots(mut self, series: BTreeMap<String, SeriesMemory>) -> Self {
+        self.forecast.series = series;
+        self
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
