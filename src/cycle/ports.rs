@@ -3,6 +3,7 @@
 use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::future::Future;
 
 /// The wire (or, in virtual time without it, the twin itself).
@@ -30,6 +31,14 @@ pub enum Record {
     /// Full state, from which a restart goes on.
     Keyframe {
         state: Box<ControllerState>,
+    },
+    /// State without the forecaster's slots, every few seconds; laid over the last keyframe.
+    Light {
+        state: Box<ControllerState>,
+    },
+    /// Slots the forecaster closed since: series, start of slot, mean kW.
+    Slots {
+        slots: Vec<(String, Timestamp, Option<f32>)>,
     },
     /// Written before the registers are.
     Intent {
@@ -60,7 +69,7 @@ pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState>
         match record {
             Record::Keyframe { state: full } => state = Some(*full),
             Record::Light { state: light } => {
-                let slots = state.take().map(|s| s.forecast.series).unwrap_or_else(Default::default);
+                let slots = state.take().map_or_else(BTreeMap::new, |s| s.forecast.series);
                 state = Some(light.with_slots(slots));
             }
             Record::Slots { slots } => {
