@@ -1,10 +1,12 @@
 //! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
 
 use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
+use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 /// The wire (or, in virtual time without it, the twin itself).
 pub trait FieldPort {
@@ -15,6 +17,14 @@ pub trait FieldPort {
     fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> impl Future<Output = Vec<WriteReport>> + Send;
     /// Gives every device back; bounded in time.
     fn release(&mut self) -> impl Future<Output = Vec<WriteReport>> + Send;
+}
+
+/// Where dynamic prices come from (a watched file, or the twin's market).
+pub trait PricePort: Send {
+    /// What is published at `now`; `None` where the site has no dynamic price or nothing is known.
+    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>>;
+    /// Rises whenever something new was published.
+    fn version(&self) -> u64;
 }
 
 /// Flight recorder: what is appended has left the process (page cache) when the call returns.
@@ -81,7 +91,7 @@ pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState>
             }
             Record::Plan { schedule } => {
                 if let Some(s) = state.as_mut() {
-                    s.schedule = Some(*schedule);
+                    s.schedule = Some(Arc::new(*schedule));
                 }
             }
             Record::Intent { setpoints } => {
@@ -98,11 +108,11 @@ pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState>
 /// What one cycle did; side exits (history, telemetry, web) take what they want of it and may be slow or absent.
 #[derive(Debug, Clone)]
 pub struct CycleReport {
-    pub snapshot: std::sync::Arc<Snapshot>,
-    pub setpoints: std::sync::Arc<Vec<Setpoint>>,
-    pub writes: std::sync::Arc<Vec<WriteReport>>,
+    pub snapshot: Arc<Snapshot>,
+    pub setpoints: Arc<Vec<Setpoint>>,
+    pub writes: Arc<Vec<WriteReport>>,
     /// State after the cycle; shared, never copied per exit.
-    pub state: std::sync::Arc<ControllerState>,
+    pub state: Arc<ControllerState>,
     /// Milliseconds of CPU-bound work of this cycle.
     pub cycle_ms: f64,
     pub alarms: Vec<Alarm>,

@@ -12,6 +12,7 @@ use crate::units::{Energy, Power};
 use chrono::Datelike;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Who decides (DESIGN: one loop, several policies).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,9 +47,9 @@ pub struct ControllerState {
     /// Consecutive good cycles, needed to climb the ladder again.
     pub good_cycles: u32,
     pub next_decision: DecisionId,
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Arc<Schedule>>,
     /// Plan of the day as first made after local midnight, to compare actual with.
-    pub day_plan: Option<Schedule>,
+    pub day_plan: Option<Arc<Schedule>>,
     pub month: MonthUse,
     /// Import and export since the start of the current metering window, and counters at its start.
     pub window: WindowUse,

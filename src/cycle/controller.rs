@@ -1,0 +1,356 @@
+//! One controller of one site: its state, its ports, and what one cycle does.
+
+use super::alarms::{Alarms, alarm};
+use super::people;
+use super::planner::{PlanInput, PlanOutcome, Planner};
+use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
+use crate::model::{ControllerState, Forecast, PeopleInput, Policy, Schedule, Snapshot, Trigger, WriteOutcome, WriteReport};
+use crate::site::{Id, Plant};
+use crate::tariff::PriceSeries;
+use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
+use crate::{dispatch, forecast, state};
+use chrono::TimeDelta;
+use std::sync::Arc;
+
+/// A plan is asked for when an interval starts and adopted this much later, so that solver time moves nothing.
+const ADOPT_AFTER: TimeDelta = TimeDelta::seconds(2);
+/// Triggers other than the interval's are served no more often than this.
+const REPLAN_PAUSE: TimeDelta = TimeDelta::minutes(2);
+/// State without the forecaster's slots goes to the journal this often.
+const LIGHT_EVERY: TimeDelta = TimeDelta::seconds(5);
+const KEYFRAME_EVERY: TimeDelta = TimeDelta::hours(24);
+
+/// True values of load and PV for the policy with perfect foresight: mean kW magnitude of a component over an interval.
+pub type Oracle = Arc<dyn Fn(&Id, Interval) -> Option<f64> + Send + Sync>;
+
+/// What does not change while a controller runs.
+pub struct Config {
+    pub plant: Arc<Plant>,
+    pub policy: Policy,
+    /// Wall-clock bound of the solver; `None` in virtual time.
+    pub deadline: Option<std::time::Duration>,
+    pub oracle: Option<Oracle>,
+}
+
+/// Running counts for reports.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub plans: u64,
+    pub rejected: u64,
+    /// Plans that were due but had to be replaced by a fallback rung, counted by interval.
+    pub fallback: u64,
+    pub solve_ms: Vec<f64>,
+    pub writes_issued: u64,
+    pub writes_verified: u64,
+    pub writes_failed: u64,
+    /// Cycles in which a limit held something back.
+    pub binding_cycles: u64,
+    pub cycles: u64,
+}
+
+pub struct Controller<F, J> {
+    config: Config,
+    field: F,
+    journal: J,
+    prices: Box<dyn PricePort>,
+    planner: Planner,
+    pub state: ControllerState,
+    pub tally: Tally,
+    alarms: Alarms,
+    journal_trouble: Option<String>,
+    last_cycle: Option<Timestamp>,
+    next_plan_id: u64,
+    asked_at: Option<Timestamp>,
+    /// Triggers since the last question.
+    pending: Option<Trigger>,
+    planned_interval: Option<Timestamp>,
+    price_version: u64,
+    light_due: Timestamp,
+    keyframe_due: Timestamp,
+}
+
+impl<F: FieldPort, J: JournalPort> Controller<F, J> {
+    /// `restored` is what the journal gave back; without it the controller starts fresh. Either way it starts in Safe.
+    pub fn new(
+        config: Config,
+        field: F,
+        journal: J,
+        prices: Box<dyn PricePort>,
+        planner: Planner,
+        restored: Option<ControllerState>,
+        now: Timestamp,
+    ) -> Self {
+        let mut state = restored.unwrap_or_else(|| ControllerState::fresh(&config.plant, now));
+        if state.rung != crate::model::Rung::Released {
+            state.rung = crate::model::Rung::Safe;
+        }
+        state.good_cycles = 0;
+        let next_plan_id = state.schedule.as_ref().map_or(1, |s| s.id + 1);
+        Self {
+            config,
+            field,
+            journal,
+            prices,
+            planner,
+            state,
+            tally: Tally::default(),
+            alarms: Alarms::default(),
+            journal_trouble: None,
+            last_cycle: None,
+            next_plan_id,
+            asked_at: None,
+            pending: Some(Trigger::Start),
+            planned_interval: None,
+            price_version: 0,
+            light_due: now,
+            keyframe_due: now,
+        }
+    }
+
+    pub fn plant(&self) -> &Arc<Plant> {
+        &self.config.plant
+    }
+
+    pub fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// One turn of the fast loop.
+    pub async fn cycle(&mut self, now: Timestamp) -> CycleReport {
+        let scan = self.field.scan(now).await;
+        let work = std::time::Instant::now();
+        let snapshot = Arc::new(state::snapshot(&self.config.plant, &scan, &mut self.state, now));
+        let prices = self.prices.current(now);
+        self.learn(&snapshot, prices.as_deref(), now);
+        self.slow_loop(&snapshot, prices.as_deref(), now);
+        let decision = dispatch::decide(
+            &self.config.plant,
+            self.config.policy,
+            &snapshot,
+            &mut self.state,
+            prices.as_deref(),
+            now,
+        );
+        self.tally.cycles += 1;
+        self.tally.binding_cycles += u64::from(decision.binding);
+        let cycle_ms = work.elapsed().as_secs_f64() * 1e3;
+        self.record(now, &Record::Intent { setpoints: decision.setpoints.clone() });
+        let writes = self.field.apply(now, &decision.setpoints).await;
+        self.count(&writes);
+        if writes.iter().any(|w| !matches!(w.outcome, WriteOutcome::Withheld(_))) {
+            self.record(now, &Record::Written { reports: writes.clone() });
+        }
+        self.keep_state(now);
+        let trouble = self.journal_alarm(now);
+        let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
+        CycleReport {
+            snapshot,
+            setpoints: Arc::new(decision.setpoints),
+            writes: Arc::new(writes),
+            state: Arc::new(self.state.clone()),
+            cycle_ms,
+            alarms,
+        }
+    }
+
+    /// Takes what a person said; the sentence is for them.
+    pub fn hear(&mut self, input: &PeopleInput, now: Timestamp) -> Result<(), String> {
+        let trigger = people::apply(&self.config.plant, &mut self.state, input, now)?;
+        self.record(now, &Record::People { input: input.clone() });
+        self.pending = Some(trigger);
+        // A person waits for this one.
+        self.asked_at = None;
+        Ok(())
+    }
+
+    /// Gives every device back and writes the last state.
+    pub async fn shut_down(&mut self, now: Timestamp) -> Vec<WriteReport> {
+        let writes = self.field.release().await;
+        self.count(&writes);
+        self.record(now, &Record::Written { reports: writes.clone() });
+        self.record(now, &Record::Light { state: Box::new(self.state.without_slots()) });
+        if let Err(why) = self.journal.commit() {
+            tracing::error!("the journal could not be made durable: {why}");
+        }
+        writes
+    }
+
+    /// Books, sessions, forecaster memory; collects triggers.
+    fn learn(&mut self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) {
+        let plant = self.config.plant.clone();
+        let dt = self.last_cycle.map_or(TimeDelta::zero(), |t| now - t).min(TimeDelta::minutes(5));
+        self.last_cycle = Some(now);
+        state::books::update(&plant, snapshot, &mut self.state, prices, dt, now);
+        let before = self.slot_ends();
+        forecast::observe(&plant, snapshot, &mut self.state, dt);
+        self.journal_slots(&before, now);
+        if let Some(t) = state::sessions::update(&plant, snapshot, &mut self.state, now).into_iter().next() {
+            self.pending = Some(t);
+        }
+        if people::expire(&mut self.state, now) {
+            self.pending = Some(Trigger::LimitChanged);
+        }
+        let version = self.prices.version();
+        if version != self.price_version {
+            self.price_version = version;
+            self.pending.get_or_insert(Trigger::PricesArrived);
+        }
+    }
+
+    fn slot_ends(&self) -> Vec<(String, usize)> {
+        self.state.forecast.series.iter().map(|(n, m)| (n.clone(), m.slots.len())).collect()
+    }
+
+    /// Journals the slots that were closed in this cycle, so that a restart loses none.
+    fn journal_slots(&mut self, before: &[(String, usize)], now: Timestamp) {
+        let mut slots = Vec::new();
+        for (name, memory) in &self.state.forecast.series {
+            let known = before.iter().find(|(n, _)| n == name).map_or(0, |(_, len)| *len);
+            if memory.slots.len() == known {
+                continue;
+            }
+            if let Some(mean) = memory.slots.last() {
+                let last = TimeDelta::seconds(crate::model::SLOT_S * (memory.slots.len() as i64 - 1));
+                slots.push((name.clone(), memory.start + last, *mean));
+            }
+        }
+        if !slots.is_empty() {
+            self.record(now, &Record::Slots { slots });
+        }
+    }
+
+    /// Asks for a plan when one is due, adopts one that is ready.
+    fn slow_loop(&mut self, snapshot: &Arc<Snapshot>, prices: Option<&PriceSeries>, now: Timestamp) {
+        if !matches!(self.config.policy, Policy::Plan | Policy::Perfect) {
+            return;
+        }
+        self.adopt(now);
+        let interval = floor_to(now, self.config.plant.timing.interval);
+        if self.planned_interval != Some(interval) {
+            self.pending = self.pending.or(Some(Trigger::Interval));
+        } else if self.pending.is_none() && self.deviates(snapshot, now) {
+            self.pending = Some(Trigger::Deviation);
+        }
+        let Some(trigger) = self.pending else { return };
+        let new_interval = self.planned_interval != Some(interval);
+        let soon = self.asked_at.is_some_and(|t| now - t < REPLAN_PAUSE);
+        if soon && !new_interval {
+            return;
+        }
+        let forecast = self.forecast(snapshot, prices, now);
+        let input = PlanInput {
+            plant: self.config.plant.clone(),
+            snapshot: snapshot.clone(),
+            state: self.state.without_slots(),
+            forecast,
+            id: self.next_plan_id,
+            trigger,
+            now,
+            deadline: self.config.deadline,
+        };
+        if self.planner.ask(input) {
+            self.next_plan_id += 1;
+            self.pending = None;
+            self.asked_at = Some(now);
+            self.planned_interval = Some(interval);
+        }
+    }
+
+    fn forecast(&self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) -> Forecast {
+        let timing = self.config.plant.timing;
+        let grid = TimeGrid::aligned(now, timing.interval, timing.horizon);
+        let plant = &self.config.plant;
+        let forecast = forecast::forecast(plant, &self.state, Some(snapshot), prices, grid, now);
+        match &self.config.oracle {
+            Some(oracle) => forecast::perfect(forecast, &**oracle),
+            None => forecast,
+        }
+    }
+
+    fn adopt(&mut self, now: Timestamp) {
+        let due = self.asked_at.is_none_or(|t| now >= t + ADOPT_AFTER);
+        if !due {
+            return;
+        }
+        match self.planner.answer() {
+            None => {}
+            Some(PlanOutcome::Rejected(why)) => {
+                tracing::warn!("plan not adopted: {why}");
+                self.tally.rejected += 1;
+                self.record(now, &Record::Rejected { why });
+            }
+            Some(PlanOutcome::Adopted(schedule)) => {
+                self.tally.plans += 1;
+                self.tally.solve_ms.push(schedule.solution.build_ms + schedule.solution.solve_ms);
+                self.record(now, &Record::Plan { schedule: schedule.clone() });
+                forecast::issued(&self.config.plant, &mut self.state, &schedule);
+                let schedule: Arc<Schedule> = schedule.into();
+                let today = self.state.today.start;
+                if self.state.day_plan.as_ref().is_none_or(|p| p.made_at < today) {
+                    self.state.day_plan = Some(schedule.clone());
+                }
+                self.state.schedule = Some(schedule);
+            }
+        }
+    }
+
+    /// Reality is far from what the plan expected: measured net load against planned, beyond a quarter of the limit.
+    fn deviates(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
+        let Some(schedule) = &self.state.schedule else { return false };
+        let Some(step) = schedule.grid.index_of(now) else { return true };
+        let limit = self.config.plant.connection.as_ref().map(|c| c.import_max.as_kw());
+        let (Some(limit), Some(grid)) = (limit, snapshot.grid.and_then(|g| g.usable())) else { return false };
+        let plan = &schedule.solution.plan;
+        let (Some(import), Some(export)) = (plan.import_kw.get(step), plan.export_kw.get(step)) else { return false };
+        (grid.as_kw() - (import - export)).abs() > 0.5 * limit
+    }
+
+    fn count(&mut self, writes: &[WriteReport]) {
+        for w in writes {
+            match &w.outcome {
+                WriteOutcome::Withheld(_) => continue,
+                WriteOutcome::Verified => self.tally.writes_verified += 1,
+                WriteOutcome::Failed(_) => self.tally.writes_failed += 1,
+                WriteOutcome::Pending => {}
+            }
+            self.tally.writes_issued += 1;
+        }
+    }
+
+    fn keep_state(&mut self, now: Timestamp) {
+        if now >= self.keyframe_due {
+            self.keyframe_due = now + KEYFRAME_EVERY;
+            self.light_due = now + LIGHT_EVERY;
+            self.record(now, &Record::Keyframe { state: Box::new(self.state.clone()) });
+        } else if now >= self.light_due {
+            self.light_due = now + LIGHT_EVERY;
+            self.record(now, &Record::Light { state: Box::new(self.state.without_slots()) });
+        }
+        if let Err(why) = self.journal.commit() {
+            self.journal_trouble = Some(why);
+        }
+    }
+
+    /// A journal that cannot write never stops control; it is said once and shown until it works again.
+    fn record(&mut self, now: Timestamp, record: &Record) {
+        match self.journal.append(now, record) {
+            Ok(()) => self.journal_trouble = None,
+            Err(why) => {
+                if self.journal_trouble.is_none() {
+                    tracing::error!("the journal cannot write: {why}; control goes on");
+                }
+                self.journal_trouble = Some(why);
+            }
+        }
+    }
+
+    fn journal_alarm(&self, now: Timestamp) -> Vec<Alarm> {
+        self.journal_trouble
+            .iter()
+            .map(|why| {
+                let en = format!("the journal cannot write: {why}");
+                alarm("journal", None, en, "운전 기록을 저장할 수 없음".into(), now)
+            })
+            .collect()
+    }
+}
