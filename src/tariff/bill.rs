@@ -1,8 +1,9 @@
 //! The one function that turns metered energy into money.
 
-use super::{MonthUse, PriceSeries, Tariff};
-use crate::time::Interval;
-use crate::units::{Energy, Money};
+use super::lookup::block_price;
+use super::{Block, ImportPrice, MonthUse, PriceSeries, Tariff};
+use crate::time::{Interval, Timestamp, floor_to};
+use crate::units::{Energy, Money, Power, Price};
 use serde::{Deserialize, Serialize};
 
 /// Energy through the connection point in one metering interval.
@@ -18,7 +19,7 @@ pub struct MeterInterval {
 pub struct Bill {
     /// Import minus export, with fees and tax.
     pub energy: Money,
-    /// Demand charge added by these intervals beyond the peak already paid.
+    /// Demand charge added by these intervals beyond the peak already paid (with tax).
     pub demand: Money,
     /// Intervals whose price was not known; they are not in `energy`.
     pub unpriced: usize,
@@ -26,7 +27,222 @@ pub struct Bill {
     pub month: MonthUse,
 }
 
-/// Bills consecutive metering intervals, starting from the month's use so far.
-pub fn bill(_tariff: &Tariff, _prices: Option<&PriceSeries>, _month: MonthUse, _metered: &[MeterInterval]) -> Bill {
-    todo!()
+/// Bills consecutive metering intervals, starting from the month's use so far. A new local month starts its use at zero
+/// and its peak at zero.
+pub fn bill(tariff: &Tariff, prices: Option<&PriceSeries>, month: MonthUse, metered: &[MeterInterval]) -> Bill {
+    let mut bill = Bill {
+        energy: Money::ZERO,
+        demand: Money::ZERO,
+        unpriced: 0,
+        month,
+    };
+    let mut window: Option<(Timestamp, Energy)> = None;
+    for m in metered {
+        let start = tariff.month_start(m.interval.start);
+        if start > bill.month.month_start {
+            close_window(tariff, &mut bill, window.take());
+            bill.month = MonthUse {
+                month_start: start,
+                imported: Energy::ZERO,
+                peak: Power::ZERO,
+            };
+        }
+        match energy_cost(tariff, prices, &bill.month, m) {
+            Some(cost) => bill.energy += cost,
+            None => bill.unpriced += 1,
+        }
+        bill.month.imported += m.import;
+        if let Some(demand) = &tariff.demand {
+            let at = floor_to(m.interval.start, demand.window);
+            match &mut window {
+                Some((open, sum)) if *open == at => *sum += m.import,
+                _ => {
+                    close_window(tariff, &mut bill, window.take());
+                    window = Some((at, m.import));
+                }
+            }
+        }
+    }
+    close_window(tariff, &mut bill, window);
+    bill
+}
+
+fn energy_cost(tariff: &Tariff, prices: Option<&PriceSeries>, month: &MonthUse, m: &MeterInterval) -> Option<Money> {
+    let import = if m.import == Energy::ZERO {
+        Money::ZERO
+    } else if let ImportPrice::Blocks(blocks) = &tariff.import {
+        with_fees(tariff, blocks_cost(blocks, month.imported, m.import)?, m.import)
+    } else {
+        let known = tariff.buy(m.interval.start, prices, month)?;
+        m.import * known.price
+    };
+    let export = if m.export == Energy::ZERO {
+        Money::ZERO
+    } else {
+        m.export * tariff.sell(m.interval.start, prices)?
+    };
+    Some(import - export)
+}
+
+fn with_fees(tariff: &Tariff, bare: Money, energy: Energy) -> Money {
+    (bare + energy * tariff.import_fee) * (1.0 + tariff.tax)
+}
+
+/// Cost of `energy` on top of `used`, crossing blocks exactly.
+fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy) -> Option<Money> {
+    let (mut used, mut left, mut cost) = (used, energy, Money::ZERO);
+    while left > Energy::ZERO {
+        let price: Price = block_price(blocks, used)?;
+        let end = blocks.iter().filter_map(|b| b.up_to).find(|end| used < *end);
+        let part = end.map_or(left, |end| left.min(end - used));
+        cost += part * price;
+        used += part;
+        left -= part;
+    }
+    Some(cost)
+}
+
+/// A closed window pays for the kW by which it raised the month's peak.
+fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Energy)>) {
+    let (Some(demand), Some((_, energy))) = (&tariff.demand, window) else {
+        return;
+    };
+    let mean = energy / demand.window;
+    if mean > bill.month.peak {
+        bill.demand += demand.per_kw * (mean - bill.month.peak).as_kw() * (1.0 + tariff.tax);
+        bill.month.peak = mean;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tariff::{DemandCharge, ExportPrice};
+    use chrono::{TimeDelta, TimeZone, Utc};
+
+    fn tariff(import: ImportPrice, demand: Option<f64>) -> Tariff {
+        Tariff {
+            currency: "KRW".into(),
+            time_zone: chrono_tz::UTC,
+            country: "KR".into(),
+            holidays: vec![],
+            import,
+            import_fee: Price::ZERO,
+            tax: 0.0,
+            export: ExportPrice::Flat(Price::per_kwh(0.05)),
+            demand: demand.map(|per_kw| DemandCharge {
+                per_kw: Money::of(per_kw),
+                window: TimeDelta::minutes(15),
+                peak_so_far: Power::kw(10.0),
+                contract: None,
+            }),
+            grid_carbon: 0.0,
+        }
+    }
+
+    fn metered(day: u32, rows: &[(f64, f64)]) -> Vec<MeterInterval> {
+        let t0 = Utc.with_ymd_and_hms(2026, 5, day, 0, 0, 0).unwrap();
+        let step = TimeDelta::minutes(15);
+        rows.iter()
+            .enumerate()
+            .map(|(i, (import, export))| MeterInterval {
+                interval: Interval {
+                    start: t0 + step * i as i32,
+                    end: t0 + step * (i as i32 + 1),
+                },
+                import: Energy::kwh(*import),
+                export: Energy::kwh(*export),
+            })
+            .collect()
+    }
+
+    fn month(imported: f64, peak: f64) -> MonthUse {
+        MonthUse {
+            month_start: Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap(),
+            imported: Energy::kwh(imported),
+            peak: Power::kw(peak),
+        }
+    }
+
+    fn check(t: &Tariff, m: MonthUse, rows: &[MeterInterval], energy: f64, demand: f64) -> Bill {
+        let b = bill(t, None, m, rows);
+        assert!(
+            (b.energy.amount() - energy).abs() < 1e-9,
+            "energy {:?} not {energy}",
+            b.energy
+        );
+        assert!(
+            (b.demand.amount() - demand).abs() < 1e-9,
+            "demand {:?} not {demand}",
+            b.demand
+        );
+        b
+    }
+
+    #[test]
+    fn energy_and_export_are_netted_in_money_not_in_kwh() {
+        let t = tariff(ImportPrice::Flat(Price::per_kwh(0.3)), None);
+        check(
+            &t,
+            month(0.0, 0.0),
+            &metered(1, &[(2.0, 0.0), (0.0, 4.0)]),
+            0.6 - 0.2,
+            0.0,
+        );
+    }
+
+    #[test]
+    fn demand_is_paid_only_for_what_lies_above_the_peak_already_paid() {
+        let t = tariff(ImportPrice::Flat(Price::ZERO), Some(6490.0));
+        // 15-minute means 8, 14, 12 kW above a paid peak of 10: 4 kW more.
+        let b = check(
+            &t,
+            month(0.0, 10.0),
+            &metered(1, &[(2.0, 0.0), (3.5, 0.0), (3.0, 0.0)]),
+            0.0,
+            4.0 * 6490.0,
+        );
+        assert_eq!(b.month.peak, Power::kw(14.0));
+    }
+
+    #[test]
+    fn an_interval_that_crosses_a_block_is_split() {
+        let b = |up_to: Option<f64>, price| Block {
+            up_to: up_to.map(Energy::kwh),
+            price: Price::per_kwh(price),
+        };
+        let t = tariff(
+            ImportPrice::Blocks(vec![b(Some(200.0), 120.0), b(Some(400.0), 214.6), b(None, 307.3)]),
+            None,
+        );
+        check(
+            &t,
+            month(199.0, 0.0),
+            &metered(1, &[(3.0, 0.0)]),
+            120.0 + 2.0 * 214.6,
+            0.0,
+        );
+    }
+
+    #[test]
+    fn a_new_month_starts_from_zero() {
+        let t = tariff(ImportPrice::Flat(Price::ZERO), Some(1.0));
+        let mut rows = metered(31, &[(2.0, 0.0)]);
+        rows.push(MeterInterval {
+            interval: Interval {
+                start: Utc.with_ymd_and_hms(2026, 6, 1, 0, 0, 0).unwrap(),
+                end: Utc.with_ymd_and_hms(2026, 6, 1, 0, 15, 0).unwrap(),
+            },
+            import: Energy::kwh(1.0),
+            export: Energy::ZERO,
+        });
+        let b = check(&t, month(5.0, 10.0), &rows, 0.0, 4.0);
+        assert_eq!(b.month.imported, Energy::kwh(1.0));
+    }
+
+    #[test]
+    fn an_unknown_price_is_counted_not_billed_as_free() {
+        let t = tariff(ImportPrice::Dynamic { file: "p".into() }, None);
+        assert_eq!(bill(&t, None, month(0.0, 0.0), &metered(1, &[(1.0, 0.0)])).unpriced, 1);
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod bill;
+mod lookup;
 mod series;
 pub use bill::{Bill, MeterInterval, bill};
 pub use series::PriceSeries;
