@@ -1,0 +1,85 @@
+//! What ties components together: bus, circuits, surplus, carbon.
+
+use super::Model;
+use crate::plan::program::Expr;
+
+/// `Σ draw = 0`; its dual is the price of electricity.
+pub fn constraint_bus_balance(m: &mut Model<'_>) {
+    for t in m.steps() {
+        let total = m.draw.values().fold(Expr::default(), |sum, d| sum + d[t].clone());
+        let row = m.program.equal("constraint_bus_balance", -total, 0.0);
+        m.bus_rows.push(row);
+    }
+}
+
+/// `−limit ≤ Σ members ≤ limit` (+ excess), where it can bind at all.
+pub fn constraint_circuit_power(m: &mut Model<'_>) {
+    for c in &m.p.circuits {
+        for t in m.steps() {
+            let members = c.members.iter().filter_map(|id| m.draw.get(id.as_str()));
+            let total = members.fold(Expr::default(), |sum, d| sum + d[t].clone());
+            let (low, high) = m.range(&total);
+            for (sign, reach) in [(1.0, high), (-1.0, -low)] {
+                if reach > c.limit_kw {
+                    let dt = m.dt[t];
+                    let excess = m.relief("circuit_limit", &c.id, "kWh", dt, reach - c.limit_kw);
+                    m.program.at_most("constraint_circuit_power", sign * &total, excess + c.limit_kw);
+                }
+            }
+        }
+    }
+}
+
+/// Surplus of PV over inflexible load in step `t`, kW.
+fn surplus(m: &Model<'_>, t: usize) -> f64 {
+    available_pv(m, t) - inflexible(m, t)
+}
+
+fn available_pv(m: &Model<'_>, t: usize) -> f64 {
+    m.p.pv.iter().map(|pv| pv.available_kw[t]).sum()
+}
+
+fn inflexible(m: &Model<'_>, t: usize) -> f64 {
+    m.p.load_kw[t].max(0.0) + m.p.sheddable.iter().map(|s| s.load_kw[t]).sum::<f64>()
+}
+
+/// What is barred from grid energy shares the PV surplus.
+pub fn constraint_surplus_claims(m: &mut Model<'_>) {
+    for t in m.steps() {
+        let claims = m.surplus_claims[t].clone();
+        if !claims.terms.is_empty() {
+            let room = surplus(m, t).max(0.0);
+            m.program.at_most("constraint_surplus_claims", claims, room);
+        }
+    }
+}
+
+/// What is barred from feeding the grid shares the local consumption that PV leaves.
+pub fn constraint_local_supply(m: &mut Model<'_>) {
+    for t in m.steps() {
+        let supply = m.local_supply[t].clone();
+        if !supply.terms.is_empty() {
+            let flexible = flexible_consumption(m, t);
+            let rest = (-surplus(m, t)).max(0.0);
+            m.program.at_most("constraint_local_supply", supply, flexible + rest);
+        }
+    }
+}
+
+/// kW drawn by charge points, heat pumps and run-once loads.
+fn flexible_consumption(m: &Model<'_>, t: usize) -> Expr {
+    let pumps = m.p.heat.iter().flat_map(|h| h.heat_pumps.iter().map(|h| h.id.as_str()));
+    let ids = m.p.evs.iter().map(|e| e.id.as_str());
+    let ids = ids.chain(m.p.shiftable.iter().map(|s| s.id.as_str())).chain(pumps);
+    ids.filter_map(|id| m.draw.get(id)).fold(Expr::default(), |sum, d| sum + d[t].clone())
+}
+
+/// `Σ kg ≤ cap` (+ excess)
+pub fn constraint_carbon_cap(m: &mut Model<'_>) {
+    if let Some(cap) = m.p.co2_cap_kg {
+        let (_, reach) = m.range(&m.carbon);
+        let excess = m.relief("co2_cap", "site", "kg", 1.0, (reach - cap).max(0.0));
+        let carbon = m.carbon.clone();
+        m.program.at_most("constraint_carbon_cap", carbon, excess + cap);
+    }
+}

@@ -1,0 +1,170 @@
+//! Heat: balance, CHP, boilers, heat pumps, tanks.
+
+use super::Model;
+use crate::model::{HeatProblem, TankProblem};
+use crate::plan::program::{Expr, RowId, Var};
+
+#[derive(Debug, Clone)]
+pub struct HeatVars {
+    pub chps: Vec<Vec<Var>>,
+    pub boilers: Vec<Vec<Var>>,
+    pub heat_pumps: Vec<Vec<Var>>,
+    pub tanks: Vec<TankVars>,
+    pub unserved: Vec<Var>,
+    /// Empty where heat may not be dumped.
+    pub dump: Vec<Var>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TankVars {
+    pub charge: Vec<Var>,
+    pub discharge: Vec<Var>,
+    pub energy: Vec<Var>,
+    pub energy_rows: Vec<RowId>,
+}
+
+pub fn heat<'a>(m: &mut Model<'a>, h: &'a HeatProblem) {
+    // heat into the house by step, kW
+    let mut supply = vec![Expr::default(); m.dt.len()];
+    let v = HeatVars {
+        chps: variable_chp_power(m, h, &mut supply),
+        boilers: variable_boiler_heat(m, h, &mut supply),
+        heat_pumps: variable_heat_pump_power(m, h, &mut supply),
+        tanks: h.tanks.iter().map(|k| tank(m, k, &mut supply)).collect(),
+        unserved: variable_heat_unserved(m, h, &mut supply),
+        dump: variable_heat_dump(m, h, &mut supply),
+    };
+    constraint_heat_balance(m, h, supply);
+    m.heat = Some(v);
+}
+
+fn variable_chp_power<'a>(m: &mut Model<'a>, h: &'a HeatProblem, supply: &mut [Expr]) -> Vec<Vec<Var>> {
+    let mut all = Vec::new();
+    for c in &h.chps {
+        let x = m.per_step(|_| c.electric_max_kw);
+        let price = c.fuel_kwh_per_kwh_el * (c.fuel_price_per_kwh + m.p.co2_price_per_kg * c.co2_kg_per_kwh_fuel);
+        for t in m.steps() {
+            let dt = m.dt[t];
+            m.program.cost(price * dt, x[t]);
+            m.carbon += c.fuel_kwh_per_kwh_el * c.co2_kg_per_kwh_fuel * dt * x[t];
+            m.draws(&c.id, t, -1.0 * x[t]);
+            supply[t] += c.heat_per_electric * x[t];
+        }
+        all.push(x);
+    }
+    all
+}
+
+fn variable_boiler_heat(m: &mut Model<'_>, h: &HeatProblem, supply: &mut [Expr]) -> Vec<Vec<Var>> {
+    let mut all = Vec::new();
+    for b in &h.boilers {
+        let x = m.per_step(|_| b.heat_max_kw);
+        let price = (b.fuel_price_per_kwh + m.p.co2_price_per_kg * b.co2_kg_per_kwh_fuel) / b.efficiency;
+        for t in m.steps() {
+            let dt = m.dt[t];
+            m.program.cost(price * dt, x[t]);
+            m.carbon += b.co2_kg_per_kwh_fuel / b.efficiency * dt * x[t];
+            supply[t] += x[t];
+        }
+        all.push(x);
+    }
+    all
+}
+
+fn variable_heat_pump_power<'a>(m: &mut Model<'a>, h: &'a HeatProblem, supply: &mut [Expr]) -> Vec<Vec<Var>> {
+    let mut all = Vec::new();
+    for p in &h.heat_pumps {
+        let x = m.per_step(|_| p.electric_max_kw);
+        for t in m.steps() {
+            m.draws(&p.id, t, x[t]);
+            supply[t] += p.cop.at(t).unwrap_or(f64::NAN) * x[t];
+        }
+        all.push(x);
+    }
+    all
+}
+
+fn tank(m: &mut Model<'_>, k: &TankProblem, supply: &mut [Expr]) -> TankVars {
+    let top = if m.elastic.is_some() { k.capacity_kwh.max(k.start_kwh) } else { k.capacity_kwh };
+    let mut v = TankVars {
+        charge: m.per_step(|_| k.charge_max_kw),
+        discharge: m.per_step(|_| k.discharge_max_kw),
+        energy: m.per_step(|_| top),
+        energy_rows: Vec::new(),
+    };
+    for t in m.steps() {
+        supply[t] += 1.0 * v.discharge[t] - v.charge[t];
+    }
+    constraint_tank_energy(m, k, &mut v);
+    constraint_tank_band(m, k, &v);
+    if let Some(last) = v.energy.last() {
+        m.program.cost(-k.end_value_per_kwh, *last);
+    }
+    v
+}
+
+/// `E_t = (1 − loss·dt)·E_{t−1} + dt·(in − out)`
+fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) {
+    for t in m.steps() {
+        let dt = m.dt[t];
+        let keep = 1.0 - k.loss_per_hour * dt;
+        let before: Expr = match t {
+            0 => (keep * k.start_kwh).into(),
+            _ => keep * v.energy[t - 1],
+        };
+        let gain = dt * v.charge[t] - dt * v.discharge[t];
+        let row = m.program.equal("constraint_tank_energy", 1.0 * v.energy[t] - before - gain, 0.0);
+        v.energy_rows.push(row);
+    }
+}
+
+/// Measured hotter than its top (elastic), and the end.
+fn constraint_tank_band(m: &mut Model<'_>, k: &TankProblem, v: &TankVars) {
+    if m.elastic.is_some() && k.start_kwh > k.capacity_kwh {
+        for t in m.steps() {
+            let over = m.relief("tank_above_band", &k.id, "kWh_stored", 1.0, k.start_kwh - k.capacity_kwh);
+            m.program.at_most("constraint_tank_band", 1.0 * v.energy[t] - over, k.capacity_kwh);
+        }
+    }
+    if let (Some(end), Some(last)) = (k.end_min_kwh, v.energy.last().copied()) {
+        let missing = m.relief("tank_end", &k.id, "kWh_stored", 1.0, end.max(0.0));
+        m.program.at_most("constraint_tank_band", end, 1.0 * last + missing);
+    }
+}
+
+fn variable_heat_unserved(m: &mut Model<'_>, h: &HeatProblem, supply: &mut [Expr]) -> Vec<Var> {
+    let filling: f64 = h.tanks.iter().map(|k| k.charge_max_kw).sum();
+    let u = m.per_step(|t| h.load_kw[t].max(0.0) + filling);
+    for t in m.steps() {
+        m.program.cost(h.unserved_cost_per_kwh * m.dt[t], u[t]);
+        supply[t] += u[t];
+    }
+    u
+}
+
+fn variable_heat_dump(m: &mut Model<'_>, h: &HeatProblem, supply: &mut [Expr]) -> Vec<Var> {
+    let reach: Vec<f64> = m.steps().map(|t| m.range(&supply[t]).1 + h.load_kw[t].abs()).collect();
+    if h.dump_allowed {
+        let dump = m.per_step(|t| reach[t]);
+        (0..dump.len()).for_each(|t| supply[t] -= dump[t]);
+        return dump;
+    }
+    if m.elastic.is_none() || h.load_kw.iter().all(|l| *l >= 0.0) {
+        return Vec::new();
+    }
+    let mut dump = Vec::new();
+    for t in m.steps() {
+        let (dt, high) = (m.dt[t], reach[t]);
+        let forced = m.relief("heat_dump", "heat", "kWh", dt, high);
+        dump.extend(forced.terms.iter().map(|(v, _)| *v));
+        supply[t] -= forced;
+    }
+    dump
+}
+
+/// `unserved + Σ sources + tanks − dump = heat load`
+fn constraint_heat_balance(m: &mut Model<'_>, h: &HeatProblem, supply: Vec<Expr>) {
+    for (t, supply) in supply.into_iter().enumerate() {
+        m.program.equal("constraint_heat_balance", supply, h.load_kw[t]);
+    }
+}

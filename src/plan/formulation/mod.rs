@@ -1,0 +1,208 @@
+//! The dispatch problem as a linear program: one file a component, one function a constraint family.
+//!
+//! Every component says what it draws from the bus (kW, consumption positive) in [`Model::draw`]; the bus, the circuits
+//! and the bounds of the grid pair are made from that alone, so a new component touches one file and one line here.
+//! Wishes that reality may break get a priced slack where the problem is elastic; each slack is named.
+
+mod battery;
+mod bus;
+mod ev;
+mod genset;
+mod grid;
+mod heat;
+mod hydro;
+mod loads;
+mod pv;
+mod shiftable;
+
+use super::program::{Expr, Program, RowId, Var};
+use crate::model::{Elastic, Problem};
+use std::collections::BTreeMap;
+
+pub use battery::BatteryVars;
+pub use ev::EvVars;
+pub use genset::GensetVars;
+pub use grid::GridVars;
+pub use heat::{HeatVars, TankVars};
+pub use hydro::HydroVars;
+pub use shiftable::ShiftableVars;
+
+/// A wish that may be broken at a price.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    pub name: &'static str,
+    pub component: String,
+    pub var: Var,
+    pub unit: &'static str,
+    /// Amount per unit of the variable: hours for kW → kWh, 1 for kWh.
+    pub weight: f64,
+    /// Money per unit of amount.
+    pub price: f64,
+}
+
+/// Two columns of which at most one may be positive.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    pub a: Var,
+    pub b: Var,
+    /// Highest useful values, the big-M of the binary.
+    pub a_max: f64,
+    pub b_max: f64,
+    /// Net direction: `a` is kept where `a·a_weight ≥ b`.
+    pub a_weight: f64,
+    /// The prices of this step make cheating pay (planning.md §11 row 11).
+    pub needed: bool,
+}
+
+/// The program and where each quantity of the plan is in it.
+pub struct Model<'a> {
+    pub p: &'a Problem,
+    /// Length of each step, h.
+    pub dt: Vec<f64>,
+    pub elastic: Option<Elastic>,
+    pub program: Program,
+    /// kW drawn from the bus by component and step.
+    pub draw: BTreeMap<&'a str, Vec<Expr>>,
+    /// kg emitted over the horizon.
+    pub carbon: Expr,
+    /// kW that may only come from PV surplus, by step.
+    pub surplus_claims: Vec<Expr>,
+    /// kW that may only cover local consumption, by step.
+    pub local_supply: Vec<Expr>,
+    pub slacks: Vec<Slack>,
+    pub pairs: Vec<Pair>,
+    /// Part of the cost that is preference or penalty, by column: not in the objective.
+    pub preference: BTreeMap<Var, f64>,
+    pub grid: Option<GridVars>,
+    pub unserved: Vec<Var>,
+    /// Empty where nothing may be dumped.
+    pub spill: Vec<Var>,
+    pub pv: Vec<Vec<Var>>,
+    pub batteries: Vec<BatteryVars>,
+    pub evs: Vec<EvVars>,
+    pub gensets: Vec<GensetVars>,
+    pub heat: Option<HeatVars>,
+    pub hydro: Vec<HydroVars>,
+    pub shed: Vec<Vec<Var>>,
+    pub shiftable: Vec<ShiftableVars>,
+    pub bus_rows: Vec<RowId>,
+}
+
+/// Builds the whole program. The problem has passed [`super::validate`].
+pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
+    let mut m = Model::empty(p, elastic);
+
+    loads::variable_load_unserved(&mut m);
+    loads::variable_load_spill(&mut m);
+    loads::variable_sheddable_power(&mut m);
+    pv::variable_pv_power(&mut m);
+    for b in &p.batteries {
+        battery::battery(&mut m, b);
+    }
+    for ev in &p.evs {
+        ev::ev(&mut m, ev);
+    }
+    for s in &p.shiftable {
+        shiftable::shiftable(&mut m, s);
+    }
+    for g in &p.gensets {
+        genset::genset(&mut m, g);
+    }
+    if let Some(h) = &p.heat {
+        heat::heat(&mut m, h);
+    }
+    for h in &p.hydro {
+        hydro::hydro(&mut m, h);
+    }
+    loads::widen_unserved(&mut m);
+    if let Some(g) = &p.grid {
+        grid::grid(&mut m, g);
+    }
+
+    bus::constraint_bus_balance(&mut m);
+    bus::constraint_circuit_power(&mut m);
+    bus::constraint_surplus_claims(&mut m);
+    bus::constraint_local_supply(&mut m);
+    bus::constraint_carbon_cap(&mut m);
+    m
+}
+
+impl<'a> Model<'a> {
+    fn empty(p: &'a Problem, elastic: Option<Elastic>) -> Self {
+        let dt: Vec<f64> = (0..p.steps).map(|t| p.step_hours.at(t).unwrap_or(f64::NAN)).collect();
+        Self {
+            surplus_claims: vec![Expr::default(); dt.len()],
+            local_supply: vec![Expr::default(); dt.len()],
+            p,
+            dt,
+            elastic,
+            program: Program::default(),
+            draw: BTreeMap::new(),
+            carbon: Expr::default(),
+            slacks: Vec::new(),
+            pairs: Vec::new(),
+            preference: BTreeMap::new(),
+            grid: None,
+            unserved: Vec::new(),
+            spill: Vec::new(),
+            pv: Vec::new(),
+            batteries: Vec::new(),
+            evs: Vec::new(),
+            gensets: Vec::new(),
+            heat: None,
+            hydro: Vec::new(),
+            shed: Vec::new(),
+            shiftable: Vec::new(),
+            bus_rows: Vec::new(),
+        }
+    }
+
+    pub fn steps(&self) -> std::ops::Range<usize> {
+        0..self.dt.len()
+    }
+
+    /// A column for each step, `0 ≤ v ≤ high(t)`.
+    fn per_step(&mut self, high: impl Fn(usize) -> f64) -> Vec<Var> {
+        self.steps().map(|t| self.program.var(0.0, high(t))).collect()
+    }
+
+    /// A cost that steers but is not money of the case.
+    fn prefer(&mut self, price: f64, v: Var) {
+        self.program.cost(price, v);
+        *self.preference.entry(v).or_insert(0.0) += price;
+    }
+
+    /// Relief from a hard wish: an expression that is zero unless the problem is elastic.
+    fn relief(&mut self, name: &'static str, component: &str, unit: &'static str, weight: f64, high: f64) -> Expr {
+        let Some(elastic) = self.elastic else { return Expr::default() };
+        let price = match unit {
+            "kWh_stored" => elastic.soc_per_kwh,
+            _ => elastic.limit_per_kwh,
+        };
+        let unit = if unit == "kWh_stored" { "kWh" } else { unit };
+        let var = self.program.var(0.0, high);
+        self.prefer(price * weight, var);
+        self.slacks.push(Slack { name, component: component.to_owned(), var, unit, weight, price });
+        var.into()
+    }
+
+    /// Adds to what a component draws in step `t`.
+    fn draws(&mut self, id: &'a str, t: usize, expr: impl Into<Expr>) {
+        let steps = self.dt.len();
+        let entry = self.draw.entry(id).or_insert_with(|| vec![Expr::default(); steps]);
+        entry[t] += expr;
+    }
+
+    /// Smallest and largest value of an expression within the bounds of its columns.
+    fn range(&self, e: &Expr) -> (f64, f64) {
+        e.terms.iter().fold((e.constant, e.constant), |(low, high), (v, k)| {
+            let (a, b) = (k * self.program.low[v.0], k * self.program.high[v.0]);
+            (low + a.min(b), high + a.max(b))
+        })
+    }
+
+    /// Money of a point: its cost without preferences and penalties.
+    pub fn money(&self, x: &[f64]) -> f64 {
+        self.program.objective(x) - self.preference.iter().map(|(v, price)| price * x[v.0]).sum::<f64>()
+    }
+}

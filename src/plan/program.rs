@@ -1,0 +1,226 @@
+//! A linear program as plain data: columns with bounds, rows with a family name, one price scale.
+//!
+//! Kept apart from any solver so that every answer can be re-costed and its residual recomputed here.
+
+use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
+
+/// A column of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Var(pub usize);
+
+/// Row of the program; needed to ask for its dual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowId(pub usize);
+
+/// Linear expression `Σ k·v + constant`; a variable may appear more than once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expr {
+    pub terms: Vec<(Var, f64)>,
+    pub constant: f64,
+}
+
+impl From<Var> for Expr {
+    fn from(v: Var) -> Self {
+        1.0 * v
+    }
+}
+impl From<f64> for Expr {
+    fn from(constant: f64) -> Self {
+        Self {
+            terms: Vec::new(),
+            constant,
+        }
+    }
+}
+impl Mul<Var> for f64 {
+    type Output = Expr;
+    fn mul(self, v: Var) -> Expr {
+        Expr {
+            terms: vec![(v, self)],
+            constant: 0.0,
+        }
+    }
+}
+impl Mul<&Expr> for f64 {
+    type Output = Expr;
+    fn mul(self, e: &Expr) -> Expr {
+        Expr {
+            terms: e.terms.iter().map(|(v, k)| (*v, k * self)).collect(),
+            constant: e.constant * self,
+        }
+    }
+}
+impl<E: Into<Expr>> AddAssign<E> for Expr {
+    fn add_assign(&mut self, other: E) {
+        let other = other.into();
+        self.terms.extend(other.terms);
+        self.constant += other.constant;
+    }
+}
+impl<E: Into<Expr>> SubAssign<E> for Expr {
+    fn sub_assign(&mut self, other: E) {
+        *self += -other.into();
+    }
+}
+impl<E: Into<Expr>> Add<E> for Expr {
+    type Output = Self;
+    fn add(mut self, other: E) -> Self {
+        self += other;
+        self
+    }
+}
+impl<E: Into<Expr>> Sub<E> for Expr {
+    type Output = Self;
+    fn sub(mut self, other: E) -> Self {
+        self -= other;
+        self
+    }
+}
+impl Neg for Expr {
+    type Output = Self;
+    fn neg(self) -> Self {
+        -1.0 * &self
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// `terms ≤ rhs`
+    AtMost,
+    Equal,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Name of the constraint function that made it.
+    pub family: &'static str,
+    pub terms: Vec<(Var, f64)>,
+    pub sense: Sense,
+    pub rhs: f64,
+}
+
+/// Minimise `cost·x` over `low ≤ x ≤ high`, rows, and some columns integer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Program {
+    pub cost: Vec<f64>,
+    pub low: Vec<f64>,
+    pub high: Vec<f64>,
+    pub integer: Vec<bool>,
+    pub rows: Vec<Row>,
+    /// Cost that no variable moves.
+    pub constant: f64,
+}
+
+impl Program {
+    /// A column within finite bounds.
+    pub fn var(&mut self, low: f64, high: f64) -> Var {
+        self.cost.push(0.0);
+        self.low.push(low);
+        self.high.push(high.max(low));
+        self.integer.push(false);
+        Var(self.cost.len() - 1)
+    }
+    /// A column that is 0 or 1.
+    pub fn binary(&mut self) -> Var {
+        let v = self.var(0.0, 1.0);
+        self.integer[v.0] = true;
+        v
+    }
+    /// Adds `price · expr` to the objective.
+    pub fn cost(&mut self, price: f64, expr: impl Into<Expr>) {
+        let expr = expr.into();
+        for (v, k) in &expr.terms {
+            self.cost[v.0] += price * k;
+        }
+        self.constant += price * expr.constant;
+    }
+    /// `left = right`
+    pub fn equal(&mut self, family: &'static str, left: impl Into<Expr>, right: impl Into<Expr>) -> RowId {
+        self.row(family, left.into() - right.into(), Sense::Equal)
+    }
+    /// `left ≤ right`
+    pub fn at_most(&mut self, family: &'static str, left: impl Into<Expr>, right: impl Into<Expr>) -> RowId {
+        self.row(family, left.into() - right.into(), Sense::AtMost)
+    }
+
+    fn row(&mut self, family: &'static str, expr: Expr, sense: Sense) -> RowId {
+        self.rows.push(Row {
+            family,
+            terms: merged(expr.terms),
+            sense,
+            rhs: -expr.constant,
+        });
+        RowId(self.rows.len() - 1)
+    }
+
+    pub fn has_integers(&self) -> bool {
+        (0..self.cost.len()).any(|i| self.integer[i] && self.high[i] - self.low[i] > 0.5)
+    }
+    /// The same program with every integer column relaxed to its bounds.
+    pub fn relaxed(&self) -> Self {
+        let mut p = self.clone();
+        p.integer.fill(false);
+        p
+    }
+    /// The same program with every integer column held at its rounded value in `x`.
+    pub fn fixed_at(&self, x: &[f64]) -> Self {
+        let mut p = self.clone();
+        for (i, value) in x.iter().enumerate().filter(|(i, _)| self.integer[*i]) {
+            (p.low[i], p.high[i], p.integer[i]) = (value.round(), value.round(), false);
+        }
+        p
+    }
+    /// Moves a point into its bounds (solvers overshoot by their tolerance).
+    pub fn clip(&self, x: &mut [f64]) {
+        for (i, value) in x.iter_mut().enumerate() {
+            *value = value.max(self.low[i]).min(self.high[i]);
+        }
+    }
+    pub fn objective(&self, x: &[f64]) -> f64 {
+        self.constant + self.cost.iter().zip(x).map(|(c, x)| c * x).sum::<f64>()
+    }
+    /// Largest violation of any row, in the row's own unit, and its family.
+    pub fn residual(&self, x: &[f64]) -> (f64, &'static str) {
+        let mut worst = (0.0, "none");
+        for row in &self.rows {
+            let left: f64 = row.terms.iter().map(|(v, k)| k * x[v.0]).sum();
+            let amount = match row.sense {
+                Sense::AtMost => left - row.rhs,
+                Sense::Equal => (left - row.rhs).abs(),
+            };
+            if amount > worst.0 || amount.is_nan() {
+                worst = (if amount.is_nan() { f64::INFINITY } else { amount }, row.family);
+            }
+        }
+        worst
+    }
+}
+
+/// Adds up repeated variables and drops zeros, in order of the columns.
+fn merged(mut terms: Vec<(Var, f64)>) -> Vec<(Var, f64)> {
+    terms.sort_by_key(|(v, _)| *v);
+    let mut out: Vec<(Var, f64)> = Vec::with_capacity(terms.len());
+    for (v, k) in terms {
+        match out.last_mut() {
+            Some((last, sum)) if *last == v => *sum += k,
+            _ => out.push((v, k)),
+        }
+    }
+    out.retain(|(_, k)| *k != 0.0);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_adds_up_repeated_variables_and_moves_constants_to_the_right() {
+        let mut p = Program::default();
+        let (a, b) = (p.var(0.0, 9.0), p.var(0.0, 9.0));
+        p.at_most("test", 2.0 * a + 1.0 * b + 1.0 * a + 4.0, 10.0);
+        assert_eq!(p.rows[0].terms, [(a, 3.0), (b, 1.0)]);
+        assert_eq!(p.rows[0].rhs, 6.0);
+        assert_eq!(p.residual(&[2.0, 1.0]), (1.0, "test"));
+    }
+}
