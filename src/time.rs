@@ -144,6 +144,34 @@ impl Pacer {
     }
 }
 
+/// Measures one piece of work: wall time for deadlines, CPU time of this thread for reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    wall: std::time::Instant,
+    cpu_ms: f64,
+}
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Self {
+            wall: std::time::Instant::now(),
+            cpu_ms: thread_cpu_ms(),
+        }
+    }
+    pub fn wall(&self) -> std::time::Duration {
+        self.wall.elapsed()
+    }
+    /// CPU milliseconds of this thread since the start.
+    pub fn cpu_ms(&self) -> f64 {
+        thread_cpu_ms() - self.cpu_ms
+    }
+}
+
+fn thread_cpu_ms() -> f64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as f64 * 1e3 + t.tv_nsec as f64 / 1e6
+}
+
 /// Half-open stretch of time `[start, end)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {

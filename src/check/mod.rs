@@ -1,8 +1,59 @@
 //! Schedule against Problem: balance, limits, dynamics, money recomputed. Shares no code with `plan`.
+//!
+//! Reads only the powers of the plan; states, peaks and money follow from them here. A limit that the solution itself
+//! names as broken (an elastic wish) is no fault; anything else beyond 1e-6 (kW, kWh) is.
 
-use crate::model::{CheckReport, Problem, Solution};
+mod heat;
+mod ledger;
+mod money;
+mod power;
+mod storage;
+
+use crate::model::{CheckReport, GridProblem, PlanValues, Problem, Solution};
+use ledger::Ledger;
+
+pub use money::{carbon, peak};
 
 /// Re-checks and re-costs a solution independently.
-pub fn check(_problem: &Problem, _solution: &Solution) -> CheckReport {
-    todo!()
+pub fn check(problem: &Problem, solution: &Solution) -> CheckReport {
+    let mut ledger = Ledger::new(problem, solution);
+    ledger.lengths();
+    if ledger.broken() {
+        return ledger.report(f64::NAN);
+    }
+    power::grid(&mut ledger);
+    power::sources(&mut ledger);
+    power::evs(&mut ledger);
+    power::gensets(&mut ledger);
+    power::run_once(&mut ledger);
+    storage::batteries(&mut ledger);
+    storage::hydro(&mut ledger);
+    heat::heat(&mut ledger);
+    power::balance(&mut ledger);
+    power::circuits(&mut ledger);
+    let cost = money::cost(problem, &solution.plan);
+    money::compare(&mut ledger, cost);
+    ledger.report(cost)
+}
+
+/// Length of step `t`, h.
+fn hours(p: &Problem, t: usize) -> f64 {
+    p.step_hours.at(t).unwrap_or(f64::NAN)
+}
+
+/// Hours and imported energy of each demand window, in order.
+fn windows(p: &Problem, g: &GridProblem, plan: &PlanValues) -> Vec<(f64, f64)> {
+    let mut all: std::collections::BTreeMap<usize, (f64, f64)> = std::collections::BTreeMap::new();
+    for t in 0..p.steps {
+        let key = g.demand_window.as_ref().map_or(t, |w| w[t]);
+        let entry = all.entry(key).or_insert((0.0, 0.0));
+        if t == 0
+            && let Some(first) = g.first_window
+        {
+            *entry = (first.past_hours, first.imported_kwh);
+        }
+        entry.0 += hours(p, t);
+        entry.1 += hours(p, t) * plan.import_kw[t];
+    }
+    all.into_values().collect()
 }

@@ -32,7 +32,7 @@ pub enum PlanOutcome {
 /// Forecast → problem → solution → schedule → independent check. Pure.
 pub fn make_plan(input: &PlanInput) -> PlanOutcome {
     let placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
-    let options = SolveOptions { solver: "auto".into(), deadline: input.deadline };
+    let options = SolveOptions { deadline: input.deadline, ..SolveOptions::controller() };
     let solution = match plan::solve(&placed.problem, &options) {
         Ok(solution) => solution,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),

@@ -15,7 +15,9 @@ const BROKEN: f64 = 1e-5;
 
 /// Values of columns, without noise.
 fn values(x: &[f64], vars: &[Var]) -> Vec<f64> {
-    vars.iter().map(|v| if x[v.0].abs() < NOISE { 0.0 } else { x[v.0] }).collect()
+    vars.iter()
+        .map(|v| if x[v.0].abs() < NOISE { 0.0 } else { x[v.0] })
+        .collect()
 }
 
 pub fn plan(m: &Model<'_>, x: &[f64]) -> PlanValues {
@@ -26,19 +28,39 @@ pub fn plan(m: &Model<'_>, x: &[f64]) -> PlanValues {
         export_kw: m.grid.as_ref().map_or(none.clone(), |g| values(x, &g.export)),
         unserved_kw: values(x, &m.unserved),
         spill_kw: or_none(&m.spill),
-        pv_kw: m.p.pv.iter().zip(&m.pv).map(|(p, v)| (p.id.clone(), values(x, v))).collect(),
+        pv_kw: m
+            .p
+            .pv
+            .iter()
+            .zip(&m.pv)
+            .map(|(p, v)| (p.id.clone(), values(x, v)))
+            .collect(),
         batteries: batteries(m, x),
         evs: evs(m, x),
         gensets: gensets(m, x),
         heat: m.heat.as_ref().map(|h| heat(m, h, x)),
         hydro: hydro(m, x),
-        shed_kw: m.p.sheddable.iter().zip(&m.shed).map(|(s, v)| (s.id.clone(), values(x, v))).collect(),
+        shed_kw: m
+            .p
+            .sheddable
+            .iter()
+            .zip(&m.shed)
+            .map(|(s, v)| (s.id.clone(), values(x, v)))
+            .collect(),
         shiftable_kw: shiftable(m, x),
     }
 }
 
 /// Energy is integrated from the powers, so that the plan is consistent in itself.
-fn storage(m: &Model<'_>, charge_kw: Vec<f64>, discharge_kw: Vec<f64>, start: f64, keep: f64, eta: (f64, f64), drain: f64) -> StoragePlan {
+fn storage(
+    m: &Model<'_>,
+    charge_kw: Vec<f64>,
+    discharge_kw: Vec<f64>,
+    start: f64,
+    keep: f64,
+    eta: (f64, f64),
+    drain: f64,
+) -> StoragePlan {
     let mut e = start;
     let energy_kwh = m
         .steps()
@@ -47,14 +69,21 @@ fn storage(m: &Model<'_>, charge_kw: Vec<f64>, discharge_kw: Vec<f64>, start: f6
             e
         })
         .collect();
-    StoragePlan { charge_kw, discharge_kw, energy_kwh }
+    StoragePlan {
+        charge_kw,
+        discharge_kw,
+        energy_kwh,
+    }
 }
 
 fn batteries(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, StoragePlan> {
     let one = |(b, v): (&crate::model::BatteryProblem, &super::formulation::BatteryVars)| {
         let (c, d) = (values(x, &v.charge), values(x, &v.discharge));
         let eta = (b.charge_eff, b.discharge_eff);
-        (b.id.clone(), storage(m, c, d, b.soc_start_kwh, b.loss_per_hour, eta, b.standby_kw))
+        (
+            b.id.clone(),
+            storage(m, c, d, b.soc_start_kwh, b.loss_per_hour, eta, b.standby_kw),
+        )
     };
     m.p.batteries.iter().zip(&m.batteries).map(one).collect()
 }
@@ -66,7 +95,13 @@ fn evs(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, EvPlan> {
         for (k, value) in values(x, &v.charge).into_iter().enumerate() {
             charge_kw[v.arrive + k] = value;
         }
-        all.insert(ev.id.clone(), EvPlan { charge_kw, shortfall_kwh: values(x, &[v.shortfall])[0] });
+        all.insert(
+            ev.id.clone(),
+            EvPlan {
+                charge_kw,
+                shortfall_kwh: values(x, &[v.shortfall])[0],
+            },
+        );
     }
     all
 }
@@ -89,18 +124,42 @@ fn heat(m: &Model<'_>, v: &HeatVars, x: &[f64]) -> HeatPlan {
     let Some(h) = &m.p.heat else {
         unreachable!("heat variables are made from the heat part of the problem")
     };
-    let electric = |v: &Vec<Var>| ElectricPlan { electric_kw: values(x, v) };
+    let electric = |v: &Vec<Var>| ElectricPlan {
+        electric_kw: values(x, v),
+    };
     let tanks = h.tanks.iter().zip(&v.tanks).map(|(k, v)| {
         let (c, d) = (values(x, &v.charge), values(x, &v.discharge));
-        (k.id.clone(), storage(m, c, d, k.start_kwh, k.loss_per_hour, (1.0, 1.0), 0.0))
+        (
+            k.id.clone(),
+            storage(m, c, d, k.start_kwh, k.loss_per_hour, (1.0, 1.0), 0.0),
+        )
     });
     HeatPlan {
-        chps: h.chps.iter().zip(&v.chps).map(|(c, v)| (c.id.clone(), electric(v))).collect(),
-        boilers: h.boilers.iter().zip(&v.boilers).map(|(b, v)| (b.id.clone(), BoilerPlan { heat_kw: values(x, v) })).collect(),
-        heat_pumps: h.heat_pumps.iter().zip(&v.heat_pumps).map(|(p, v)| (p.id.clone(), electric(v))).collect(),
+        chps: h
+            .chps
+            .iter()
+            .zip(&v.chps)
+            .map(|(c, v)| (c.id.clone(), electric(v)))
+            .collect(),
+        boilers: h
+            .boilers
+            .iter()
+            .zip(&v.boilers)
+            .map(|(b, v)| (b.id.clone(), BoilerPlan { heat_kw: values(x, v) }))
+            .collect(),
+        heat_pumps: h
+            .heat_pumps
+            .iter()
+            .zip(&v.heat_pumps)
+            .map(|(p, v)| (p.id.clone(), electric(v)))
+            .collect(),
         tanks: tanks.collect(),
         unserved_kw: values(x, &v.unserved),
-        dump_kw: if v.dump.is_empty() { vec![0.0; m.dt.len()] } else { values(x, &v.dump) },
+        dump_kw: if v.dump.is_empty() {
+            vec![0.0; m.dt.len()]
+        } else {
+            values(x, &v.dump)
+        },
     }
 }
 
@@ -114,7 +173,14 @@ fn hydro(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, HydroPlan> {
             volume
         };
         let volume_m3 = m.steps().map(step).collect();
-        all.insert(h.id.clone(), HydroPlan { turbine_m3s, spill_m3s, volume_m3 });
+        all.insert(
+            h.id.clone(),
+            HydroPlan {
+                turbine_m3s,
+                spill_m3s,
+                volume_m3,
+            },
+        );
     }
     all
 }
@@ -157,7 +223,13 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     let unserved = m.steps().map(|t| m.dt[t] * x[m.unserved[t].0]).sum();
     add("unserved_load", "load", "kWh", unserved, m.p.unserved_cost_per_kwh);
     for (ev, v) in m.p.evs.iter().zip(&m.evs) {
-        add("ev_shortfall", &ev.id, "kWh", x[v.shortfall.0], ev.shortfall_cost_per_kwh);
+        add(
+            "ev_shortfall",
+            &ev.id,
+            "kWh",
+            x[v.shortfall.0],
+            ev.shortfall_cost_per_kwh,
+        );
     }
     if let (Some(h), Some(v)) = (&m.p.heat, &m.heat) {
         let cold = m.steps().map(|t| m.dt[t] * x[v.unserved[t].0]).sum();
@@ -174,12 +246,28 @@ fn sums_is_empty(m: &Model<'_>, x: &[f64]) -> bool {
 pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
     let d = answer.duals.as_ref()?;
     let stored = |rows: &[super::program::RowId]| rows.iter().map(|r| -d[r.0]).collect::<Vec<f64>>();
-    let tanks = m.p.heat.iter().flat_map(|h| &h.tanks).zip(m.heat.iter().flat_map(|h| &h.tanks));
+    let tanks =
+        m.p.heat
+            .iter()
+            .flat_map(|h| &h.tanks)
+            .zip(m.heat.iter().flat_map(|h| &h.tanks));
     Some(Duals {
         bus: m.steps().map(|t| d[m.bus_rows[t].0] / m.dt[t]).collect(),
-        storage: m.p.batteries.iter().zip(&m.batteries).map(|(b, v)| (b.id.clone(), stored(&v.energy_rows))).collect(),
+        storage: m
+            .p
+            .batteries
+            .iter()
+            .zip(&m.batteries)
+            .map(|(b, v)| (b.id.clone(), stored(&v.energy_rows)))
+            .collect(),
         tanks: tanks.map(|(k, v)| (k.id.clone(), stored(&v.energy_rows))).collect(),
-        evs: m.p.evs.iter().zip(&m.evs).map(|(e, v)| (e.id.clone(), d[v.need_row.0])).collect(),
+        evs: m
+            .p
+            .evs
+            .iter()
+            .zip(&m.evs)
+            .map(|(e, v)| (e.id.clone(), d[v.need_row.0]))
+            .collect(),
         peak: m.grid.iter().flat_map(|g| &g.peak_rows).map(|r| d[r.0].abs()).sum(),
     })
 }

@@ -1,9 +1,19 @@
 //! Snapshot + Forecast → [`Problem`] → [`Solution`] → [`Schedule`]: variables, constraints, objective, solve, explain.
 //! Sees `plant`, never `wiring`.
 
-use crate::model::{ControllerState, Forecast, PlacedProblem, Problem, Schedule, Snapshot, Solution, Trigger};
+mod extract;
+mod formulation;
+mod program;
+mod round;
+mod search;
+mod solver;
+mod validate;
+
+use crate::model::{
+    ControllerState, Elastic, Forecast, PlacedProblem, Problem, Schedule, Snapshot, Solution, SolveStatus, Trigger,
+};
 use crate::site::Plant;
-use crate::time::Timestamp;
+use crate::time::{Stopwatch, Timestamp};
 
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +22,30 @@ pub struct SolveOptions {
     pub solver: String,
     /// Wall-clock bound; `None` in virtual time and in `solve` unless given.
     pub deadline: Option<std::time::Duration>,
+    /// Bound on branch-and-bound nodes; `None` = until proven (or the deadline), 0 = rounding and polish only.
+    pub nodes: Option<u64>,
+    /// Relative gap at which a plan counts as optimal.
+    pub gap: f64,
+}
+
+impl SolveOptions {
+    /// To the proven optimum, as `madang solve` does.
+    pub fn exact() -> Self {
+        Self {
+            solver: "auto".into(),
+            deadline: None,
+            nodes: None,
+            gap: 1e-7,
+        }
+    }
+    /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
+    pub fn controller() -> Self {
+        Self {
+            nodes: Some(0),
+            gap: 1e-3,
+            ..Self::exact()
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -29,9 +63,111 @@ pub fn problem(_plant: &Plant, _snapshot: &Snapshot, _forecast: &Forecast, _stat
     todo!()
 }
 
-/// Solves exactly the problem's objective.
-pub fn solve(_problem: &Problem, _options: &SolveOptions) -> Result<Solution, SolveError> {
-    todo!()
+/// Reads a case of schema `ems-case-1` or our superset; a null takes the default, as an absent field does.
+pub fn read_case(text: &str) -> Result<Problem, String> {
+    let problem = match serde_json::from_str::<Problem>(text) {
+        Ok(problem) => problem,
+        Err(first) => {
+            let mut value: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+            drop_nulls(&mut value);
+            serde_json::from_value(value).map_err(|_| first.to_string())?
+        }
+    };
+    validate::validate(&problem).map_err(|e| e.to_string())?;
+    Ok(problem)
+}
+
+fn drop_nulls(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => (),
+    }
+}
+
+/// Solves exactly the problem's objective; where hard limits leave no plan at all, the elastic form of the problem.
+pub fn solve(problem: &Problem, options: &SolveOptions) -> Result<Solution, SolveError> {
+    check_usage(problem, options)?;
+    validate::validate(problem)?;
+    match solve_with(problem, problem.elastic, options) {
+        Err(SolveError::Failed(_)) if problem.elastic.is_none() => {
+            solve_with(problem, Some(elastic_of(problem)), options)
+        }
+        result => result,
+    }
+}
+
+fn check_usage(problem: &Problem, options: &SolveOptions) -> Result<(), SolveError> {
+    match options.solver.as_str() {
+        "auto" | "microlp" => Ok(()),
+        "clarabel" if !has_integers(problem) => Ok(()),
+        "clarabel" => Err(SolveError::Usage(format!(
+            "case {} has integers (exclusive, charge_min_kw, commitment or run-once), which clarabel cannot solve; use auto or microlp",
+            problem.id
+        ))),
+        other => Err(SolveError::Usage(format!(
+            "`{other}` is not a solver; use auto, clarabel or microlp"
+        ))),
+    }
+}
+
+/// Parts of the problem that need whole numbers.
+pub fn has_integers(p: &Problem) -> bool {
+    p.grid.as_ref().is_some_and(|g| g.exclusive)
+        || p.batteries.iter().any(|b| b.exclusive)
+        || p.evs.iter().any(|e| e.charge_min_kw > 0.0)
+        || p.gensets.iter().any(|g| g.commitment)
+        || p.shiftable.iter().any(|s| s.running_hours <= 0.0)
+}
+
+fn solve_with(problem: &Problem, elastic: Option<Elastic>, options: &SolveOptions) -> Result<Solution, SolveError> {
+    let watch = Stopwatch::start();
+    let model = formulation::formulate(problem, elastic);
+    let build_ms = watch.cpu_ms();
+    let found = search::search(&model, options, &watch)?;
+    let (violations, broken) = extract::violations(&model, &found.answer.x);
+    let status = match (broken, found.cut_short && found.gap > options.gap) {
+        (true, _) => SolveStatus::Relaxed,
+        (false, true) => SolveStatus::Feasible,
+        (false, false) => SolveStatus::Optimal,
+    };
+    Ok(Solution {
+        status,
+        objective: model.money(&found.answer.x),
+        gap: found.gap,
+        solver: found.solver,
+        violations,
+        plan: extract::plan(&model, &found.answer.x),
+        duals: extract::duals(&model, &found.answer),
+        build_ms,
+        solve_ms: watch.cpu_ms() - build_ms,
+    })
+}
+
+/// Highest price of a kWh that occurs in the problem, at least one unit of money.
+fn highest_price(p: &Problem) -> f64 {
+    let grid = p.grid.iter().flat_map(|g| g.buy.iter().chain(&g.sell));
+    let fuel = p.gensets.iter().map(|g| &g.fuel_cost_per_kwh);
+    let need = p
+        .evs
+        .iter()
+        .map(|e| &e.shortfall_cost_per_kwh)
+        .chain([&p.unserved_cost_per_kwh]);
+    grid.chain(fuel)
+        .chain(need)
+        .fold(1.0, |top: f64, price| top.max(price.abs()))
+}
+
+/// Prices of broken limits: above everything the case itself prices.
+fn elastic_of(p: &Problem) -> Elastic {
+    let top = highest_price(p);
+    Elastic {
+        limit_per_kwh: 10.0 * top,
+        soc_per_kwh: 10.0 * top,
+    }
 }
 
 /// Places a solution on the site: signs, marginal values, explanation. `check` is filled in by the caller.
@@ -45,4 +181,33 @@ pub fn schedule(
     _now: Timestamp,
 ) -> Schedule {
     todo!()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Two hours, PV, battery.
+    pub fn small_home() -> Problem {
+        read_case(
+            r#"{"id":"small","steps":2,"step_hours":1.0,"load_kw":[1,2],"unserved_cost_per_kwh":10,
+            "grid":{"import_max_kw":10,"export_max_kw":10,"buy":[0.2,0.4],"sell":[-0.05,0.05]},
+            "pv":[{"id":"pv","available_kw":[5,0]}],
+            "batteries":[{"id":"bat","soc_min_kwh":0,"soc_max_kwh":3,"soc_start_kwh":0,"charge_max_kw":2,
+            "discharge_max_kw":2,"charge_eff":1.0,"discharge_eff":0.8,"loss_per_hour":null}]}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn surplus_is_stored_then_curtailed_and_never_sold_at_a_loss() {
+        let s = solve(&small_home(), &SolveOptions::exact()).unwrap();
+        assert!((s.objective - 0.16).abs() < 1e-7, "{s:?}");
+        let duals = s.duals.unwrap();
+        // one more kWh of load in hour 2 is bought at 0.40; in hour 1 PV is free
+        assert!(
+            (duals.bus[1] - 0.4).abs() < 1e-4 && duals.bus[0].abs() < 1e-4,
+            "{duals:?}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! A quick point with whole numbers: from the relaxation's prices, run-once loads take their cheapest start, generators
 //! the best on/off path (dynamic programme), chargers what they mostly do; the LP then settles the rest.
 
-use super::formulation::Model;
+use super::formulation::{Model, Run};
 use super::program::Program;
 use super::solver::Answer;
 use crate::model::GensetProblem;
@@ -38,7 +38,11 @@ pub fn round(
 
 /// Prices are degenerate where a generator is marginal: try leaning either way.
 fn candidates(model: &Model<'_>) -> Vec<f64> {
-    if model.gensets.iter().any(|g| !g.on.is_empty()) { vec![0.0, 0.05, 0.2] } else { vec![0.0] }
+    if model.gensets.iter().any(|g| !g.on.is_empty()) {
+        vec![0.0, 0.05, 0.2]
+    } else {
+        vec![0.0]
+    }
 }
 
 /// Money per kWh on the bus; zero prices where the solver had no duals (rounding then follows the powers alone).
@@ -49,10 +53,18 @@ fn bus_prices(model: &Model<'_>, relaxed: &Answer) -> Vec<f64> {
 
 fn round_shiftables(model: &Model<'_>, price: &[f64], x: &mut [f64]) {
     for s in &model.shiftable {
-        let cost = |run: &super::formulation::Run| -> f64 {
-            run.kw.iter().enumerate().map(|(i, kw)| kw * model.dt[run.first + i] * price[run.first + i]).sum()
+        let cost = |run: &Run| -> f64 {
+            run.kw
+                .iter()
+                .enumerate()
+                .map(|(i, kw)| kw * model.dt[run.first + i] * price[run.first + i])
+                .sum()
         };
-        let best = s.starts.iter().enumerate().min_by(|a, b| cost(&a.1.1).total_cmp(&cost(&b.1.1)));
+        let best = s
+            .starts
+            .iter()
+            .enumerate()
+            .min_by(|a, b| cost(&a.1.1).total_cmp(&cost(&b.1.1)));
         let chosen = best.map(|(k, _)| k);
         for (k, (z, _)) in s.starts.iter().enumerate() {
             x[z.0] = f64::from(u8::from(Some(k) == chosen));
@@ -77,7 +89,11 @@ fn round_chargers(model: &Model<'_>, relaxed: &Answer, x: &mut [f64]) {
 
 /// Binaries of pairs stand behind the model's own columns, in the order of the rows that use them.
 fn round_pairs(program: &Program, relaxed: &Answer, x: &mut [f64]) {
-    for row in program.rows.iter().filter(|r| r.family == "constraint_pair_exclusive" && r.rhs == 0.0) {
+    for row in program
+        .rows
+        .iter()
+        .filter(|r| r.family == "constraint_pair_exclusive" && r.rhs == 0.0)
+    {
         // a − a_max·z ≤ 0
         if let [(a, _), (z, _)] = row.terms[..] {
             x[z.0] = f64::from(u8::from(relaxed.x.get(a.0).is_some_and(|v| *v > 1e-6)));
@@ -86,7 +102,12 @@ fn round_pairs(program: &Program, relaxed: &Answer, x: &mut [f64]) {
 }
 
 fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, share: f64, x: &mut [f64]) {
-    for (vars, g) in model.gensets.iter().zip(&model.p.gensets).filter(|(v, _)| !v.on.is_empty()) {
+    for (vars, g) in model
+        .gensets
+        .iter()
+        .zip(&model.p.gensets)
+        .filter(|(v, _)| !v.on.is_empty())
+    {
         let used = |t: usize| relaxed.x[vars.power[t].0] / g.max_kw.max(1e-9);
         let fuel = g.fuel_cost_per_kwh + model.p.co2_price_per_kg * g.co2_kg_per_kwh;
         // profit of being on in step t at these prices, leaning towards what the relaxation does
@@ -95,7 +116,11 @@ fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, share: f64,
             .map(|t| {
                 let margin = price[t] - fuel;
                 let power = if margin > 0.0 { g.max_kw } else { g.min_kw };
-                let lean = if used(t) > share { g.no_load_cost_per_hour + (fuel - price[t]).max(0.0) * g.min_kw } else { 0.0 };
+                let lean = if used(t) > share {
+                    g.no_load_cost_per_hour + (fuel - price[t]).max(0.0) * g.min_kw
+                } else {
+                    0.0
+                };
                 model.dt[t] * (margin * power - g.no_load_cost_per_hour + lean)
             })
             .collect();
@@ -120,7 +145,11 @@ fn best_path(g: &GensetProblem, profit: &[f64]) -> Vec<bool> {
                 let other = 1 - on;
                 let least = if other == 1 { up } else { down };
                 let cost = if other == 1 { g.start_cost } else { 0.0 };
-                let change = if hold == 0 { stay(other, least) - cost } else { f64::NEG_INFINITY };
+                let change = if hold == 0 {
+                    stay(other, least) - cost
+                } else {
+                    f64::NEG_INFINITY
+                };
                 here[on][hold] = stay(on, hold).max(change);
             }
         }
@@ -137,7 +166,11 @@ fn walk(g: &GensetProblem, profit: &[f64], value: &[[Vec<f64>; 2]]) -> Vec<bool>
         let next = &value[t + 1];
         let stay = |on: usize, hold: usize| f64::from(on as u8) * gain + next[on][hold.saturating_sub(1)];
         let other = 1 - on;
-        let (least, cost) = if other == 1 { (g.min_up_steps, g.start_cost) } else { (g.min_down_steps, 0.0) };
+        let (least, cost) = if other == 1 {
+            (g.min_up_steps, g.start_cost)
+        } else {
+            (g.min_down_steps, 0.0)
+        };
         if t >= g.fixed_steps && hold == 0 && stay(other, least.max(1)) - cost > stay(on, hold) {
             (on, hold) = (other, least.max(1));
         }

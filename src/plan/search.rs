@@ -73,9 +73,18 @@ fn keep_better(best: &mut Option<Answer>, new: Answer) {
 fn finish(best: Option<Answer>, bound: f64, cut_short: bool, program: &Program) -> Result<Found, SolveError> {
     let answer = best.ok_or_else(|| SolveError::Failed("no round gave a point".into()))?;
     let polished_by = answer.solver;
-    let solver = if program.has_integers() { format!("microlp+{polished_by}") } else { polished_by.to_owned() };
+    let solver = if program.has_integers() {
+        format!("microlp+{polished_by}")
+    } else {
+        polished_by.to_owned()
+    };
     let gap = relative_gap(answer.objective, bound);
-    Ok(Found { gap, answer, solver, cut_short })
+    Ok(Found {
+        gap,
+        answer,
+        solver,
+        cut_short,
+    })
 }
 
 /// `z = 1`: only `a` may flow; `z = 0`: only `b`.
@@ -103,8 +112,15 @@ fn branch(
         }
     }
     let time = options.deadline.map(|d| d.saturating_sub(watch.wall()));
-    let effort = Effort { gap: options.gap, nodes: options.nodes, time };
-    let seed = rounded.as_ref().or(incumbent).filter(|a| a.x.len() == program.cost.len());
+    let effort = Effort {
+        gap: options.gap,
+        nodes: options.nodes,
+        time,
+    };
+    let seed = rounded
+        .as_ref()
+        .or(incumbent)
+        .filter(|a| a.x.len() == program.cost.len());
     match solver::with_microlp(program, effort, seed.map(|a| a.x.as_slice())) {
         Ok(found) => {
             let bound = found.objective - found.gap * found.objective.abs().max(1.0);
@@ -133,8 +149,11 @@ fn settle(
     let mut held = program.fixed_at(&answer.x);
     let mut current = answer;
     for _ in 0..4 {
-        let offenders: Vec<Pair> =
-            open.iter().filter(|p| current.x[p.a.0] > FLOW && current.x[p.b.0] > FLOW).copied().collect();
+        let offenders: Vec<Pair> = open
+            .iter()
+            .filter(|p| current.x[p.a.0] > FLOW && current.x[p.b.0] > FLOW)
+            .copied()
+            .collect();
         if offenders.is_empty() {
             break;
         }

@@ -3,7 +3,8 @@
 use super::program::{Program, Row, Sense, Var};
 use good_lp::solvers::clarabel::clarabel;
 use good_lp::{
-    Constraint, DualValues, Expression, Solution, SolutionWithDual, SolverModel, Variable, constraint, variable, variables,
+    Constraint, DualValues, Expression, Solution, SolutionWithDual, SolverModel, Variable, constraint, variable,
+    variables,
 };
 use std::time::Duration;
 
@@ -49,9 +50,18 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
         .map(|i| vars.add(variable().min(reduced.low[*i]).max(reduced.high[*i])))
         .collect();
     let scale = reduced.price_scale(program);
-    let objective = sum(reduced.free.iter().enumerate().map(|(k, i)| (columns[k], program.cost[*i] / scale)));
+    let objective = sum(reduced
+        .free
+        .iter()
+        .enumerate()
+        .map(|(k, i)| (columns[k], program.cost[*i] / scale)));
     let mut model = vars.minimise(objective).using(clarabel);
-    model.settings().max_iter(300).tol_gap_abs(1e-9).tol_gap_rel(1e-9).tol_feas(1e-9);
+    model
+        .settings()
+        .max_iter(300)
+        .tol_gap_abs(1e-9)
+        .tol_gap_rel(1e-9)
+        .tol_feas(1e-9);
     let references: Vec<_> = reduced
         .rows
         .iter()
@@ -66,7 +76,11 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
 
 /// microlp on an LP: a vertex, no duals.
 pub fn with_simplex(program: &Program) -> Result<Answer, String> {
-    let none = Effort { gap: 0.0, nodes: None, time: None };
+    let none = Effort {
+        gap: 0.0,
+        nodes: None,
+        time: None,
+    };
     with_microlp(&program.relaxed(), none, None)
 }
 
@@ -82,7 +96,10 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
         .free
         .iter()
         .map(|i| match program.integer[*i] {
-            true => model.add_integer_var(program.cost[*i] / scale, (reduced.low[*i] as i32, reduced.high[*i] as i32)),
+            true => model.add_integer_var(
+                program.cost[*i] / scale,
+                (reduced.low[*i] as i32, reduced.high[*i] as i32),
+            ),
             false => model.add_var(program.cost[*i] / scale, (reduced.low[*i], reduced.high[*i])),
         })
         .collect();
@@ -138,7 +155,12 @@ impl Reduced {
         let mut used = vec![true; program.rows.len()];
         loop {
             let mut moved = false;
-            for (r, row) in program.rows.iter().enumerate().filter(|(_, row)| row.sense == Sense::AtMost) {
+            for (r, row) in program
+                .rows
+                .iter()
+                .enumerate()
+                .filter(|(_, row)| row.sense == Sense::AtMost)
+            {
                 if used[r] && tighten(row, &mut low, &mut high) {
                     used[r] = false;
                     moved = true;
@@ -162,25 +184,46 @@ impl Reduced {
         free.iter().enumerate().for_each(|(k, i)| position[*i] = k);
         let mut rows = Vec::with_capacity(program.rows.len());
         for (r, row) in program.rows.iter().enumerate().filter(|(r, _)| used[*r]) {
-            let held: f64 = row.terms.iter().filter(|(v, _)| fixed(v.0)).map(|(v, k)| k * low[v.0]).sum();
-            let terms: Vec<_> =
-                row.terms.iter().filter(|(v, _)| !fixed(v.0)).map(|(v, k)| (position[v.0], *k)).collect();
+            let held: f64 = row
+                .terms
+                .iter()
+                .filter(|(v, _)| fixed(v.0))
+                .map(|(v, k)| k * low[v.0])
+                .sum();
+            let terms: Vec<_> = row
+                .terms
+                .iter()
+                .filter(|(v, _)| !fixed(v.0))
+                .map(|(v, k)| (position[v.0], *k))
+                .collect();
             let rhs = row.rhs - held;
             if terms.is_empty() {
                 empty_row_holds(row, rhs)?;
                 continue;
             }
-            rows.push(ReducedRow { origin: r, terms, sense: row.sense, rhs });
+            rows.push(ReducedRow {
+                origin: r,
+                terms,
+                sense: row.sense,
+                rhs,
+            });
         }
         Ok(Self { low, high, free, rows })
     }
 
     /// Largest price, so that won and euro meet the same tolerances.
     fn price_scale(&self, program: &Program) -> f64 {
-        let mut costs: Vec<f64> =
-            self.free.iter().map(|i| program.cost[*i].abs()).filter(|c| *c > 0.0).collect();
+        let mut costs: Vec<f64> = self
+            .free
+            .iter()
+            .map(|i| program.cost[*i].abs())
+            .filter(|c| *c > 0.0)
+            .collect();
         costs.sort_by(f64::total_cmp);
-        costs.get(costs.len() / 2).copied().map_or(1.0, |median| (4.0 * median).clamp(1e-6, 1e9))
+        costs
+            .get(costs.len() / 2)
+            .copied()
+            .map_or(1.0, |median| (4.0 * median).clamp(1e-6, 1e9))
     }
 
     fn constraint(&self, row: &ReducedRow, columns: &[Variable]) -> Constraint {
@@ -208,11 +251,20 @@ impl Reduced {
         }
         let duals = duals.map(|duals| {
             let mut all = vec![0.0; program.rows.len()];
-            self.rows.iter().zip(duals).for_each(|(row, dual)| all[row.origin] = dual);
+            self.rows
+                .iter()
+                .zip(duals)
+                .for_each(|(row, dual)| all[row.origin] = dual);
             all
         });
         let objective = program.objective(&x);
-        Ok(Answer { x, duals, objective, gap: 0.0, solver })
+        Ok(Answer {
+            x,
+            duals,
+            objective,
+            gap: 0.0,
+            solver,
+        })
     }
 }
 
@@ -256,7 +308,9 @@ fn empty_row_holds(row: &Row, rhs: f64) -> Result<(), String> {
         Sense::AtMost => rhs >= -RESIDUAL_MAX,
         Sense::Equal => rhs.abs() <= RESIDUAL_MAX,
     };
-    holds.then_some(()).ok_or_else(|| format!("infeasible: {} misses by {:.1e}", row.family, rhs.abs()))
+    holds
+        .then_some(())
+        .ok_or_else(|| format!("infeasible: {} misses by {:.1e}", row.family, rhs.abs()))
 }
 
 fn sum(terms: impl Iterator<Item = (Variable, f64)>) -> Expression {

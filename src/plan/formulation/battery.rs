@@ -33,8 +33,16 @@ fn may_fall_below(b: &BatteryProblem) -> bool {
 fn variable_battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) -> BatteryVars {
     let elastic = m.elastic.is_some();
     let drain = b.standby_kw * m.dt.iter().sum::<f64>();
-    let low = if elastic && may_fall_below(b) { b.soc_start_kwh.min(0.0).min(b.soc_min_kwh) - drain } else { b.soc_min_kwh };
-    let high = if elastic { b.soc_max_kwh.max(b.soc_start_kwh) } else { b.soc_max_kwh };
+    let low = if elastic && may_fall_below(b) {
+        b.soc_start_kwh.min(0.0).min(b.soc_min_kwh) - drain
+    } else {
+        b.soc_min_kwh
+    };
+    let high = if elastic {
+        b.soc_max_kwh.max(b.soc_start_kwh)
+    } else {
+        b.soc_max_kwh
+    };
     let v = BatteryVars {
         charge: m.per_step(|_| b.charge_max_kw),
         discharge: m.per_step(|_| b.discharge_max_kw),
@@ -56,8 +64,11 @@ fn constraint_battery_energy(m: &mut Model<'_>, b: &BatteryProblem, v: &mut Batt
             0 => (keep * b.soc_start_kwh).into(),
             _ => keep * v.energy[t - 1],
         };
-        let gain = dt * b.charge_eff * v.charge[t] - dt / b.discharge_eff * v.discharge[t] - Expr::from(dt * b.standby_kw);
-        let row = m.program.equal("constraint_battery_energy", 1.0 * v.energy[t] - before - gain, 0.0);
+        let gain =
+            dt * b.charge_eff * v.charge[t] - dt / b.discharge_eff * v.discharge[t] - Expr::from(dt * b.standby_kw);
+        let row = m
+            .program
+            .equal("constraint_battery_energy", 1.0 * v.energy[t] - before - gain, 0.0);
         v.energy_rows.push(row);
     }
 }
@@ -72,11 +83,19 @@ fn constraint_battery_band(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVar
         if may_fall_below(b) {
             let reach = b.soc_min_kwh - m.program.low[e.0];
             let under = m.relief("soc_below_band", &b.id, "kWh_stored", 1.0, reach);
-            m.program.at_most("constraint_battery_band", Expr::from(b.soc_min_kwh) - under, e);
+            m.program
+                .at_most("constraint_battery_band", Expr::from(b.soc_min_kwh) - under, e);
         }
         if b.soc_start_kwh > b.soc_max_kwh {
-            let over = m.relief("soc_above_band", &b.id, "kWh_stored", 1.0, b.soc_start_kwh - b.soc_max_kwh);
-            m.program.at_most("constraint_battery_band", 1.0 * e - over, b.soc_max_kwh);
+            let over = m.relief(
+                "soc_above_band",
+                &b.id,
+                "kWh_stored",
+                1.0,
+                b.soc_start_kwh - b.soc_max_kwh,
+            );
+            m.program
+                .at_most("constraint_battery_band", 1.0 * e - over, b.soc_max_kwh);
         }
     }
 }
@@ -88,7 +107,8 @@ fn constraint_battery_end(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars
     if let Some(end) = b.soc_end_kwh {
         let missing = m.relief("soc_end", &b.id, "kWh_stored", 1.0, reach + end.abs());
         let excess = m.relief("soc_end", &b.id, "kWh_stored", 1.0, reach + end.abs());
-        m.program.equal("constraint_battery_end", 1.0 * last + missing - excess, end);
+        m.program
+            .equal("constraint_battery_end", 1.0 * last + missing - excess, end);
     }
     if let Some(end) = b.soc_end_min_kwh {
         let missing = m.relief("soc_end_min", &b.id, "kWh_stored", 1.0, reach + end.abs());
@@ -98,12 +118,18 @@ fn constraint_battery_end(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars
 
 /// Soft floor: `e ≥ reserve − below`, `below` priced a kWh and hour as money of the case.
 fn constraint_battery_reserve(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
-    let Some(reserve) = b.reserve.filter(|r| r.kwh > b.soc_min_kwh) else { return };
+    let Some(reserve) = b.reserve.filter(|r| r.kwh > b.soc_min_kwh) else {
+        return;
+    };
     for t in m.steps() {
         let reach = reserve.kwh - m.program.low[v.energy[t].0];
         let below = m.program.var(0.0, reach);
         m.program.cost(reserve.cost_per_kwh_hour * m.dt[t], below);
-        m.program.at_most("constraint_battery_reserve", Expr::from(reserve.kwh) - below, v.energy[t]);
+        m.program.at_most(
+            "constraint_battery_reserve",
+            Expr::from(reserve.kwh) - below,
+            v.energy[t],
+        );
     }
 }
 

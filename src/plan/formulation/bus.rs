@@ -23,7 +23,8 @@ pub fn constraint_circuit_power(m: &mut Model<'_>) {
                 if reach > c.limit_kw {
                     let dt = m.dt[t];
                     let excess = m.relief("circuit_limit", &c.id, "kWh", dt, reach - c.limit_kw);
-                    m.program.at_most("constraint_circuit_power", sign * &total, excess + c.limit_kw);
+                    m.program
+                        .at_most("constraint_circuit_power", sign * &total, excess + c.limit_kw);
                 }
             }
         }
@@ -71,7 +72,8 @@ fn flexible_consumption(m: &Model<'_>, t: usize) -> Expr {
     let pumps = m.p.heat.iter().flat_map(|h| h.heat_pumps.iter().map(|h| h.id.as_str()));
     let ids = m.p.evs.iter().map(|e| e.id.as_str());
     let ids = ids.chain(m.p.shiftable.iter().map(|s| s.id.as_str())).chain(pumps);
-    ids.filter_map(|id| m.draw.get(id)).fold(Expr::default(), |sum, d| sum + d[t].clone())
+    ids.filter_map(|id| m.draw.get(id))
+        .fold(Expr::default(), |sum, d| sum + d[t].clone())
 }
 
 /// `Σ kg ≤ cap` (+ excess)

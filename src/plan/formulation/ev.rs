@@ -31,16 +31,22 @@ pub fn ev<'a>(m: &mut Model<'a>, ev: &'a EvProblem) {
         m.surplus_claims[arrive + k] += *x;
     }
     taste_ev(m, arrive, &charge);
-    m.evs.push(EvVars { arrive, charge, on, shortfall, need_row });
+    m.evs.push(EvVars {
+        arrive,
+        charge,
+        on,
+        shortfall,
+        need_row,
+    });
 }
 
 /// `η·Σ dt·x + shortfall = need`; its dual is what a kWh into the car costs.
 fn constraint_ev_energy(m: &mut Model<'_>, ev: &EvProblem, arrive: usize, charge: &[Var], shortfall: Var) -> RowId {
-    let delivered = charge
-        .iter()
-        .enumerate()
-        .fold(Expr::default(), |sum, (k, x)| sum + ev.charge_eff * m.dt[arrive + k] * *x);
-    m.program.equal("constraint_ev_energy", delivered + shortfall, ev.energy_needed_kwh)
+    let delivered = charge.iter().enumerate().fold(Expr::default(), |sum, (k, x)| {
+        sum + ev.charge_eff * m.dt[arrive + k] * *x
+    });
+    m.program
+        .equal("constraint_ev_energy", delivered + shortfall, ev.energy_needed_kwh)
 }
 
 /// `min·z ≤ x ≤ max·z`
@@ -67,17 +73,21 @@ fn constraint_ev_at_once(m: &mut Model<'_>, ev: &EvProblem, arrive: usize, charg
         let dt = m.dt[arrive + k];
         wanted = (wanted + ev.charge_eff * dt * ev.charge_max_kw).min(ev.energy_needed_kwh);
         let so_far = m.program.var(0.0, ev.energy_needed_kwh);
-        m.program.equal("constraint_ev_at_once", 1.0 * so_far, before + ev.charge_eff * dt * *x);
+        m.program
+            .equal("constraint_ev_at_once", 1.0 * so_far, before + ev.charge_eff * dt * *x);
         let late = m.program.var(0.0, wanted);
         m.prefer(ev.shortfall_cost_per_kwh * dt, late);
-        m.program.at_most("constraint_ev_at_once", Expr::from(wanted) - so_far, late);
+        m.program
+            .at_most("constraint_ev_at_once", Expr::from(wanted) - so_far, late);
         before = so_far.into();
     }
 }
 
 /// Earlier is better, far below money.
 fn taste_ev(m: &mut Model<'_>, arrive: usize, charge: &[Var]) {
-    let Some(early) = m.p.taste.as_ref().map(|t| t.early_per_kwh_step) else { return };
+    let Some(early) = m.p.taste.as_ref().map(|t| t.early_per_kwh_step) else {
+        return;
+    };
     for (k, x) in charge.iter().enumerate() {
         m.prefer(early * m.dt[arrive + k] * k as f64, *x);
     }

@@ -15,11 +15,18 @@ pub fn genset<'a>(m: &mut Model<'a>, g: &'a GensetProblem) {
     let power = m.per_step(|_| g.max_kw);
     for t in m.steps() {
         let dt = m.dt[t];
-        m.program.cost((g.fuel_cost_per_kwh + m.p.co2_price_per_kg * g.co2_kg_per_kwh) * dt, power[t]);
+        m.program.cost(
+            (g.fuel_cost_per_kwh + m.p.co2_price_per_kg * g.co2_kg_per_kwh) * dt,
+            power[t],
+        );
         m.carbon += g.co2_kg_per_kwh * dt * power[t];
         m.draws(&g.id, t, -1.0 * power[t]);
     }
-    let on = if g.commitment { commitment(m, g, &power) } else { Vec::new() };
+    let on = if g.commitment {
+        commitment(m, g, &power)
+    } else {
+        Vec::new()
+    };
     m.gensets.push(GensetVars { power, on });
 }
 
@@ -61,17 +68,31 @@ fn constraint_genset_switching(m: &mut Model<'_>, g: &GensetProblem, on: &[Var],
             0 => f64::from(u8::from(g.initial_on)).into(),
             _ => on[t - 1].into(),
         };
-        m.program.equal("constraint_genset_switching", 1.0 * on[t] - before, 1.0 * start[t] - stop[t]);
+        m.program.equal(
+            "constraint_genset_switching",
+            1.0 * on[t] - before,
+            1.0 * start[t] - stop[t],
+        );
     }
 }
 
 /// Sum of starts in the last `min_up` steps ≤ on; sum of stops in the last `min_down` ≤ 1 − on.
 fn constraint_genset_minimum_times(m: &mut Model<'_>, g: &GensetProblem, on: &[Var], start: &[Var], stop: &[Var]) {
     let recent = |v: &[Var], t: usize, n: usize| {
-        v[(t + 1).saturating_sub(n.max(1))..=t].iter().fold(Expr::default(), |sum, v| sum + *v)
+        v[(t + 1).saturating_sub(n.max(1))..=t]
+            .iter()
+            .fold(Expr::default(), |sum, v| sum + *v)
     };
     for t in m.steps() {
-        m.program.at_most("constraint_genset_minimum_times", recent(start, t, g.min_up_steps), on[t]);
-        m.program.at_most("constraint_genset_minimum_times", recent(stop, t, g.min_down_steps), Expr::from(1.0) - on[t]);
+        m.program.at_most(
+            "constraint_genset_minimum_times",
+            recent(start, t, g.min_up_steps),
+            on[t],
+        );
+        m.program.at_most(
+            "constraint_genset_minimum_times",
+            recent(stop, t, g.min_down_steps),
+            Expr::from(1.0) - on[t],
+        );
     }
 }

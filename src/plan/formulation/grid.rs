@@ -16,7 +16,12 @@ pub struct GridVars {
 pub fn grid(m: &mut Model<'_>, g: &GridProblem) {
     let import = m.per_step(|t| g.import_max_kw.at(t).unwrap_or(f64::NAN));
     let export = m.per_step(|t| g.export_max_kw.at(t).unwrap_or(f64::NAN));
-    let mut v = GridVars { import, export, peak: None, peak_rows: Vec::new() };
+    let mut v = GridVars {
+        import,
+        export,
+        peak: None,
+        peak_rows: Vec::new(),
+    };
     objective_grid_energy(m, g, &v);
     grid_pairs(m, g, &v);
     constraint_grid_peak(m, g, &mut v);
@@ -47,8 +52,13 @@ fn constraint_grid_peak(m: &mut Model<'_>, g: &GridProblem, v: &mut GridVars) {
     if g.demand_charge_per_kw <= 0.0 {
         return;
     }
-    let highest = m.steps().filter_map(|t| g.import_max_kw.at(t)).fold(g.peak_so_far_kw, f64::max);
-    let already = g.first_window.map_or(0.0, |w| w.imported_kwh / (w.past_hours + m.dt[0]).max(1e-9));
+    let highest = m
+        .steps()
+        .filter_map(|t| g.import_max_kw.at(t))
+        .fold(g.peak_so_far_kw, f64::max);
+    let already = g
+        .first_window
+        .map_or(0.0, |w| w.imported_kwh / (w.past_hours + m.dt[0]).max(1e-9));
     let peak = m.program.var(g.peak_so_far_kw, highest + already);
     m.program.cost(g.demand_charge_per_kw, peak);
     let mut windows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -60,8 +70,11 @@ fn constraint_grid_peak(m: &mut Model<'_>, g: &GridProblem, v: &mut GridVars) {
         let first = g.first_window.filter(|_| steps[0] == 0);
         let (imported, past) = first.map_or((0.0, 0.0), |w| (w.imported_kwh, w.past_hours));
         let hours: f64 = past + steps.iter().map(|t| m.dt[*t]).sum::<f64>();
-        let energy = steps.iter().fold(Expr::from(imported / hours), |sum, t| sum + m.dt[*t] / hours * v.import[*t]);
-        v.peak_rows.push(m.program.at_most("constraint_grid_peak", energy, peak));
+        let energy = steps.iter().fold(Expr::from(imported / hours), |sum, t| {
+            sum + m.dt[*t] / hours * v.import[*t]
+        });
+        v.peak_rows
+            .push(m.program.at_most("constraint_grid_peak", energy, peak));
     }
     v.peak = Some(peak);
 }

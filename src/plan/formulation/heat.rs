@@ -85,7 +85,11 @@ fn variable_heat_pump_power<'a>(m: &mut Model<'a>, h: &'a HeatProblem, supply: &
 }
 
 fn tank(m: &mut Model<'_>, k: &TankProblem, supply: &mut [Expr]) -> TankVars {
-    let top = if m.elastic.is_some() { k.capacity_kwh.max(k.start_kwh) } else { k.capacity_kwh };
+    let top = if m.elastic.is_some() {
+        k.capacity_kwh.max(k.start_kwh)
+    } else {
+        k.capacity_kwh
+    };
     let mut v = TankVars {
         charge: m.per_step(|_| k.charge_max_kw),
         discharge: m.per_step(|_| k.discharge_max_kw),
@@ -113,7 +117,9 @@ fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) 
             _ => keep * v.energy[t - 1],
         };
         let gain = dt * v.charge[t] - dt * v.discharge[t];
-        let row = m.program.equal("constraint_tank_energy", 1.0 * v.energy[t] - before - gain, 0.0);
+        let row = m
+            .program
+            .equal("constraint_tank_energy", 1.0 * v.energy[t] - before - gain, 0.0);
         v.energy_rows.push(row);
     }
 }
@@ -122,8 +128,15 @@ fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) 
 fn constraint_tank_band(m: &mut Model<'_>, k: &TankProblem, v: &TankVars) {
     if m.elastic.is_some() && k.start_kwh > k.capacity_kwh {
         for t in m.steps() {
-            let over = m.relief("tank_above_band", &k.id, "kWh_stored", 1.0, k.start_kwh - k.capacity_kwh);
-            m.program.at_most("constraint_tank_band", 1.0 * v.energy[t] - over, k.capacity_kwh);
+            let over = m.relief(
+                "tank_above_band",
+                &k.id,
+                "kWh_stored",
+                1.0,
+                k.start_kwh - k.capacity_kwh,
+            );
+            m.program
+                .at_most("constraint_tank_band", 1.0 * v.energy[t] - over, k.capacity_kwh);
         }
     }
     if let (Some(end), Some(last)) = (k.end_min_kwh, v.energy.last().copied()) {

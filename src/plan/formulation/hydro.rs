@@ -15,7 +15,8 @@ const PER_HOUR: f64 = 3.6;
 
 pub fn hydro<'a>(m: &mut Model<'a>, h: &'a HydroProblem) {
     let turbine = m.per_step(|_| h.turbine_max_m3s);
-    let spill = m.per_step(|t| spill_max(h, m.dt[t]));
+    let dt = m.dt.clone();
+    let spill = m.per_step(|t| spill_max(h, dt[t]));
     for t in m.steps() {
         m.draws(&h.id, t, -h.kw_per_m3s * turbine[t]);
     }
@@ -35,7 +36,11 @@ fn constraint_hydro_release(m: &mut Model<'_>, h: &HydroProblem, turbine: &[Var]
     for t in m.steps().filter(|_| h.min_release_m3s > 0.0) {
         let dt = m.dt[t];
         let missing = m.relief("hydro_release", &h.id, "1000 m3", PER_HOUR * dt, h.min_release_m3s);
-        m.program.at_most("constraint_hydro_release", h.min_release_m3s, 1.0 * turbine[t] + spill[t] + missing);
+        m.program.at_most(
+            "constraint_hydro_release",
+            h.min_release_m3s,
+            1.0 * turbine[t] + spill[t] + missing,
+        );
     }
 }
 
@@ -52,7 +57,8 @@ fn constraint_hydro_volume(m: &mut Model<'_>, h: &HydroProblem, turbine: &[Var],
             let v = m.program.var(bottom, top);
             let missing = m.relief("hydro_volume", &h.id, "1000 m3", 1.0, low - bottom);
             let excess = m.relief("hydro_volume", &h.id, "1000 m3", 1.0, top - high);
-            m.program.at_most("constraint_hydro_volume", Expr::from(low) - missing, v);
+            m.program
+                .at_most("constraint_hydro_volume", Expr::from(low) - missing, v);
             m.program.at_most("constraint_hydro_volume", 1.0 * v - excess, high);
             v
         } else {

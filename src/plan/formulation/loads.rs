@@ -28,7 +28,14 @@ pub fn variable_load_spill(m: &mut Model<'_>) {
             let (var, weight, price) = (m.spill[t], m.dt[t], elastic.limit_per_kwh);
             m.prefer(price * weight, var);
             m.draws("spill", t, var);
-            m.slacks.push(Slack { name: "forced_spill", component: "site".into(), var, unit: "kWh", weight, price });
+            m.slacks.push(Slack {
+                name: "forced_spill",
+                component: "site".into(),
+                var,
+                unit: "kWh",
+                weight,
+                price,
+            });
         }
     }
 }
@@ -42,8 +49,15 @@ fn dumpable(m: &Model<'_>) -> f64 {
         + p.batteries.iter().map(|b| b.discharge_max_kw).sum::<f64>()
         + p.gensets.iter().map(|g| g.max_kw).sum::<f64>()
         + p.hydro.iter().map(|h| h.turbine_max_m3s * h.kw_per_m3s).sum::<f64>()
-        + p.heat.iter().flat_map(|h| &h.chps).map(|c| c.electric_max_kw).sum::<f64>()
-        + p.grid.iter().map(|g| m.steps().filter_map(|t| g.import_max_kw.at(t)).fold(0.0, f64::max)).sum::<f64>()
+        + p.heat
+            .iter()
+            .flat_map(|h| &h.chps)
+            .map(|c| c.electric_max_kw)
+            .sum::<f64>()
+        + p.grid
+            .iter()
+            .map(|g| m.steps().filter_map(|t| g.import_max_kw.at(t)).fold(0.0, f64::max))
+            .sum::<f64>()
 }
 
 /// Something feeds the bus whether it is wanted or not.
@@ -51,7 +65,9 @@ fn must_take(m: &Model<'_>) -> bool {
     let p = m.p;
     p.pv.iter().any(|pv| !pv.curtailable)
         || p.load_kw.iter().any(|l| *l < 0.0)
-        || p.gensets.iter().any(|g| g.commitment && g.fixed_steps > 0 && g.initial_on)
+        || p.gensets
+            .iter()
+            .any(|g| g.commitment && g.fixed_steps > 0 && g.initial_on)
 }
 
 /// Elastic: what must run whether there is power or not may stay unserved too.

@@ -23,9 +23,9 @@ pub use battery::BatteryVars;
 pub use ev::EvVars;
 pub use genset::GensetVars;
 pub use grid::GridVars;
-pub use heat::{HeatVars, TankVars};
+pub use heat::HeatVars;
 pub use hydro::HydroVars;
-pub use shiftable::ShiftableVars;
+pub use shiftable::{Run, ShiftableVars};
 
 /// A wish that may be broken at a price.
 #[derive(Debug, Clone)]
@@ -174,7 +174,9 @@ impl<'a> Model<'a> {
 
     /// Relief from a hard wish: an expression that is zero unless the problem is elastic.
     fn relief(&mut self, name: &'static str, component: &str, unit: &'static str, weight: f64, high: f64) -> Expr {
-        let Some(elastic) = self.elastic else { return Expr::default() };
+        let Some(elastic) = self.elastic else {
+            return Expr::default();
+        };
         let price = match unit {
             "kWh_stored" => elastic.soc_per_kwh,
             _ => elastic.limit_per_kwh,
@@ -182,7 +184,14 @@ impl<'a> Model<'a> {
         let unit = if unit == "kWh_stored" { "kWh" } else { unit };
         let var = self.program.var(0.0, high);
         self.prefer(price * weight, var);
-        self.slacks.push(Slack { name, component: component.to_owned(), var, unit, weight, price });
+        self.slacks.push(Slack {
+            name,
+            component: component.to_owned(),
+            var,
+            unit,
+            weight,
+            price,
+        });
         var.into()
     }
 

@@ -26,7 +26,11 @@ pub fn shiftable<'a>(m: &mut Model<'a>, s: &'a ShiftableProblem) {
         running_kw[k] = *kw;
         m.draws(&s.id, k, *kw);
     }
-    let starts = if s.running_hours > 0.0 { Vec::new() } else { variable_shiftable_start(m, s) };
+    let starts = if s.running_hours > 0.0 {
+        Vec::new()
+    } else {
+        variable_shiftable_start(m, s)
+    };
     m.shiftable.push(ShiftableVars { starts, running_kw });
 }
 
@@ -50,7 +54,8 @@ fn variable_shiftable_start<'a>(m: &mut Model<'a>, s: &'a ShiftableProblem) -> V
 
 fn constraint_shiftable_once(m: &mut Model<'_>, s: &ShiftableProblem, starts: &[(Var, Run)]) {
     let missed = m.program.var(0.0, 1.0);
-    m.program.cost(s.missed_cost_per_kwh * s.power_kw * s.duration_hours, missed);
+    m.program
+        .cost(s.missed_cost_per_kwh * s.power_kw * s.duration_hours, missed);
     let once = starts.iter().fold(Expr::from(missed), |sum, (z, _)| sum + *z);
     m.program.equal("constraint_shiftable_once", once, 1.0);
 }
