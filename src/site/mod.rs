@@ -4,9 +4,14 @@
 
 mod load;
 mod parse;
+mod parse_components;
+mod parse_tariff;
+mod parse_wiring;
 pub mod plant;
+mod reader;
 mod schema;
 pub mod twin;
+mod validate;
 pub mod wiring;
 
 pub use load::{LoadError, builtin, builtin_names, load};

@@ -1,0 +1,115 @@
+//! `[devices.<name>]` and `[twin]`.
+
+use super::plant::Id;
+use super::reader::{Holds, Section, number, share, time_of_day};
+use super::twin::{TwinConfig, Visits};
+use super::wiring::{Address, Device};
+use crate::units::{Energy, Soc, parse_duration};
+use std::collections::BTreeMap;
+
+/// Reads one device.
+pub fn device(s: &Section) -> Option<Device> {
+    let address = s.parsed(
+        "address",
+        "where it listens, e.g. \"tcp://192.168.1.20:502\"",
+        Address::parse,
+    );
+    let profile = s.text(
+        "profile",
+        "a built-in profile (`madang devices`) or a file in the site's profiles folder",
+    );
+    let unit = s.whole("unit", (0, 255), Some(1), "Modbus unit id");
+    let components = s.texts(
+        "components",
+        "components it feeds, by the canonical names of its points",
+    );
+    let points = s.texts_by_name(
+        "points",
+        "points that feed something else: \"pv.active_power\" = \"mppt[1].dc_power\"",
+    );
+    let control = s.flag_or("control", false, "the owner's consent to control this device");
+    let identity_confirmed = s.flag_or(
+        "identity_confirmed",
+        false,
+        "the owner says this is the right device although it carries no identity",
+    );
+    s.finish();
+    Some(Device {
+        address: address?,
+        profile: profile?,
+        unit: u8::try_from(unit?).ok()?,
+        components: components.unwrap_or_else(Vec::new).iter().map(|c| Id::new(c)).collect(),
+        points: points.into_iter().collect(),
+        control,
+        identity_confirmed,
+    })
+}
+
+/// Reads `[twin]`; `None` where the file has none.
+pub fn twin(s: &Section) -> Option<TwinConfig> {
+    let load = s.text_opt("load", "CSV in the site folder that replaces the twin's own load");
+    let load_column = s.text_opt("load_column", "its column; default load_kw");
+    let pv = s.text_opt("pv", "CSV whose column replaces the twin's own PV");
+    let pv_column = s.text_opt("pv_column", "its column; default pv_kw");
+    let twelve = |key, doc| s.list(key, Holds::Whole(-60, 60), false, doc, number);
+    let cloudiness = twelve("cloudiness", "mean cloudiness by month, 12 numbers from 0 to 1");
+    let temperature = twelve("temperature", "mean outdoor temperature by month, 12 numbers in °C");
+    for (key, list) in [("cloudiness", &cloudiness), ("temperature", &temperature)] {
+        if list.as_ref().is_some_and(|l| l.len() != 12) {
+            s.fault(key, "needs 12 numbers, January first");
+        }
+    }
+    let visits: BTreeMap<Id, Visits> = s
+        .named("visits", "how cars come and go, by charge point")
+        .iter()
+        .filter_map(|(name, v)| Some((Id::new(name), visits(v)?)))
+        .collect();
+    let mut soc_start = BTreeMap::new();
+    for (name, text) in s.texts_by_name("soc_start", "state of charge at the start, by battery") {
+        match Soc::parse(&text) {
+            Ok(soc) if (0.0..=1.0).contains(&soc.as_ratio()) => {
+                soc_start.insert(Id::new(&name), soc);
+            }
+            _ => s.fault(
+                "soc_start",
+                format!("`{text}` of {name} is not a state of charge such as \"50 %\""),
+            ),
+        }
+    }
+    if !s.is_there() {
+        return None;
+    }
+    s.finish();
+    Some(TwinConfig {
+        load,
+        load_column,
+        pv,
+        pv_column,
+        cloudiness,
+        temperature,
+        visits,
+        soc_start,
+    })
+}
+
+fn visits(s: &Section) -> Option<Visits> {
+    let arrival = s.parsed("arrival", "typical local arrival", time_of_day);
+    let departure = s.parsed("departure", "typical local departure", time_of_day);
+    let scatter = s.quantity_or(
+        "scatter",
+        "45 min",
+        chrono::TimeDelta::minutes(45),
+        "spread of both",
+        parse_duration,
+    );
+    let probability = s.quantity_or("probability", "80 %", 0.8, "share of days with a visit", share);
+    let energy = s.quantity("energy", "14 kWh", "mean energy needed, into the car", Energy::parse);
+    s.finish();
+    Some(Visits {
+        arrival: arrival?,
+        departure: departure?,
+        scatter_minutes: scatter?.num_seconds() as f64 / 60.0,
+        probability: probability?.clamp(0.0, 1.0),
+        energy: energy?,
+    })
+}
