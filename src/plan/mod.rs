@@ -1,19 +1,22 @@
-//! Snapshot + Forecast → [`Problem`] → [`Solution`] → [`Schedule`]: variables, constraints, objective, solve, explain.
+//! Snapshot + Forecast → [`Problem`] → [`Solution`] → [`crate::model::Schedule`]: variables, constraints, objective, solve, explain.
 //! Sees `plant`, never `wiring`.
 
+mod explain;
 mod extract;
 mod formulation;
+mod problem;
 mod program;
 mod round;
+mod schedule;
 mod search;
 mod solver;
 mod validate;
 
-use crate::model::{
-    ControllerState, Elastic, Forecast, PlacedProblem, Problem, Schedule, Snapshot, Solution, SolveStatus, Trigger,
-};
-use crate::site::Plant;
-use crate::time::{Stopwatch, Timestamp};
+use crate::model::{Elastic, Problem, Solution, SolveStatus};
+use crate::time::Stopwatch;
+
+pub use problem::problem;
+pub use schedule::schedule;
 
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,11 +59,6 @@ pub enum SolveError {
     Failed(String),
     #[error("{0}")]
     Usage(String),
-}
-
-/// The dispatch problem of the site as it stands.
-pub fn problem(_plant: &Plant, _snapshot: &Snapshot, _forecast: &Forecast, _state: &ControllerState) -> PlacedProblem {
-    todo!()
 }
 
 /// Reads a case of schema `ems-case-1` or our superset; a null takes the default, as an absent field does.
@@ -168,19 +166,6 @@ fn elastic_of(p: &Problem) -> Elastic {
         limit_per_kwh: 10.0 * top,
         soc_per_kwh: 10.0 * top,
     }
-}
-
-/// Places a solution on the site: signs, marginal values, explanation. `check` is filled in by the caller.
-pub fn schedule(
-    _plant: &Plant,
-    _placed: &PlacedProblem,
-    _solution: Solution,
-    _forecast: &Forecast,
-    _id: u64,
-    _trigger: Trigger,
-    _now: Timestamp,
-) -> Schedule {
-    todo!()
 }
 
 #[cfg(test)]

@@ -51,9 +51,13 @@ pub fn search(model: &Model<'_>, options: &SolveOptions, watch: &Stopwatch) -> R
             (answer, bound, false)
         };
         let (settled, cheats) = settle(&program, answer, &open, &lp);
-        let gap = relative_gap(settled.objective, bound);
-        keep_better(&mut best, settled);
-        if cheats.is_empty() || gap <= options.gap || cut_short {
+        let gap = settled
+            .as_ref()
+            .map_or(f64::INFINITY, |a| relative_gap(a.objective, bound));
+        if let Some(honest) = settled {
+            keep_better(&mut best, honest);
+        }
+        if cheats.is_empty() || gap <= options.gap || (cut_short && best.is_some()) {
             return finish(best, bound, cut_short, &program);
         }
         for pair in &cheats {
@@ -144,18 +148,15 @@ fn settle(
     answer: Answer,
     open: &[Pair],
     lp: &dyn Fn(&Program) -> Result<Answer, String>,
-) -> (Answer, Vec<Pair>) {
+) -> (Option<Answer>, Vec<Pair>) {
     let mut cheats: Vec<Pair> = Vec::new();
     let mut held = program.fixed_at(&answer.x);
     let mut current = answer;
-    for _ in 0..4 {
-        let offenders: Vec<Pair> = open
-            .iter()
-            .filter(|p| current.x[p.a.0] > FLOW && current.x[p.b.0] > FLOW)
-            .copied()
-            .collect();
+    for _ in 0..6 {
+        let cheating = |p: &&Pair| current.x[p.a.0] > FLOW && current.x[p.b.0] > FLOW;
+        let offenders: Vec<Pair> = open.iter().filter(cheating).copied().collect();
         if offenders.is_empty() {
-            break;
+            return (Some(current), cheats);
         }
         for pair in offenders {
             let keep_a = current.x[pair.a.0] * pair.a_weight >= current.x[pair.b.0];
@@ -168,7 +169,7 @@ fn settle(
             Err(_) => break,
         }
     }
-    (current, cheats)
+    (None, cheats)
 }
 
 /// Distance of a cost to its bound, relative to the larger of cost and 1.

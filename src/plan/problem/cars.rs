@@ -1,0 +1,73 @@
+//! Charging sessions: the car that is there and those that are expected.
+
+use super::{Context, part};
+use crate::model::{EvProblem, ExpectedSession};
+use crate::site::{ChargePoint, Component, EvMode, Id, Kind};
+use crate::units::hours;
+
+/// Shortfall of a wish, in highest prices: what people asked for and what is only expected.
+const WISH: f64 = 10.0;
+const EXPECTED: f64 = 5.0;
+
+pub fn cars(x: &Context<'_>) -> Vec<EvProblem> {
+    let all = x.all(|k| if let Kind::ChargePoint(c) = k { Some(c) } else { None });
+    all.into_iter()
+        .flat_map(|(id, component, c)| {
+            let sessions = x.forecast.sessions.get(id).map_or(&[][..], Vec::as_slice);
+            let cars = sessions.iter().enumerate();
+            cars.filter_map(move |(n, s)| car(x, part(id, n), id, component, c, s))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// kW at the highest and lowest current over the phases that the charger and the connection have.
+fn power(x: &Context<'_>, component: &Component, c: &ChargePoint) -> f64 {
+    let phases = component.phases.iter().filter(|p| **p).count() as f64;
+    c.current_max.as_amps() * x.voltage() * phases.min(x.phases()).max(1.0) / 1e3
+}
+
+fn car(
+    x: &Context<'_>,
+    name: String,
+    id: &Id,
+    component: &Component,
+    c: &ChargePoint,
+    s: &ExpectedSession,
+) -> Option<EvProblem> {
+    let told = x.state.sessions.get(id).filter(|_| !s.expected);
+    let mode = told.map_or(c.default_session.mode, |t| t.mode);
+    let charge_max_kw = power(x, component, c);
+    let (arrive, depart) = window(x, s);
+    // what can still be charged after the horizon need not be charged in it
+    let after = hours(s.departure - x.forecast.grid.end()).max(0.0) * charge_max_kw * c.efficiency;
+    let need = (s.energy_kwh - after).max(0.0);
+    if depart <= arrive || !need.is_finite() || need <= 1e-3 || s.departure <= s.arrival {
+        return None;
+    }
+    let top = x.prices.top;
+    Some(EvProblem {
+        id: name,
+        arrive_step: arrive,
+        depart_step: depart,
+        energy_needed_kwh: need,
+        charge_max_kw,
+        // the minimum current is kept by dispatch: whole plans stay linear with many chargers
+        charge_min_kw: 0.0,
+        charge_eff: c.efficiency,
+        shortfall_cost_per_kwh: match (mode, s.expected) {
+            (EvMode::Surplus, _) => top,
+            (_, true) => EXPECTED * top,
+            (_, false) => WISH * top,
+        },
+        asap: mode == EvMode::Fast && !s.expected,
+        surplus_only: mode == EvMode::Surplus,
+    })
+}
+
+/// First usable and first unusable step; a car that is still there after its departure keeps the current step.
+fn window(x: &Context<'_>, s: &ExpectedSession) -> (usize, usize) {
+    let arrive = if s.expected { x.first_step_from(s.arrival) } else { 0 };
+    let depart = x.steps_over_by(s.departure);
+    (arrive, if s.expected { depart } else { depart.max(1) })
+}

@@ -1,0 +1,89 @@
+//! The connection point: limits in force, prices, blocks, demand charge on its metering window.
+
+use super::Context;
+use crate::model::{BlockProblem, Direction, FirstWindow, GridProblem, PerStep};
+use crate::site::ConnectionPoint;
+use crate::tariff::ImportPrice;
+use crate::time::floor_to;
+use crate::units::{Power, hours};
+
+pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
+    let objective = &x.plant.objective;
+    let demand = x.plant.tariff.demand.as_ref();
+    GridProblem {
+        import_max_kw: limit(x, c, c.import_max, Direction::Import),
+        export_max_kw: limit(x, c, c.export_max, Direction::Export),
+        buy: x.prices.buy.clone(),
+        sell: x.prices.sell.clone(),
+        co2_kg_per_kwh: PerStep::All(x.plant.tariff.grid_carbon),
+        demand_charge_per_kw: demand.map_or(0.0, |d| objective.money * d.per_kw.amount()),
+        peak_so_far_kw: x.state.month.peak.as_kw().max(0.0),
+        exclusive: true,
+        demand_window: demand.map(|d| windows(x, d.window)),
+        first_window: demand.and_then(|d| first_window(x, d.window)),
+        self_sufficiency_per_kwh: objective.self_sufficiency.as_per_kwh(),
+        blocks: blocks(x),
+    }
+}
+
+/// The tightest of contract, fuse and external limit, in each step; a limit that ends inside a step holds in all of it.
+fn limit(x: &Context<'_>, c: &ConnectionPoint, contract: Power, direction: Direction) -> PerStep {
+    let fuse = x.phases() * c.fuse.as_amps() * x.voltage() / 1e3;
+    let own = contract.as_kw().min(fuse).max(0.0);
+    let external = x.state.limits.get(&direction);
+    let at = |start| {
+        external
+            .filter(|l| start < l.until)
+            .map_or(own, |l| own.min(l.power.as_kw().max(0.0)))
+    };
+    PerStep::Each(x.steps.iter().map(|s| at(s.start)).collect())
+}
+
+/// Number of the metering window of each step.
+fn windows(x: &Context<'_>, window: chrono::TimeDelta) -> Vec<usize> {
+    let first = floor_to(x.now(), window);
+    let length = window.num_seconds().max(1);
+    x.steps
+        .iter()
+        .map(|s| ((s.start - first).num_seconds() / length) as usize)
+        .collect()
+}
+
+/// What the current window has already seen, if the books are of this window.
+fn first_window(x: &Context<'_>, window: chrono::TimeDelta) -> Option<FirstWindow> {
+    let start = floor_to(x.now(), window);
+    let past = hours(x.now() - start);
+    (x.state.window.start == start && past > 0.0).then(|| FirstWindow {
+        imported_kwh: x.state.window.imported.as_kwh().max(0.0),
+        past_hours: past,
+    })
+}
+
+/// What is left of the block in force and the dearer ones after it, relative to the price now (which `buy` holds).
+fn blocks(x: &Context<'_>) -> Vec<BlockProblem> {
+    let ImportPrice::Blocks(blocks) = &x.plant.tariff.import else {
+        return Vec::new();
+    };
+    let used = x.state.month.imported.as_kwh();
+    let mut left: Vec<_> = blocks
+        .iter()
+        .filter(|b| b.up_to.is_none_or(|e| e.as_kwh() > used))
+        .collect();
+    // falling prices would need integers: only the block in force counts then
+    let rising = left.windows(2).all(|w| w[0].price <= w[1].price);
+    if !rising || left.last().is_none_or(|b| b.up_to.is_some()) {
+        left.clear();
+    }
+    let Some(now) = left.first().map(|b| b.price.as_per_kwh()) else {
+        return Vec::new();
+    };
+    let mut from = used;
+    left.into_iter()
+        .map(|b| {
+            let size_kwh = b.up_to.map(|e| e.as_kwh() - from);
+            from = b.up_to.map_or(from, |e| e.as_kwh());
+            let price = x.plant.objective.money * (b.price.as_per_kwh() - now) * (1.0 + x.plant.tariff.tax);
+            BlockProblem { size_kwh, price }
+        })
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! Inflexible, sheddable and run-once loads, and PV: forecasts put on the steps.
+
+use super::{Context, part};
+use crate::model::{PvProblem, Quantiles, SheddableProblem, ShiftableProblem};
+use crate::site::{Id, Kind, ShiftableLoad};
+use crate::time::{Timestamp, local_instant};
+use crate::units::hours;
+use chrono::{Datelike, NaiveDate};
+
+/// Mean of a forecast series by step; steps it does not cover and values that are not numbers count as nothing expected.
+fn mean(x: &Context<'_>, series: Option<&Quantiles>) -> Vec<f64> {
+    let value = |t: usize| series.and_then(|q| q.mean.get(t).copied()).filter(|v| v.is_finite());
+    (0..x.steps.len())
+        .map(|t| value(t).map_or(0.0, |v| v.max(0.0)))
+        .collect()
+}
+
+/// Sum of all loads nobody can move.
+pub fn fixed(x: &Context<'_>) -> Vec<f64> {
+    let mut sum = vec![0.0; x.steps.len()];
+    for (id, _, _) in x.all(|k| if let Kind::Load(l) = k { Some(l) } else { None }) {
+        for (total, kw) in sum.iter_mut().zip(mean(x, x.forecast.load.get(id))) {
+            *total += kw;
+        }
+    }
+    sum
+}
+
+pub fn pv(x: &Context<'_>) -> Vec<PvProblem> {
+    let all = x.all(|k| if let Kind::Pv(p) = k { Some(p) } else { None });
+    all.into_iter()
+        .map(|(id, _, p)| {
+            let most = p.inverter_max.as_kw();
+            let available_kw = mean(x, x.forecast.pv.get(id))
+                .into_iter()
+                .map(|kw| kw.min(most))
+                .collect();
+            PvProblem {
+                id: id.to_string(),
+                available_kw,
+                curtailable: p.curtailable,
+            }
+        })
+        .collect()
+}
+
+/// Worth of a kWh served, at least above any real price; lower priorities are shed first.
+pub fn sheddable(x: &Context<'_>) -> Vec<SheddableProblem> {
+    let all = x.all(|k| if let Kind::SheddableLoad(l) = k { Some(l) } else { None });
+    all.into_iter()
+        .map(|(id, _, l)| SheddableProblem {
+            id: id.to_string(),
+            load_kw: mean(x, x.forecast.load.get(id)),
+            shed_cost_per_kwh: l.value.as_per_kwh().max(0.0),
+        })
+        .collect()
+}
+
+/// One problem a run: the one that is on, or those of today's and tomorrow's windows that fit into the horizon.
+pub fn shiftable(x: &Context<'_>) -> Vec<ShiftableProblem> {
+    let all = x.all(|k| if let Kind::ShiftableLoad(l) = k { Some(l) } else { None });
+    all.into_iter().flat_map(|(id, _, l)| runs(x, id, l)).collect()
+}
+
+fn runs(x: &Context<'_>, id: &Id, l: &ShiftableLoad) -> Vec<ShiftableProblem> {
+    let tz = x.plant.location.time_zone;
+    let today = x.now().with_timezone(&tz).date_naive();
+    let history = x.state.shiftables.get(id);
+    let day_of = |d: NaiveDate| d.num_days_from_ce() - NaiveDate::default().num_days_from_ce();
+    let running = history
+        .filter(|h| !h.done)
+        .and_then(|h| h.started)
+        .map(|since| hours(l.duration - (x.now() - since)));
+    let mut found = Vec::new();
+    if let Some(left) = running.filter(|left| *left > 0.0) {
+        found.push(one(x, id, l, (x.now(), x.now()), left));
+    }
+    let done_today =
+        running.is_some() || history.is_some_and(|h| h.day >= day_of(today) && (h.done || h.started.is_some()));
+    // yesterday's window may reach over midnight
+    for day in [today.pred_opt(), Some(today), today.succ_opt()].into_iter().flatten() {
+        let over_midnight = l.latest <= l.earliest;
+        let last_day = if over_midnight {
+            day.succ_opt().unwrap_or(day)
+        } else {
+            day
+        };
+        let window = (
+            local_instant(tz, day.and_time(l.earliest)),
+            local_instant(tz, last_day.and_time(l.latest)),
+        );
+        let past = day < today && !over_midnight;
+        let done = done_today && day <= today || history.is_some_and(|h| h.day >= day_of(day) && h.done);
+        let fits = window.1 - window.0.max(x.now()) >= l.duration && window.1 <= x.forecast.grid.end();
+        if !past && !done && fits {
+            found.push(one(x, id, l, window, 0.0));
+        }
+    }
+    for (n, problem) in found.iter_mut().enumerate() {
+        problem.id = part(id, n);
+    }
+    found
+}
+
+fn one(
+    x: &Context<'_>,
+    id: &Id,
+    l: &ShiftableLoad,
+    window: (Timestamp, Timestamp),
+    running_hours: f64,
+) -> ShiftableProblem {
+    ShiftableProblem {
+        id: id.to_string(),
+        power_kw: l.power.as_kw().max(0.0),
+        duration_hours: hours(l.duration),
+        earliest_step: x.first_step_from(window.0),
+        latest_step: x.steps_over_by(window.1),
+        missed_cost_per_kwh: 20.0 * x.prices.top,
+        running_hours,
+    }
+}

@@ -1,0 +1,158 @@
+//! A solution placed on the site: signs turned passive, parts of a component added up, values and reasons attached.
+
+use super::explain;
+use super::problem::{component_of, effective_prices};
+use crate::model::{CheckReport, Forecast, PlacedProblem, PlanValues, Schedule, Solution, Trigger};
+use crate::site::{Id, Kind, Plant};
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// Places a solution on the site: signs, marginal values, explanation. `check` is filled in by the caller.
+///
+/// `buy` and `sell` are what the objective charges and pays for a kWh at the meter (money weight, carbon and
+/// self-sufficiency included), so that they compare with `marginal_value`.
+pub fn schedule(
+    plant: &Plant,
+    placed: &PlacedProblem,
+    solution: Solution,
+    forecast: &Forecast,
+    id: u64,
+    trigger: Trigger,
+    now: Timestamp,
+) -> Schedule {
+    let power_kw = powers(plant, placed, &solution.plan, forecast);
+    let marginal_value = marginal_values(placed, &solution);
+    let (buy, sell) = effective_prices(plant, forecast);
+    let steps = placed.problem.steps;
+    let why = explain::why(&explain::Facts {
+        plant,
+        problem: &placed.problem,
+        solution: &solution,
+        power_kw: &power_kw,
+        value: &marginal_value,
+        buy: &buy,
+        sell: &sell,
+    });
+    Schedule {
+        id,
+        made_at: now,
+        grid: placed.grid.clone(),
+        peak_kw: peak(placed, &solution.plan),
+        price_estimated: (0..steps)
+            .map(|t| forecast.buy.get(t).copied().flatten().is_none_or(|p| p.estimated))
+            .collect(),
+        buy,
+        sell,
+        load_kw: total(placed, forecast.load.values().map(|q| &q.mean)),
+        pv_kw: total(placed, forecast.pv.values().map(|q| &q.mean)),
+        why,
+        power_kw,
+        marginal_value,
+        trigger,
+        check: CheckReport {
+            ok: false,
+            max_residual: f64::NAN,
+            cost: f64::NAN,
+            faults: vec!["not checked".into()],
+        },
+        solution,
+    }
+}
+
+/// Sum of forecast means by step.
+fn total<'a>(placed: &PlacedProblem, series: impl Iterator<Item = &'a Vec<f64>>) -> Vec<f64> {
+    let mut sum = vec![0.0; placed.problem.steps];
+    for values in series {
+        sum.iter_mut().zip(values).for_each(|(total, v)| *total += v);
+    }
+    sum
+}
+
+/// kW into each component, by step.
+fn powers(plant: &Plant, placed: &PlacedProblem, plan: &PlanValues, forecast: &Forecast) -> BTreeMap<Id, Vec<f64>> {
+    let steps = placed.problem.steps;
+    let mut all: BTreeMap<Id, Vec<f64>> = plant
+        .components
+        .keys()
+        .map(|id| (id.clone(), vec![0.0; steps]))
+        .collect();
+    let mut add = |part: &str, sign: f64, kw: &[f64]| {
+        if let Some(sum) = all.get_mut(component_of(part)) {
+            sum.iter_mut().zip(kw).for_each(|(total, v)| *total += sign * v);
+        }
+    };
+    if let Some(c) = &plant.connection {
+        add(c.meter.as_str(), 1.0, &plan.import_kw);
+        add(c.meter.as_str(), -1.0, &plan.export_kw);
+    }
+    plan.pv_kw.iter().for_each(|(id, kw)| add(id, -1.0, kw));
+    for (id, b) in &plan.batteries {
+        add(id, 1.0, &b.charge_kw);
+        add(id, -1.0, &b.discharge_kw);
+    }
+    plan.evs.iter().for_each(|(id, ev)| add(id, 1.0, &ev.charge_kw));
+    plan.gensets.iter().for_each(|(id, g)| add(id, -1.0, &g.power_kw));
+    plan.shiftable_kw.iter().for_each(|(id, kw)| add(id, 1.0, kw));
+    for s in &placed.problem.sheddable {
+        add(&s.id, 1.0, &s.load_kw);
+        if let Some(shed) = plan.shed_kw.get(&s.id) {
+            add(&s.id, -1.0, shed);
+        }
+    }
+    let pumps = plan.heat.iter().flat_map(|h| &h.heat_pumps);
+    pumps.for_each(|(id, h)| add(id, 1.0, &h.electric_kw));
+    for (id, component) in &plant.components {
+        if let (Kind::Load(_), Some(q)) = (&component.kind, forecast.load.get(id)) {
+            add(id.as_str(), 1.0, &q.mean);
+        }
+    }
+    all
+}
+
+/// Worth of one more kWh in each store by step: battery, tank (under its heat pump), car (while it is there; 0 otherwise).
+fn marginal_values(placed: &PlacedProblem, solution: &Solution) -> BTreeMap<Id, Vec<f64>> {
+    let Some(duals) = &solution.duals else {
+        return BTreeMap::new();
+    };
+    let stores = duals.storage.iter().chain(&duals.tanks);
+    let mut all: BTreeMap<Id, Vec<f64>> = stores
+        .map(|(id, values)| (Id::new(component_of(id)), values.clone()))
+        .collect();
+    for ev in &placed.problem.evs {
+        let Some(value) = duals.evs.get(&ev.id) else { continue };
+        let series = all
+            .entry(Id::new(component_of(&ev.id)))
+            .or_insert_with(|| vec![0.0; placed.problem.steps]);
+        let window = ev.arrive_step..ev.depart_step;
+        series
+            .iter_mut()
+            .enumerate()
+            .filter(|(t, _)| window.contains(t))
+            .for_each(|(_, v)| *v = *value);
+    }
+    all
+}
+
+/// Highest window mean of import the plan pays for; `None` without demand charge.
+fn peak(placed: &PlacedProblem, plan: &PlanValues) -> Option<f64> {
+    let p = &placed.problem;
+    let g = p.grid.as_ref().filter(|g| g.demand_charge_per_kw > 0.0)?;
+    let hours = placed.grid.hours();
+    let mut windows: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for (t, dt) in hours.iter().enumerate() {
+        let window = g.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t);
+        let first = g
+            .first_window
+            .filter(|_| t == 0)
+            .map_or((0.0, 0.0), |w| (w.past_hours, w.imported_kwh));
+        let entry = windows.entry(window).or_insert(first);
+        entry.0 += dt;
+        entry.1 += dt * plan.import_kw[t];
+    }
+    Some(
+        windows
+            .values()
+            .map(|(hours, kwh)| kwh / hours)
+            .fold(g.peak_so_far_kw, f64::max),
+    )
+}
