@@ -162,7 +162,10 @@ fn device(section: &Section, d: &Device, site: &Site) {
 
 fn addresses(devices: &[(String, Section)], site: &Site) {
     let mut taken: BTreeMap<(String, u8), &str> = BTreeMap::new();
-    for (name, section) in devices {
+    // In the order of the file, so that the later one is at fault.
+    let mut in_order: Vec<_> = devices.iter().collect();
+    in_order.sort_by_key(|(_, section)| section.span().start);
+    for (name, section) in in_order {
         let Some(d) = site.wiring.devices.get(name.as_str()) else {
             continue;
         };
