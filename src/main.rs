@@ -14,11 +14,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(cli::check::Args),
+    Schema(cli::schema::Args),
     Solve(cli::solve::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Check(args) => cli::check::run(args),
+        Command::Schema(args) => cli::schema::run(args),
         Command::Solve(args) => cli::solve::run(args),
     }
 }

@@ -98,6 +98,83 @@ impl<T: Copy> Reading<T> {
     }
 }
 
+/// What is measured of a component. Each has one unit; [`Quantity::series`] gives its name in telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// kW, passive sign.
+    ActivePower,
+    ActivePowerL1,
+    ActivePowerL2,
+    ActivePowerL3,
+    /// A, signed like the power where the device says so, else magnitude.
+    CurrentL1,
+    CurrentL2,
+    CurrentL3,
+    /// V
+    VoltageL1,
+    VoltageL2,
+    VoltageL3,
+    /// Hz
+    Frequency,
+    /// kWh counter: into the component (import, charged, consumed). Only rises.
+    EnergyImport,
+    /// kWh counter: out of the component (export, discharged, produced). Only rises.
+    EnergyExport,
+    /// 0..=1
+    StateOfCharge,
+    /// IEC 61851: 0 = A (no car), 1 = B (connected), 2 = C (charging), 3 = D, 4 = E, 5 = F.
+    ChargePointState,
+    /// A, the limit in force at the charger.
+    CurrentLimit,
+    /// kWh since the car plugged in.
+    SessionEnergy,
+    /// °C
+    TankTemperature,
+    RoomTemperature,
+    OutdoorTemperature,
+    /// kW: the PV limit, heat-pump or generator setpoint in force as the device shows it.
+    PowerLimit,
+    /// 1 = on/running, 0 = off.
+    Running,
+}
+
+impl Quantity {
+    /// Reads the name used in files: `active_power`, `state_of_charge`, …
+    pub fn parse(name: &str) -> Option<Self> {
+        use serde::de::IntoDeserializer;
+        let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Self::deserialize(text).ok()
+    }
+    /// `<noun>_<unit>` of the series name and the factor from the core's unit to the series' base unit.
+    pub fn series(self) -> (&'static str, f64) {
+        match self {
+            Self::ActivePower => ("active_power_watts", 1e3),
+            Self::ActivePowerL1 => ("active_power_l1_watts", 1e3),
+            Self::ActivePowerL2 => ("active_power_l2_watts", 1e3),
+            Self::ActivePowerL3 => ("active_power_l3_watts", 1e3),
+            Self::CurrentL1 => ("current_l1_amperes", 1.0),
+            Self::CurrentL2 => ("current_l2_amperes", 1.0),
+            Self::CurrentL3 => ("current_l3_amperes", 1.0),
+            Self::VoltageL1 => ("voltage_l1_volts", 1.0),
+            Self::VoltageL2 => ("voltage_l2_volts", 1.0),
+            Self::VoltageL3 => ("voltage_l3_volts", 1.0),
+            Self::Frequency => ("frequency_hertz", 1.0),
+            Self::EnergyImport => ("energy_import_watthours_total", 1e3),
+            Self::EnergyExport => ("energy_export_watthours_total", 1e3),
+            Self::StateOfCharge => ("state_of_charge_ratio", 1.0),
+            Self::ChargePointState => ("state", 1.0),
+            Self::CurrentLimit => ("current_limit_amperes", 1.0),
+            Self::SessionEnergy => ("session_energy_watthours", 1e3),
+            Self::TankTemperature => ("tank_temperature_celsius", 1.0),
+            Self::RoomTemperature => ("room_temperature_celsius", 1.0),
+            Self::OutdoorTemperature => ("outdoor_temperature_celsius", 1.0),
+            Self::PowerLimit => ("power_limit_watts", 1e3),
+            Self::Running => ("running", 1.0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,10 @@
 //! Finds a site: a folder, a path to site.toml, or one of the sites inside the binary.
 
-use super::{Fault, Site, parse};
-use std::path::Path;
+use super::reader::line_of;
+use super::{Fault, Severity, Site, parse};
+use crate::tariff::{ImportPrice, PriceSeries};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Folders of `sites/`, inside the binary.
 #[derive(rust_embed::Embed)]
@@ -19,8 +22,72 @@ pub enum LoadError {
     Faults(Vec<Fault>),
 }
 
-/// Loads a site from disk (folder or file).
-pub fn load(path: &Path) -> Result<(Site, Vec<Fault>), LoadError> {
+/// A site file as text, before it is parsed.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Name of the file in faults.
+    pub file: String,
+    pub text: String,
+    /// `None` for a site inside the binary.
+    folder: Option<PathBuf>,
+    files: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Parses and validates.
+    pub fn site(&self) -> Result<(Site, Vec<Fault>), Vec<Fault>> {
+        let (mut site, warnings) = parse(&self.file, &self.text)?;
+        site.folder = self.folder.clone();
+        site.files = self.files.clone();
+        Ok((site, warnings))
+    }
+
+    /// Every fault and warning, also of the files it names.
+    pub fn check(&self) -> Vec<Fault> {
+        match self.site() {
+            Ok((site, mut faults)) => {
+                faults.extend(self.price_file(&site));
+                faults
+            }
+            Err(faults) => faults,
+        }
+    }
+
+    /// A price file may appear later (it is watched); one that is there must be readable.
+    fn price_file(&self, site: &Site) -> Option<Fault> {
+        let ImportPrice::Dynamic { file } = &site.plant.tariff.import else {
+            return None;
+        };
+        let (severity, message) = match site.read_file(file) {
+            Err(why) => (
+                Severity::Warning,
+                format!("{why}; prices are unknown until it is there"),
+            ),
+            Ok(text) => (Severity::Error, format!("{file}: {}", PriceSeries::parse(&text).err()?)),
+        };
+        Some(Fault {
+            file: self.file.clone(),
+            line: line_of(&self.text, &["tariff", "import", "file"]),
+            key: "tariff.import.file".into(),
+            message,
+            severity,
+        })
+    }
+}
+
+/// Finds a site file: a folder that holds site.toml, a path to one, or the name of a site inside the binary. What exists on
+/// disk comes first.
+pub fn source(site: &str) -> Result<Source, LoadError> {
+    let path = Path::new(site);
+    if !path.exists() {
+        if let Some(shipped) = shipped(site) {
+            return Ok(shipped);
+        }
+    }
+    from_disk(path)
+}
+
+fn from_disk(path: &Path) -> Result<Source, LoadError> {
     let file = if path.is_dir() {
         path.join("site.toml")
     } else {
@@ -30,9 +97,22 @@ pub fn load(path: &Path) -> Result<(Site, Vec<Fault>), LoadError> {
         path: file.display().to_string(),
         source,
     })?;
-    let (mut site, warnings) = parse(&file.display().to_string(), &text).map_err(LoadError::Faults)?;
-    site.folder = file.parent().map(Path::to_owned);
-    Ok((site, warnings))
+    Ok(Source {
+        file: file.display().to_string(),
+        text,
+        folder: file.parent().map(Path::to_owned),
+        files: BTreeMap::new(),
+    })
+}
+
+/// Loads a site from disk (folder or file).
+pub fn load(path: &Path) -> Result<(Site, Vec<Fault>), LoadError> {
+    from_disk(path)?.site().map_err(LoadError::Faults)
+}
+
+/// Loads a site by folder, file or the name of one inside the binary.
+pub fn find(site: &str) -> Result<(Site, Vec<Fault>), LoadError> {
+    source(site)?.site().map_err(LoadError::Faults)
 }
 
 /// Text of a file of bounded size; bytes that are not UTF-8 become a mark the parser will refuse in place.
@@ -54,15 +134,24 @@ pub fn builtin_names() -> Vec<String> {
 
 /// A site inside the binary (folders of `sites/`).
 pub fn builtin(name: &str) -> Option<Site> {
+    shipped(name)?.site().ok().map(|(site, _)| site)
+}
+
+fn shipped(name: &str) -> Option<Source> {
     let file = format!("{name}/site.toml");
     let text = text_of(&file)?;
-    let (mut site, _) = parse(&format!("sites/{file}"), &text).ok()?;
+    let mut files = BTreeMap::new();
     for other in Shipped::iter().filter(|f| f.ends_with(".csv")) {
         if let Some(short) = other.strip_prefix(&format!("{name}/")) {
-            site.files.insert(short.to_owned(), text_of(&other)?);
+            files.insert(short.to_owned(), text_of(&other)?);
         }
     }
-    Some(site)
+    Some(Source {
+        file: format!("sites/{file}"),
+        text,
+        folder: None,
+        files,
+    })
 }
 
 fn text_of(file: &str) -> Option<String> {

@@ -2,6 +2,7 @@
 //!
 //! Input: `sites/<name>/site.toml`. Output: [`Site`], or every fault at once with line, key, value and what is allowed.
 
+mod feeds;
 mod load;
 mod parse;
 mod parse_components;
@@ -14,7 +15,8 @@ pub mod twin;
 mod validate;
 pub mod wiring;
 
-pub use load::{LoadError, builtin, builtin_names, load};
+pub use feeds::{Feed, charge_point_state, command_of, quantity_of};
+pub use load::{LoadError, Source, builtin, builtin_names, find, load, source};
 pub use parse::{Fault, Severity, parse};
 pub use plant::*;
 pub use schema::schema;

@@ -413,6 +413,20 @@ impl<'a, 't> Section<'a, 't> {
     }
 }
 
+/// 1-based line of the value at a path of keys; 1 where there is none.
+pub fn line_of(text: &str, path: &[&str]) -> usize {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let mut table = Some(document.get_ref());
+    let mut at = 0;
+    for key in path {
+        let found = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref().as_ref() == *key));
+        let Some((_, value)) = found else { break };
+        at = value.span().start;
+        table = value.get_ref().as_table();
+    }
+    Reader::new("", text).line(at)
+}
+
 fn describe(holds: &Holds) -> String {
     match holds {
         Holds::Quantity(example) => format!("write for example \"{example}\""),

@@ -13,7 +13,7 @@ mod bill;
 mod lookup;
 mod series;
 pub use bill::{Bill, MeterInterval, bill};
-pub use series::PriceSeries;
+pub use series::{PriceSeries, published_until};
 
 /// What the site pays and is paid.
 #[derive(Debug, Clone, PartialEq, Serialize)]

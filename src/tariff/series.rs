@@ -1,9 +1,10 @@
 //! Dynamic prices from a CSV or JSON file: equal steps, gaps stay gaps.
 
 use super::PriceTable;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, local_instant, local_midnight};
 use crate::units::Price;
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
+use chrono_tz::Tz;
 
 /// Day-ahead prices as published, keyed by start of step.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,11 @@ impl PriceSeries {
         }
     }
 
+    /// What a day-ahead market has published at `now`, see [`published_until`].
+    pub fn published_at(&self, now: Timestamp, tz: Tz) -> Self {
+        self.until(published_until(now, tz))
+    }
+
     /// The series repeated every 364 days (weekdays keep their place) until `end`: for simulated markets only.
     pub fn repeated_to(&self, end: Timestamp) -> Self {
         let year = TimeDelta::days(364);
@@ -81,6 +87,18 @@ impl PriceSeries {
     pub fn end(&self) -> Option<Timestamp> {
         self.prices.last_key_value().map(|(t, _)| *t + self.step)
     }
+}
+
+/// End of what a day-ahead market has published at `now`: of the local day, and from 13:00 local of tomorrow.
+pub fn published_until(now: Timestamp, tz: Tz) -> Timestamp {
+    let today = now.with_timezone(&tz).date_naive();
+    let noon = NaiveTime::from_hms_opt(13, 0, 0).expect("13:00 is a time");
+    let days = if now < local_instant(tz, today.and_time(noon)) {
+        1
+    } else {
+        2
+    };
+    local_midnight(tz, today + TimeDelta::days(days))
 }
 
 type Rows = Vec<(usize, Timestamp, Option<f64>)>;
@@ -206,6 +224,21 @@ mod tests {
         for (text, part) in rows {
             let why = PriceSeries::parse(text).unwrap_err();
             assert!(why.contains(part), "{text:?}: {why}");
+        }
+    }
+
+    #[test]
+    fn tomorrow_is_published_at_13_local_also_on_days_of_23_hours() {
+        let tz = chrono_tz::Europe::Amsterdam;
+        let at = |s: &str| s.parse::<Timestamp>().unwrap();
+        let rows = [
+            ("2026-05-12T10:59:59Z", "2026-05-12T22:00:00Z"),
+            ("2026-05-12T11:00:00Z", "2026-05-13T22:00:00Z"),
+            ("2026-05-12T22:00:00Z", "2026-05-13T22:00:00Z"),
+            ("2026-03-28T12:00:00Z", "2026-03-29T22:00:00Z"),
+        ];
+        for (now, end) in rows {
+            assert_eq!(published_until(at(now), tz), at(end), "{now}");
         }
     }
 
