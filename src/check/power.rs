@@ -234,8 +234,11 @@ fn bars(l: &mut Ledger<'_>, t: usize) {
 pub fn circuits(l: &mut Ledger<'_>) {
     for c in &l.p.circuits {
         for t in 0..l.p.steps {
-            let member = |id: &str| c.members.iter().any(|m| m == id);
-            let sum: f64 = draws(l, t).iter().filter(|(id, _)| member(id)).map(|(_, kw)| kw).sum();
+            let share = |id: &str| {
+                let place = c.members.iter().position(|m| m == id);
+                place.map_or(0.0, |i| c.weights.get(i).copied().unwrap_or(1.0))
+            };
+            let sum: f64 = draws(l, t).iter().map(|(id, kw)| share(id) * kw).sum();
             l.excess("above its limit", &c.id, t, sum.abs() - c.limit_kw, &["circuit_limit"]);
         }
     }

@@ -334,6 +334,9 @@ pub struct CircuitProblem {
     pub limit_kw: f64,
     /// Ids of members, of any kind (`load` = the inflexible load).
     pub members: Vec<String>,
+    /// Share of each member that counts (one phase of three: 1/3); absent = all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f64>,
 }
 
 /// Prices of breaking what should hold, per kWh (docs/planning.md, tiers).

@@ -9,6 +9,8 @@ mod program;
 mod round;
 mod schedule;
 mod search;
+#[cfg(test)]
+mod site_tests;
 mod solver;
 mod validate;
 

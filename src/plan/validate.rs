@@ -345,6 +345,18 @@ fn superset(p: &Problem) -> Result<(), SolveError> {
     for (i, c) in p.circuits.iter().enumerate() {
         number(&format!("circuits[{i}] ({}).limit_kw", c.id), c.limit_kw, 0.0..=LARGEST)?;
     }
+    for c in p.circuits.iter().filter(|c| !c.weights.is_empty()) {
+        let place = format!("circuits ({}).weights", c.id);
+        if c.weights.len() != c.members.len() {
+            return fault(
+                &place,
+                format!("{} values for {} members", c.weights.len(), c.members.len()),
+            );
+        }
+        c.weights
+            .iter()
+            .try_for_each(|w| number(&place, *w, -LARGEST..=LARGEST))?;
+    }
     if let Some(e) = p.elastic {
         let prices = [("limit_per_kwh", e.limit_per_kwh), ("soc_per_kwh", e.soc_per_kwh)];
         numbers("elastic", &prices, 0.0..=LARGEST)?;

@@ -16,8 +16,12 @@ pub fn constraint_bus_balance(m: &mut Model<'_>) {
 pub fn constraint_circuit_power(m: &mut Model<'_>) {
     for c in &m.p.circuits {
         for t in m.steps() {
-            let members = c.members.iter().filter_map(|id| m.draw.get(id.as_str()));
-            let total = members.fold(Expr::default(), |sum, d| sum + d[t].clone());
+            let mut total = Expr::default();
+            for (i, id) in c.members.iter().enumerate() {
+                if let Some(draw) = m.draw.get(id.as_str()) {
+                    total += c.weights.get(i).copied().unwrap_or(1.0) * &draw[t];
+                }
+            }
             let (low, high) = m.range(&total);
             for (sign, reach) in [(1.0, high), (-1.0, -low)] {
                 if reach > c.limit_kw {

@@ -1,0 +1,284 @@
+//! The shipped sites planned on a made-up day.
+
+use super::{SolveOptions, problem, schedule, solve};
+use crate::check::check;
+use crate::model::*;
+use crate::reading::Reading;
+use crate::site::{Id, Kind, Plant, builtin};
+use crate::tariff::KnownPrice;
+use crate::time::{Stopwatch, TimeGrid, Timestamp};
+use crate::units::{Energy, Power, Price};
+use chrono::{TimeDelta, TimeZone, Utc};
+use std::collections::BTreeMap;
+
+fn now() -> Timestamp {
+    Utc.with_ymd_and_hms(2026, 5, 12, 4, 7, 10).unwrap()
+}
+
+fn plant(name: &str) -> Plant {
+    builtin(name).unwrap().plant
+}
+
+fn quantiles(mean: Vec<f64>) -> Quantiles {
+    Quantiles {
+        p10: mean.clone(),
+        p50: mean.clone(),
+        p90: mean.clone(),
+        mean,
+    }
+}
+
+/// Evening peak in the load, a bell of sun, prices that fall at noon, one car at each charge point from step 0.
+fn forecast(plant: &Plant, cars: bool) -> Forecast {
+    let grid = TimeGrid::aligned(now(), TimeDelta::minutes(15), TimeDelta::hours(24));
+    let tz = plant.location.time_zone;
+    let hour = |t: Timestamp| {
+        use chrono::Timelike;
+        let local = t.with_timezone(&tz);
+        f64::from(local.hour()) + f64::from(local.minute()) / 60.0
+    };
+    let hours: Vec<f64> = grid.intervals().map(|i| hour(i.start)).collect();
+    let series = |f: &dyn Fn(f64) -> f64| quantiles(hours.iter().map(|h| f(*h)).collect());
+    let sun = |h: f64| (1.0 - ((h - 13.0) / 6.0).powi(2)).max(0.0);
+    let (mut load, mut pv, mut sessions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (id, c) in &plant.components {
+        match &c.kind {
+            Kind::Load(l) => {
+                let mean = l.expected.daily.as_kwh() / 24.0;
+                load.insert(
+                    id.clone(),
+                    series(&|h| mean * if (17.0..22.0).contains(&h) { 2.0 } else { 0.8 }),
+                );
+            }
+            Kind::SheddableLoad(l) => {
+                load.insert(id.clone(), series(&|_| l.expected.daily.as_kwh() / 24.0));
+            }
+            Kind::Pv(p) => {
+                pv.insert(id.clone(), series(&|h| 0.8 * p.inverter_max.as_kw() * sun(h)));
+            }
+            Kind::ChargePoint(p) if cars => {
+                let car = ExpectedSession {
+                    arrival: now() - TimeDelta::hours(1),
+                    departure: now() + TimeDelta::hours(10),
+                    energy_kwh: p.default_session.energy.as_kwh(),
+                    expected: false,
+                };
+                sessions.insert(id.clone(), vec![car]);
+            }
+            _ => (),
+        }
+    }
+    let scale = if plant.tariff.currency == "KRW" { 400.0 } else { 1.0 };
+    let price = |h: &f64| scale * (0.30 - 0.12 * sun(*h) + if (17.0..21.0).contains(h) { 0.15 } else { 0.0 });
+    let known = |p: f64| {
+        Some(KnownPrice {
+            price: Price::per_kwh(p),
+            estimated: false,
+        })
+    };
+    Forecast {
+        issued_at: now(),
+        load,
+        pv,
+        outdoor: Some(series(&|h| 8.0 + 4.0 * sun(h))),
+        buy: hours.iter().map(|h| known(price(h))).collect(),
+        sell: hours.iter().map(|h| Some(Price::per_kwh(0.3 * price(h)))).collect(),
+        sessions,
+        models: BTreeMap::new(),
+        grid,
+    }
+}
+
+/// Everything measured: batteries at `soc`, tanks at 40 °C, rooms at 20.5 °C.
+fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
+    let mut components = BTreeMap::new();
+    for (id, c) in &plant.components {
+        let mut q = BTreeMap::new();
+        match (&c.kind, soc) {
+            (Kind::Battery(_), Some(soc)) => {
+                q.insert(Quantity::StateOfCharge, Reading::good(soc, now()));
+            }
+            (Kind::HeatPump(_), _) => {
+                q.insert(Quantity::TankTemperature, Reading::good(40.0, now()));
+                q.insert(Quantity::RoomTemperature, Reading::good(20.5, now()));
+            }
+            _ => (),
+        }
+        components.insert(id.clone(), q);
+    }
+    Snapshot {
+        at: now(),
+        components,
+        grid: None,
+        residual: None,
+        devices: Vec::new(),
+        doubts: Vec::new(),
+    }
+}
+
+fn planned(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &ControllerState) -> Schedule {
+    let placed = problem(plant, snapshot, forecast, state);
+    let watch = Stopwatch::start();
+    let solution = solve(&placed.problem, &SolveOptions::controller()).unwrap();
+    let report = check(&placed.problem, &solution);
+    println!(
+        "{}: {} {:.1} ms, objective {:.3}, gap {:.4}, {:?}",
+        plant.name,
+        solution.solver,
+        watch.cpu_ms(),
+        solution.objective,
+        solution.gap,
+        solution.violations
+    );
+    assert!(report.ok, "{report:?}");
+    schedule(plant, &placed, solution, forecast, 1, Trigger::Start, now())
+}
+
+#[test]
+fn every_shipped_site_gets_a_checked_plan_with_a_reason_for_every_step() {
+    for name in ["home-amsterdam", "apartment-seoul", "island-microgrid"] {
+        let plant = plant(name);
+        let state = ControllerState::fresh(&plant, now());
+        let s = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast(&plant, true), &state);
+        for (id, component) in &plant.components {
+            assert_eq!(s.power_kw[id].len(), s.grid.len(), "{name} {id}");
+            assert_eq!(s.why[id].len(), s.grid.len());
+            if matches!(component.kind, Kind::Battery(_)) {
+                assert!(s.marginal_value[id].iter().all(|v| v.is_finite()), "{name}");
+            }
+        }
+        // grid = Σ components, wherever there is a meter
+        if let Some(c) = &plant.connection {
+            for t in 0..s.grid.len() {
+                let sum: f64 = s
+                    .power_kw
+                    .iter()
+                    .filter(|(id, _)| **id != c.meter)
+                    .map(|(_, kw)| kw[t])
+                    .sum();
+                assert!((sum - s.power_kw[&c.meter][t]).abs() < 1e-5, "{name} step {t}");
+            }
+        }
+    }
+}
+
+#[test]
+fn any_measured_state_gives_a_plan() {
+    for name in ["home-amsterdam", "apartment-seoul", "island-microgrid"] {
+        let plant = plant(name);
+        for soc in [None, Some(0.0), Some(0.03), Some(1.0), Some(1.3)] {
+            for (import, cars) in [(None, true), (Some(0.0), true), (Some(1.0), false)] {
+                let mut state = ControllerState::fresh(&plant, now());
+                if let Some(kw) = import {
+                    let until = now() + TimeDelta::hours(3);
+                    let limit = ExternalLimit {
+                        power: Power::kw(kw),
+                        until,
+                    };
+                    state.limits = [(Direction::Import, limit.clone()), (Direction::Export, limit)].into();
+                }
+                let mut forecast = forecast(&plant, cars);
+                if soc.is_none() {
+                    forecast.buy.fill(None);
+                    forecast.sell.fill(None);
+                }
+                planned(&plant, &snapshot(&plant, soc), &forecast, &state);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_price_is_never_bought_into_the_battery() {
+    let plant = plant("home-amsterdam");
+    let state = ControllerState::fresh(&plant, now());
+    let mut forecast = forecast(&plant, false);
+    forecast.buy.iter_mut().skip(40).for_each(|p| *p = None);
+    let s = planned(&plant, &snapshot(&plant, Some(0.1)), &forecast, &state);
+    let battery = &s.power_kw[&Id::new("battery")];
+    let import = &s.solution.plan.import_kw;
+    assert!((40..s.grid.len()).all(|t| battery[t] < 0.01 || import[t] < 0.01));
+    assert!(s.price_estimated[41] && s.buy[41].is_none());
+}
+
+#[test]
+fn the_peak_already_paid_is_used_before_a_new_one_is_made() {
+    let plant = plant("apartment-seoul");
+    let mut state = ControllerState::fresh(&plant, now());
+    let forecast = forecast(&plant, true);
+    state.month.peak = Power::kw(5.0);
+    let low = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state)
+        .peak_kw
+        .unwrap();
+    state.month.peak = Power::kw(70.0);
+    let high = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state)
+        .peak_kw
+        .unwrap();
+    assert!(low < 55.0 && (high - 70.0).abs() < 1e-6, "{low} {high}");
+}
+
+#[test]
+fn a_run_that_has_begun_goes_on_and_one_that_is_done_waits_for_tomorrow() {
+    let plant = plant("island-microgrid");
+    let pump = Id::new("water-pump");
+    let forecast = forecast(&plant, false);
+    let energy = |state: &ControllerState| -> (f64, f64) {
+        let s = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast, state);
+        let kw = &s.power_kw[&pump];
+        (kw[0], kw.iter().zip(s.grid.hours()).map(|(kw, h)| kw * h).sum())
+    };
+    let mut state = ControllerState::fresh(&plant, now());
+    let (_, fresh) = energy(&state);
+    assert!((fresh - 27.0).abs() < 1e-6, "one run of 3 h at 9 kW: {fresh}");
+    let day = now().with_timezone(&plant.location.time_zone).date_naive();
+    let day = (day - chrono::NaiveDate::default()).num_days() as i32;
+    let started = Some(now() - TimeDelta::hours(1));
+    state.shiftables.insert(
+        pump.clone(),
+        ShiftableHistory {
+            day,
+            started,
+            done: false,
+        },
+    );
+    let (first, running) = energy(&state);
+    assert!(first > 8.9 && (running - 18.0).abs() < 1e-6, "{first} {running}");
+    state.shiftables.insert(
+        pump.clone(),
+        ShiftableHistory {
+            day,
+            started,
+            done: true,
+        },
+    );
+    assert!(energy(&state).1 < 1e-6);
+}
+
+#[test]
+fn a_car_that_must_be_fast_charges_first_and_a_surplus_car_only_from_the_sun() {
+    let plant = plant("home-amsterdam");
+    let ev = Id::new("ev");
+    let session = |mode| Session {
+        since: now(),
+        departure: now() + TimeDelta::hours(10),
+        energy: Energy::kwh(14.0),
+        mode,
+        delivered: Energy::ZERO,
+        told: true,
+    };
+    let run = |mode| {
+        let mut state = ControllerState::fresh(&plant, now());
+        state.sessions.insert(ev.clone(), session(mode));
+        planned(&plant, &snapshot(&plant, Some(0.5)), &forecast(&plant, true), &state)
+    };
+    let fast = run(crate::site::EvMode::Fast);
+    let first_hour = fast.power_kw[&ev][..4].iter().sum::<f64>();
+    assert!(first_hour > 4.0 * 4.0, "{first_hour}");
+    let surplus = run(crate::site::EvMode::Surplus);
+    for (t, kw) in surplus.power_kw[&ev].iter().enumerate() {
+        assert!(
+            *kw <= (surplus.pv_kw[t] - surplus.load_kw[t]).max(0.0) + 1e-5,
+            "step {t}: {kw}"
+        );
+    }
+}
