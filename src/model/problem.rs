@@ -225,6 +225,9 @@ pub struct GensetProblem {
     /// Superset: steps at the start during which the state is fixed by minimum up/down time already running.
     #[serde(default)]
     pub fixed_steps: usize,
+    /// Superset: steps that share a number share one on/off decision (coarser commitment later in the horizon).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_blocks: Option<Vec<usize>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -128,7 +128,9 @@ fn heat(m: &Model<'_>, v: &HeatVars, x: &[f64]) -> HeatPlan {
         electric_kw: values(x, v),
     };
     let tanks = h.tanks.iter().zip(&v.tanks).map(|(k, v)| {
-        let (c, d) = (values(x, &v.charge), values(x, &v.discharge));
+        let net = values(x, &v.net);
+        let c = net.iter().map(|kw| kw.max(0.0)).collect();
+        let d = net.iter().map(|kw| (-kw).max(0.0)).collect();
         (
             k.id.clone(),
             storage(m, c, d, k.start_kwh, k.loss_per_hour, (1.0, 1.0), 0.0),

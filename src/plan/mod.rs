@@ -46,7 +46,7 @@ impl SolveOptions {
     /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
     pub fn controller() -> Self {
         Self {
-            nodes: Some(0),
+            nodes: Some(400),
             gap: 1e-3,
             ..Self::exact()
         }

@@ -6,6 +6,10 @@ use super::program::Program;
 use super::solver::Answer;
 use crate::model::GensetProblem;
 
+/// Share of its power that a generator runs at in the relaxation before rounding leans towards running it: prices alone
+/// are degenerate where it is marginal.
+const LEAN: f64 = 0.05;
+
 /// Rounds the relaxed answer to whole numbers and solves the rest; `None` where that gives no point.
 pub fn round(
     program: &Program,
@@ -23,26 +27,8 @@ pub fn round(
     round_shiftables(model, &price, &mut x);
     round_chargers(model, relaxed, &mut x);
     round_pairs(program, relaxed, &mut x);
-    let generous: Vec<f64> = candidates(model);
-    let mut best: Option<Answer> = None;
-    for share in generous {
-        round_gensets(model, &price, relaxed, share, &mut x);
-        if let Ok(answer) = lp(&program.fixed_at(&x)) {
-            if best.as_ref().is_none_or(|b| answer.objective < b.objective) {
-                best = Some(answer);
-            }
-        }
-    }
-    best
-}
-
-/// Prices are degenerate where a generator is marginal: try leaning either way.
-fn candidates(model: &Model<'_>) -> Vec<f64> {
-    if model.gensets.iter().any(|g| !g.on.is_empty()) {
-        vec![0.0, 0.05, 0.2]
-    } else {
-        vec![0.0]
-    }
+    round_gensets(model, &price, relaxed, &mut x);
+    lp(&program.fixed_at(&x)).ok()
 }
 
 /// Money per kWh on the bus; zero prices where the solver had no duals (rounding then follows the powers alone).
@@ -101,7 +87,7 @@ fn round_pairs(program: &Program, relaxed: &Answer, x: &mut [f64]) {
     }
 }
 
-fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, share: f64, x: &mut [f64]) {
+fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, x: &mut [f64]) {
     for (vars, g) in model
         .gensets
         .iter()
@@ -116,7 +102,7 @@ fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, share: f64,
             .map(|t| {
                 let margin = price[t] - fuel;
                 let power = if margin > 0.0 { g.max_kw } else { g.min_kw };
-                let lean = if used(t) > share {
+                let lean = if used(t) > LEAN {
                     g.no_load_cost_per_hour + (fuel - price[t]).max(0.0) * g.min_kw
                 } else {
                     0.0

@@ -46,9 +46,7 @@ pub fn search(model: &Model<'_>, options: &SolveOptions, watch: &Stopwatch) -> R
         let (answer, bound, cut_short) = if program.has_integers() {
             branch(&program, model, &relaxed, options, watch, &lp, best.as_ref())?
         } else {
-            let answer = lp(&program).map_err(SolveError::Failed)?;
-            let bound = answer.objective;
-            (answer, bound, false)
+            (relaxed.clone(), relaxed.objective, false)
         };
         let (settled, cheats) = settle(&program, answer, &open, &lp);
         let gap = settled

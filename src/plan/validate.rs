@@ -230,6 +230,12 @@ fn small_parts(p: &Problem) -> Result<(), SolveError> {
             ("start_cost", g.start_cost),
         ];
         numbers(&place, &money, -LARGEST..=LARGEST)?;
+        if let Some(b) = g.commit_blocks.as_ref().filter(|b| b.len() != p.steps) {
+            return fault(
+                &place,
+                format!("commit_blocks has {} values for {} steps", b.len(), p.steps),
+            );
+        }
         if g.commitment {
             ordered(&place, ("min_kw", g.min_kw), ("max_kw", g.max_kw))?;
         }

@@ -25,15 +25,22 @@ pub fn battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) {
     m.batteries.push(v);
 }
 
-/// The measured or lossy state may leave the band by itself; only then the band has slacks.
-fn may_fall_below(b: &BatteryProblem) -> bool {
-    b.soc_start_kwh < b.soc_min_kwh || b.standby_kw > 0.0 || (b.loss_per_hour > 0.0 && b.soc_min_kwh > 0.0)
+/// The measured or lossy state may leave the band by itself; only then the band has slacks. Standby losses alone do not
+/// need them where the grid can always make up for them.
+fn may_fall_below(m: &Model<'_>, b: &BatteryProblem) -> bool {
+    let drain = b.standby_kw * m.dt.iter().sum::<f64>();
+    let refill = b.standby_kw / b.charge_eff;
+    let import = |t: usize| m.p.grid.as_ref().and_then(|g| g.import_max_kw.at(t)).unwrap_or(0.0);
+    let supplied = !b.no_grid_charge && b.charge_max_kw >= refill && m.steps().all(|t| import(t) >= refill);
+    b.soc_start_kwh < b.soc_min_kwh
+        || (b.loss_per_hour > 0.0 && b.soc_min_kwh > 0.0)
+        || (b.soc_start_kwh - drain < b.soc_min_kwh && !supplied)
 }
 
 fn variable_battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) -> BatteryVars {
     let elastic = m.elastic.is_some();
     let drain = b.standby_kw * m.dt.iter().sum::<f64>();
-    let low = if elastic && may_fall_below(b) {
+    let low = if elastic && may_fall_below(m, b) {
         b.soc_start_kwh.min(0.0).min(b.soc_min_kwh) - drain
     } else {
         b.soc_min_kwh
@@ -80,7 +87,7 @@ fn constraint_battery_band(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVar
     }
     for t in m.steps() {
         let e = v.energy[t];
-        if may_fall_below(b) {
+        if may_fall_below(m, b) {
             let reach = b.soc_min_kwh - m.program.low[e.0];
             let under = m.relief("soc_below_band", &b.id, "kWh_stored", 1.0, reach);
             m.program

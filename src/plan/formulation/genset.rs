@@ -31,7 +31,7 @@ pub fn genset<'a>(m: &mut Model<'a>, g: &'a GensetProblem) {
 }
 
 fn commitment(m: &mut Model<'_>, g: &GensetProblem, power: &[Var]) -> Vec<Var> {
-    let on: Vec<Var> = m.steps().map(|_| m.program.binary()).collect();
+    let on = variable_genset_on(m, g);
     let start = m.per_step(|_| 1.0);
     let stop = m.per_step(|_| 1.0);
     constraint_genset_history(m, g, &on);
@@ -41,6 +41,18 @@ fn commitment(m: &mut Model<'_>, g: &GensetProblem, power: &[Var]) -> Vec<Var> {
     for t in m.steps() {
         m.program.cost(g.no_load_cost_per_hour * m.dt[t], on[t]);
         m.program.cost(g.start_cost, start[t]);
+    }
+    on
+}
+
+/// One binary a step, or one for each block of steps that decide together.
+fn variable_genset_on(m: &mut Model<'_>, g: &GensetProblem) -> Vec<Var> {
+    let block = |t: usize| g.commit_blocks.as_ref().and_then(|b| b.get(t).copied());
+    let mut on: Vec<Var> = Vec::with_capacity(m.dt.len());
+    for t in m.steps() {
+        let same = t > g.fixed_steps && t > 0 && block(t).is_some() && block(t) == block(t - 1);
+        let z = if same { on[t - 1] } else { m.program.binary() };
+        on.push(z);
     }
     on
 }

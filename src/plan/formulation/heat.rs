@@ -17,8 +17,8 @@ pub struct HeatVars {
 
 #[derive(Debug, Clone)]
 pub struct TankVars {
-    pub charge: Vec<Var>,
-    pub discharge: Vec<Var>,
+    /// kW into the tank, negative out of it: both ways are free of loss, so one column says both.
+    pub net: Vec<Var>,
     pub energy: Vec<Var>,
     pub energy_rows: Vec<RowId>,
 }
@@ -91,13 +91,15 @@ fn tank(m: &mut Model<'_>, k: &TankProblem, supply: &mut [Expr]) -> TankVars {
         k.capacity_kwh
     };
     let mut v = TankVars {
-        charge: m.per_step(|_| k.charge_max_kw),
-        discharge: m.per_step(|_| k.discharge_max_kw),
+        net: m
+            .steps()
+            .map(|_| m.program.var(-k.discharge_max_kw, k.charge_max_kw))
+            .collect(),
         energy: m.per_step(|_| top),
         energy_rows: Vec::new(),
     };
     for t in m.steps() {
-        supply[t] += 1.0 * v.discharge[t] - v.charge[t];
+        supply[t] -= v.net[t];
     }
     constraint_tank_energy(m, k, &mut v);
     constraint_tank_band(m, k, &v);
@@ -107,7 +109,7 @@ fn tank(m: &mut Model<'_>, k: &TankProblem, supply: &mut [Expr]) -> TankVars {
     v
 }
 
-/// `E_t = (1 − loss·dt)·E_{t−1} + dt·(in − out)`
+/// `E_t = (1 − loss·dt)·E_{t−1} + dt·net`
 fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) {
     for t in m.steps() {
         let dt = m.dt[t];
@@ -116,7 +118,7 @@ fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) 
             0 => (keep * k.start_kwh).into(),
             _ => keep * v.energy[t - 1],
         };
-        let gain = dt * v.charge[t] - dt * v.discharge[t];
+        let gain = dt * v.net[t];
         let row = m
             .program
             .equal("constraint_tank_energy", 1.0 * v.energy[t] - before - gain, 0.0);

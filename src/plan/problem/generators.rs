@@ -30,10 +30,21 @@ fn generator(x: &Context<'_>, id: &Id, g: &Generator) -> GensetProblem {
         min_down_steps: whole_steps(x, g.min_down),
         initial_on: on,
         fixed_steps,
+        commit_blocks: Some(blocks(x)),
     }
 }
 
 fn whole_steps(x: &Context<'_>, time: TimeDelta) -> usize {
     let step = x.plant.timing.interval.num_seconds().max(1);
     (time.num_seconds().max(0) as usize).div_ceil(step as usize).max(1)
+}
+
+/// Each step of the next two hours decides for itself, later ones by the hour: plans are made again long before.
+fn blocks(x: &Context<'_>) -> Vec<usize> {
+    let fine = x.now() + TimeDelta::hours(2);
+    let number = |(t, s): (usize, &crate::time::Interval)| match s.start < fine {
+        true => t,
+        false => x.steps.len() + ((s.start - fine).num_minutes() / 60) as usize,
+    };
+    x.steps.iter().enumerate().map(number).collect()
 }

@@ -94,7 +94,7 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         circuits: Vec::new(),
         elastic: Some(Elastic {
             limit_per_kwh: 100.0 * top,
-            soc_per_kwh: 50.0 * top,
+            soc_per_kwh: 0.5 * top,
         }),
         taste: Some(Taste {
             wear_per_kwh: 0.005 * x.prices.typical,
