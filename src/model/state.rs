@@ -63,6 +63,12 @@ pub struct ControllerState {
     pub last: BTreeMap<Id, LastTarget>,
     /// State of the plausibility checks: last accepted value per component and quantity.
     pub accepted: BTreeMap<String, (Timestamp, f64)>,
+    /// Small memories of the control laws, by name: when set, and the value kept.
+    #[serde(default)]
+    pub marks: BTreeMap<String, (Timestamp, f64)>,
+    /// A full good cycle was seen since this process started; never restored.
+    #[serde(skip)]
+    pub started: bool,
     /// Money and energy of the current local day.
     pub today: DayBooks,
 }
@@ -109,6 +115,8 @@ impl ControllerState {
             },
             last: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            started: false,
             today: DayBooks {
                 start: local_midnight(tz, today),
                 cost: 0.0,
@@ -146,6 +154,8 @@ impl ControllerState {
             forecast,
             last: self.last.clone(),
             accepted: self.accepted.clone(),
+            marks: self.marks.clone(),
+            started: self.started,
             today: self.today.clone(),
         }
     }
