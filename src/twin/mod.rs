@@ -1,1 +1,26 @@
-//! The digital twin: plant physics, weather, Modbus device servers, fault injection.
+//! The digital twin: plant physics in simulated time, presented as devices; faults on request.
+//!
+//! In: a site, a seed, time. Out: what the devices would show, and exact books. What comes from outside (weather, load,
+//! cars) is a pure function of seed and time, so that it is the same whatever the controller does.
+
+mod books;
+mod charger;
+mod direct;
+mod fault;
+mod generator;
+mod heat;
+mod lease;
+mod limits;
+mod load;
+mod noise;
+mod played;
+mod pv;
+mod storage;
+mod weather;
+mod world;
+
+pub use books::{Books, ComponentBook, StoredBook};
+pub use direct::Direct;
+pub use fault::{Fault, FaultKind};
+pub use limits::LimitBook;
+pub use world::World;
