@@ -12,7 +12,7 @@ mod storage;
 use crate::model::{CheckReport, GridProblem, PlanValues, Problem, Solution};
 use ledger::Ledger;
 
-pub use money::{carbon, peak};
+pub use money::{carbon, cost, peak, totals};
 
 /// Re-checks and re-costs a solution independently.
 pub fn check(problem: &Problem, solution: &Solution) -> CheckReport {

@@ -2,7 +2,8 @@
 
 use super::ledger::Ledger;
 use super::{hours, windows};
-use crate::model::{GridProblem, PlanValues, Problem};
+use crate::model::{GridProblem, PlanValues, Problem, Solution};
+use std::collections::BTreeMap;
 
 /// Σ over steps of hours × f(t).
 fn over(p: &Problem, f: impl Fn(usize) -> f64) -> f64 {
@@ -151,4 +152,27 @@ pub fn compare(l: &mut Ledger<'_>, cost: f64) {
         let excess = carbon(l.p, &l.s.plan) - cap;
         l.excess("above the carbon cap", "site", l.p.steps, excess, &["co2_cap"]);
     }
+}
+
+/// Totals that are equal in every optimal plan.
+pub fn totals(p: &Problem, s: &Solution) -> BTreeMap<String, f64> {
+    let energy = |kw: &[f64]| kw.iter().enumerate().map(|(t, v)| v * hours(p, t)).sum::<f64>();
+    let mut all = BTreeMap::from([
+        ("unserved_kwh".to_owned(), energy(&s.plan.unserved_kw)),
+        ("co2_kg".to_owned(), carbon(p, &s.plan)),
+    ]);
+    if let Some(g) = &p.grid {
+        all.insert("import_kwh".into(), energy(&s.plan.import_kw));
+        all.insert("export_kwh".into(), energy(&s.plan.export_kw));
+        all.insert("peak_kw".into(), peak(p, g, &s.plan));
+    }
+    for (id, ev) in &s.plan.evs {
+        all.insert(format!("ev_shortfall_kwh:{id}"), ev.shortfall_kwh);
+    }
+    for (id, b) in &s.plan.batteries {
+        if let Some(end) = b.energy_kwh.last() {
+            all.insert(format!("soc_end_kwh:{id}"), *end);
+        }
+    }
+    all
 }

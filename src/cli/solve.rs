@@ -4,7 +4,6 @@ use crate::model::{Problem, Solution};
 use crate::plan::{self, SolveError, SolveOptions};
 use crate::{check, units};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -116,7 +115,7 @@ fn report(problem: &Problem, s: &Solution, with_plan: bool) -> Value {
     let check = check::check(problem, s);
     let mut row = json!({
         "id": problem.id, "status": s.status, "objective": s.objective, "gap": s.gap, "solver": s.solver,
-        "checks": totals(problem, s), "violations": s.violations, "build_ms": s.build_ms, "solve_ms": s.solve_ms,
+        "checks": check::totals(problem, s), "violations": s.violations, "build_ms": s.build_ms, "solve_ms": s.solve_ms,
         "check": {"ok": check.ok, "max_residual": check.max_residual},
     });
     if !check.faults.is_empty() {
@@ -126,30 +125,6 @@ fn report(problem: &Problem, s: &Solution, with_plan: bool) -> Value {
         row["plan"] = json!(s.plan);
     }
     row
-}
-
-/// Totals that are equal in every optimal plan.
-fn totals(p: &Problem, s: &Solution) -> BTreeMap<String, f64> {
-    let dt = |t: usize| p.step_hours.at(t).unwrap_or(f64::NAN);
-    let energy = |kw: &[f64]| kw.iter().enumerate().map(|(t, v)| v * dt(t)).sum::<f64>();
-    let mut all = BTreeMap::from([
-        ("unserved_kwh".to_owned(), energy(&s.plan.unserved_kw)),
-        ("co2_kg".to_owned(), check::carbon(p, &s.plan)),
-    ]);
-    if let Some(g) = &p.grid {
-        all.insert("import_kwh".into(), energy(&s.plan.import_kw));
-        all.insert("export_kwh".into(), energy(&s.plan.export_kw));
-        all.insert("peak_kw".into(), check::peak(p, g, &s.plan));
-    }
-    for (id, ev) in &s.plan.evs {
-        all.insert(format!("ev_shortfall_kwh:{id}"), ev.shortfall_kwh);
-    }
-    for (id, b) in &s.plan.batteries {
-        if let Some(end) = b.energy_kwh.last() {
-            all.insert(format!("soc_end_kwh:{id}"), *end);
-        }
-    }
-    all
 }
 
 fn print_line(row: &Value) {
@@ -165,6 +140,13 @@ fn print_line(row: &Value) {
         if row["check"]["ok"] == true { "ok" } else { "FAILED" },
     );
     for v in row["violations"].as_array().into_iter().flatten() {
-        println!("  {} of {}: {} {}", v["name"], v["component"], v["amount"], v["unit"]);
+        let text = |key: &str| v[key].as_str().unwrap_or("?");
+        let amount = v["amount"].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "  {} of {}: {amount:.3} {}",
+            text("name"),
+            text("component"),
+            text("unit")
+        );
     }
 }

@@ -147,6 +147,16 @@ fn solve_with(problem: &Problem, elastic: Option<Elastic>, options: &SolveOption
     })
 }
 
+/// Names of the constraint families this problem's program has rows of; for tests of coverage.
+pub fn families(problem: &Problem) -> std::collections::BTreeSet<&'static str> {
+    let model = formulation::formulate(problem, problem.elastic);
+    let mut names: std::collections::BTreeSet<_> = model.program.rows.iter().map(|r| r.family).collect();
+    if !model.pairs.is_empty() {
+        names.insert("constraint_pair_exclusive");
+    }
+    names
+}
+
 /// Highest price of a kWh that occurs in the problem, at least one unit of money.
 fn highest_price(p: &Problem) -> f64 {
     let grid = p.grid.iter().flat_map(|g| g.buy.iter().chain(&g.sell));

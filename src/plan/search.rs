@@ -75,11 +75,11 @@ fn keep_better(best: &mut Option<Answer>, new: Answer) {
 fn finish(best: Option<Answer>, bound: f64, cut_short: bool, program: &Program) -> Result<Found, SolveError> {
     let answer = best.ok_or_else(|| SolveError::Failed("no round gave a point".into()))?;
     let polished_by = answer.solver;
-    let solver = if program.has_integers() {
-        format!("microlp+{polished_by}")
-    } else {
-        polished_by.to_owned()
-    };
+    let solver = match (program.has_integers(), polished_by) {
+        (true, "clarabel") => "microlp+clarabel",
+        (_, only) => only,
+    }
+    .to_owned();
     let gap = relative_gap(answer.objective, bound);
     Ok(Found {
         gap,

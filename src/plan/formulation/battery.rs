@@ -19,7 +19,7 @@ pub fn battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) {
     constraint_battery_band(m, b, &v);
     constraint_battery_end(m, b, &v);
     constraint_battery_reserve(m, b, &v);
-    constraint_battery_bars(m, b, &v);
+    battery_bars(m, b, &v);
     battery_pairs(m, b, &v);
     objective_battery(m, b, &v);
     m.batteries.push(v);
@@ -140,7 +140,7 @@ fn constraint_battery_reserve(m: &mut Model<'_>, b: &BatteryProblem, v: &Battery
     }
 }
 
-fn constraint_battery_bars(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+fn battery_bars(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
     for t in m.steps() {
         if b.no_grid_charge {
             m.surplus_claims[t] += v.charge[t];

@@ -34,7 +34,7 @@ fn commitment(m: &mut Model<'_>, g: &GensetProblem, power: &[Var]) -> Vec<Var> {
     let on = variable_genset_on(m, g);
     let start = m.per_step(|_| 1.0);
     let stop = m.per_step(|_| 1.0);
-    constraint_genset_history(m, g, &on);
+    fix_genset_history(m, g, &on);
     constraint_genset_power(m, g, power, &on);
     constraint_genset_switching(m, g, &on, &start, &stop);
     constraint_genset_minimum_times(m, g, &on, &start, &stop);
@@ -58,7 +58,7 @@ fn variable_genset_on(m: &mut Model<'_>, g: &GensetProblem) -> Vec<Var> {
 }
 
 /// Minimum times already running hold the first steps.
-fn constraint_genset_history(m: &mut Model<'_>, g: &GensetProblem, on: &[Var]) {
+fn fix_genset_history(m: &mut Model<'_>, g: &GensetProblem, on: &[Var]) {
     let held = f64::from(u8::from(g.initial_on));
     for z in on.iter().take(g.fixed_steps) {
         (m.program.low[z.0], m.program.high[z.0]) = (held, held);
