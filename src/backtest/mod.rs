@@ -1,1 +1,15 @@
-//! Closed loop in virtual time: policies, reports.
+//! Closed loop in virtual time: the same cycle, under every policy, on the same twin, billed by the same engine.
+//!
+//! In: a site, a seed, a date. Out: the day's [`Report`] (INTERFACE: `demo --once`). The controller (policy `plan`) runs
+//! over in-memory Modbus under tokio's paused clock; the other policies run without the wire.
+
+mod market;
+mod money;
+mod report;
+mod runs;
+pub mod savings;
+
+pub use market::{Market, published_until};
+pub use money::{Costs, settle};
+pub use report::{Limits, Report, once};
+pub use runs::{Outcome, RunSpec, run_policy};

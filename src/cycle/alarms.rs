@@ -39,7 +39,13 @@ impl Alarms {
 
 /// An alarm that starts now.
 pub fn alarm(code: &str, component: Option<&str>, en: String, ko: String, now: Timestamp) -> Alarm {
-    Alarm { code: code.into(), component: component.map(Into::into), text_en: en, text_ko: ko, since: now }
+    Alarm {
+        code: code.into(),
+        component: component.map(Into::into),
+        text_en: en,
+        text_ko: ko,
+        since: now,
+    }
 }
 
 fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
@@ -49,10 +55,22 @@ fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
         if !d.online {
             let why = d.trouble.as_deref().unwrap_or("no answer");
             let en = format!("device {name} is silent: {why}");
-            found.push(alarm("device_silent", Some(name), en, format!("장치 {name} 응답 없음"), snapshot.at));
+            found.push(alarm(
+                "device_silent",
+                Some(name),
+                en,
+                format!("장치 {name} 응답 없음"),
+                snapshot.at,
+            ));
         } else if d.identity == IdentityStatus::Mismatch {
             let en = format!("device {name} is not the one the site file names; it is not controlled");
-            found.push(alarm("device_identity", Some(name), en, format!("장치 {name} 식별 불일치"), snapshot.at));
+            found.push(alarm(
+                "device_identity",
+                Some(name),
+                en,
+                format!("장치 {name} 식별 불일치"),
+                snapshot.at,
+            ));
         }
     }
     found
@@ -62,9 +80,17 @@ fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {
     let (code, en, ko) = match state.rung {
         Rung::Normal => return None,
         Rung::LastPlan => ("rung_last_plan", "running on an older plan", "이전 계획으로 운전 중"),
-        Rung::Rule => ("rung_rule", "no valid plan: self-consumption by rule", "유효한 계획 없음: 규칙 운전"),
+        Rung::Rule => (
+            "rung_rule",
+            "no valid plan: self-consumption by rule",
+            "유효한 계획 없음: 규칙 운전",
+        ),
         Rung::Safe => ("rung_safe", "safe setpoints are in force", "안전 설정값 적용 중"),
-        Rung::Released => ("rung_released", "control is handed back to the devices", "제어권을 장치에 반환함"),
+        Rung::Released => (
+            "rung_released",
+            "control is handed back to the devices",
+            "제어권을 장치에 반환함",
+        ),
     };
     Some(alarm(code, None, en.into(), ko.into(), now))
 }
@@ -86,12 +112,21 @@ fn write_alarms(writes: &[WriteReport], now: Timestamp) -> Vec<Alarm> {
 fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
     let mut found: Vec<Alarm> = Vec::new();
     for d in &snapshot.doubts {
-        if found.iter().any(|a| a.component.as_deref() == Some(d.component.as_str())) {
+        if found
+            .iter()
+            .any(|a| a.component.as_deref() == Some(d.component.as_str()))
+        {
             continue;
         }
         let name = d.component.as_str();
         let en = format!("a value of {name} is not believed: {}", d.why);
-        found.push(alarm("doubtful_value", Some(name), en, format!("{name} 측정값 신뢰 불가"), snapshot.at));
+        found.push(alarm(
+            "doubtful_value",
+            Some(name),
+            en,
+            format!("{name} 측정값 신뢰 불가"),
+            snapshot.at,
+        ));
     }
     found
 }

@@ -4,7 +4,9 @@ use super::alarms::{Alarms, alarm};
 use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
-use crate::model::{ControllerState, Forecast, PeopleInput, Policy, Schedule, Snapshot, Trigger, WriteOutcome, WriteReport};
+use crate::model::{
+    ControllerState, Forecast, PeopleInput, Policy, Schedule, Snapshot, Trigger, WriteOutcome, WriteReport,
+};
 use crate::site::{Id, Plant};
 use crate::tariff::PriceSeries;
 use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
@@ -134,11 +136,21 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.tally.cycles += 1;
         self.tally.binding_cycles += u64::from(decision.binding);
         let cycle_ms = work.elapsed().as_secs_f64() * 1e3;
-        self.record(now, &Record::Intent { setpoints: decision.setpoints.clone() });
+        self.record(
+            now,
+            &Record::Intent {
+                setpoints: decision.setpoints.clone(),
+            },
+        );
         let writes = self.field.apply(now, &decision.setpoints).await;
         self.count(&writes);
         if writes.iter().any(|w| !matches!(w.outcome, WriteOutcome::Withheld(_))) {
-            self.record(now, &Record::Written { reports: writes.clone() });
+            self.record(
+                now,
+                &Record::Written {
+                    reports: writes.clone(),
+                },
+            );
         }
         self.keep_state(now);
         let trouble = self.journal_alarm(now);
@@ -167,8 +179,18 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     pub async fn shut_down(&mut self, now: Timestamp) -> Vec<WriteReport> {
         let writes = self.field.release().await;
         self.count(&writes);
-        self.record(now, &Record::Written { reports: writes.clone() });
-        self.record(now, &Record::Light { state: Box::new(self.state.without_slots()) });
+        self.record(
+            now,
+            &Record::Written {
+                reports: writes.clone(),
+            },
+        );
+        self.record(
+            now,
+            &Record::Light {
+                state: Box::new(self.state.without_slots()),
+            },
+        );
         if let Err(why) = self.journal.commit() {
             tracing::error!("the journal could not be made durable: {why}");
         }
@@ -178,13 +200,19 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     /// Books, sessions, forecaster memory; collects triggers.
     fn learn(&mut self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) {
         let plant = self.config.plant.clone();
-        let dt = self.last_cycle.map_or(TimeDelta::zero(), |t| now - t).min(TimeDelta::minutes(5));
+        let dt = self
+            .last_cycle
+            .map_or(TimeDelta::zero(), |t| now - t)
+            .min(TimeDelta::minutes(5));
         self.last_cycle = Some(now);
         state::books::update(&plant, snapshot, &mut self.state, prices, dt, now);
         let before = self.slot_ends();
         forecast::observe(&plant, snapshot, &mut self.state, dt);
         self.journal_slots(&before, now);
-        if let Some(t) = state::sessions::update(&plant, snapshot, &mut self.state, now).into_iter().next() {
+        if let Some(t) = state::sessions::update(&plant, snapshot, &mut self.state, now)
+            .into_iter()
+            .next()
+        {
             self.pending = Some(t);
         }
         if people::expire(&mut self.state, now) {
@@ -198,7 +226,12 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     }
 
     fn slot_ends(&self) -> Vec<(String, usize)> {
-        self.state.forecast.series.iter().map(|(n, m)| (n.clone(), m.slots.len())).collect()
+        self.state
+            .forecast
+            .series
+            .iter()
+            .map(|(n, m)| (n.clone(), m.slots.len()))
+            .collect()
     }
 
     /// Journals the slots that were closed in this cycle, so that a restart loses none.
@@ -238,6 +271,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             return;
         }
         let forecast = self.forecast(snapshot, prices, now);
+        forecast::issued(&mut self.state, &forecast);
         let input = PlanInput {
             plant: self.config.plant.clone(),
             snapshot: snapshot.clone(),
@@ -281,9 +315,15 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             }
             Some(PlanOutcome::Adopted(schedule)) => {
                 self.tally.plans += 1;
-                self.tally.solve_ms.push(schedule.solution.build_ms + schedule.solution.solve_ms);
-                self.record(now, &Record::Plan { schedule: schedule.clone() });
-                forecast::issued(&self.config.plant, &mut self.state, &schedule);
+                self.tally
+                    .solve_ms
+                    .push(schedule.solution.build_ms + schedule.solution.solve_ms);
+                self.record(
+                    now,
+                    &Record::Plan {
+                        schedule: schedule.clone(),
+                    },
+                );
                 let schedule: Arc<Schedule> = schedule.into();
                 let today = self.state.today.start;
                 if self.state.day_plan.as_ref().is_none_or(|p| p.made_at < today) {
@@ -296,12 +336,20 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
 
     /// Reality is far from what the plan expected: measured net load against planned, beyond a quarter of the limit.
     fn deviates(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
-        let Some(schedule) = &self.state.schedule else { return false };
-        let Some(step) = schedule.grid.index_of(now) else { return true };
+        let Some(schedule) = &self.state.schedule else {
+            return false;
+        };
+        let Some(step) = schedule.grid.index_of(now) else {
+            return true;
+        };
         let limit = self.config.plant.connection.as_ref().map(|c| c.import_max.as_kw());
-        let (Some(limit), Some(grid)) = (limit, snapshot.grid.and_then(|g| g.usable())) else { return false };
+        let (Some(limit), Some(grid)) = (limit, snapshot.grid.and_then(|g| g.usable())) else {
+            return false;
+        };
         let plan = &schedule.solution.plan;
-        let (Some(import), Some(export)) = (plan.import_kw.get(step), plan.export_kw.get(step)) else { return false };
+        let (Some(import), Some(export)) = (plan.import_kw.get(step), plan.export_kw.get(step)) else {
+            return false;
+        };
         (grid.as_kw() - (import - export)).abs() > 0.5 * limit
     }
 
@@ -321,10 +369,20 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         if now >= self.keyframe_due {
             self.keyframe_due = now + KEYFRAME_EVERY;
             self.light_due = now + LIGHT_EVERY;
-            self.record(now, &Record::Keyframe { state: Box::new(self.state.clone()) });
+            self.record(
+                now,
+                &Record::Keyframe {
+                    state: Box::new(self.state.clone()),
+                },
+            );
         } else if now >= self.light_due {
             self.light_due = now + LIGHT_EVERY;
-            self.record(now, &Record::Light { state: Box::new(self.state.without_slots()) });
+            self.record(
+                now,
+                &Record::Light {
+                    state: Box::new(self.state.without_slots()),
+                },
+            );
         }
         if let Err(why) = self.journal.commit() {
             self.journal_trouble = Some(why);

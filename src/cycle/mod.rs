@@ -1,4 +1,17 @@
-//! Fast loop and slow loop; the only room that strings the pure ones together. Talks to I/O rooms through `ports`.
+//! Fast loop and slow loop: the only room that strings the pure ones together.
+//!
+//! In: what the [`FieldPort`] scans, what people say, prices. Out: setpoints to the field, records to the journal, one
+//! [`CycleReport`] a cycle to whoever listens. Owns the one `ControllerState`. Never reads a clock: every call is
+//! handed its `now`. One loop serves real, accelerated and virtual time and every policy.
 
+mod alarms;
+mod controller;
+mod people;
+mod planner;
 mod ports;
+mod run;
+
+pub use controller::{Config, Controller, Tally};
+pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
 pub use ports::*;
+pub use run::{Heard, Stop, run};

@@ -14,20 +14,37 @@ pub fn apply(
 ) -> Result<Trigger, String> {
     match input {
         PeopleInput::Ev { component, .. } => ev(plant, state, component, input, now),
-        PeopleInput::Override { component, target, until } => {
+        PeopleInput::Override {
+            component,
+            target,
+            until,
+        } => {
             let kind = kind(plant, component)?;
             if !fits(kind, target) {
-                return Err(format!("`{component}` is a {}; it cannot be told {target:?}", kind.name()));
+                return Err(format!(
+                    "`{component}` is a {}; it cannot be told {target:?}",
+                    kind.name()
+                ));
             }
             in_future(*until, now)?;
-            state.overrides.insert(component.clone(), Override { target: *target, until: *until });
+            state.overrides.insert(
+                component.clone(),
+                Override {
+                    target: *target,
+                    until: *until,
+                },
+            );
             Ok(Trigger::WishChanged)
         }
         PeopleInput::EndOverride { component } => match state.overrides.remove(component) {
             Some(_) => Ok(Trigger::WishChanged),
             None => Err(format!("`{component}` has no override")),
         },
-        PeopleInput::Limit { direction, power, until } => limit(state, *direction, *power, *until, now),
+        PeopleInput::Limit {
+            direction,
+            power,
+            until,
+        } => limit(state, *direction, *power, *until, now),
         PeopleInput::Mode { mode } => {
             state.mode = *mode;
             if *mode == Mode::Control && state.rung == Rung::Released {
@@ -55,7 +72,10 @@ pub fn expire(state: &mut ControllerState, now: Timestamp) -> bool {
 fn kind<'a>(plant: &'a Plant, component: &Id) -> Result<&'a Kind, String> {
     plant.components.get(component).map(|c| &c.kind).ok_or_else(|| {
         let known: Vec<_> = plant.components.keys().map(Id::as_str).collect();
-        format!("there is no component `{component}`; this site has {}", known.join(", "))
+        format!(
+            "there is no component `{component}`; this site has {}",
+            known.join(", ")
+        )
     })
 }
 
@@ -70,7 +90,11 @@ fn fits(kind: &Kind, target: &Target) -> bool {
 }
 
 fn in_future(until: Timestamp, now: Timestamp) -> Result<(), String> {
-    if until <= now { Err(format!("{until} is already past (site time is {now})")) } else { Ok(()) }
+    if until <= now {
+        Err(format!("{until} is already past (site time is {now})"))
+    } else {
+        Ok(())
+    }
 }
 
 fn ev(
@@ -80,7 +104,15 @@ fn ev(
     input: &PeopleInput,
     now: Timestamp,
 ) -> Result<Trigger, String> {
-    let PeopleInput::Ev { departure, energy, mode, .. } = input else { return Ok(Trigger::WishChanged) };
+    let PeopleInput::Ev {
+        departure,
+        energy,
+        mode,
+        ..
+    } = input
+    else {
+        return Ok(Trigger::WishChanged);
+    };
     if !matches!(kind(plant, component)?, Kind::ChargePoint(_)) {
         return Err(format!("`{component}` is not a charge point"));
     }

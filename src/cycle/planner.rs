@@ -32,7 +32,10 @@ pub enum PlanOutcome {
 /// Forecast → problem → solution → schedule → independent check. Pure.
 pub fn make_plan(input: &PlanInput) -> PlanOutcome {
     let placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
-    let options = SolveOptions { deadline: input.deadline, ..SolveOptions::controller() };
+    let options = SolveOptions {
+        deadline: input.deadline,
+        ..SolveOptions::controller()
+    };
     let solution = match plan::solve(&placed.problem, &options) {
         Ok(solution) => solution,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),
@@ -41,8 +44,15 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
     if !report.ok {
         return PlanOutcome::Rejected(format!("the checker refused the plan: {}", report.faults.join("; ")));
     }
-    let mut schedule =
-        plan::schedule(&input.plant, &placed, solution, &input.forecast, input.id, input.trigger, input.now);
+    let mut schedule = plan::schedule(
+        &input.plant,
+        &placed,
+        solution,
+        &input.forecast,
+        input.id,
+        input.trigger,
+        input.now,
+    );
     schedule.check = report;
     PlanOutcome::Adopted(Box::new(schedule))
 }
@@ -53,7 +63,11 @@ pub enum Planner {
     /// At once, inside the cycle that asks: virtual time.
     Inline(Option<PlanOutcome>),
     /// On a thread of its own: the fast loop never waits for the solver.
-    Thread { ask: mpsc::SyncSender<PlanInput>, answers: mpsc::Receiver<PlanOutcome>, busy: bool },
+    Thread {
+        ask: mpsc::SyncSender<PlanInput>,
+        answers: mpsc::Receiver<PlanOutcome>,
+        busy: bool,
+    },
 }
 
 impl Planner {
@@ -74,7 +88,11 @@ impl Planner {
                 }
             }
         })?;
-        Ok(Self::Thread { ask, answers, busy: false })
+        Ok(Self::Thread {
+            ask,
+            answers,
+            busy: false,
+        })
     }
 
     /// Hands over a question; false if one is still being worked on.

@@ -1,0 +1,228 @@
+//! The report of `demo --once`: what each policy cost, what service it gave, and whether anything was broken.
+
+use super::money::{Costs, co2_kg, settle};
+use super::runs::{Outcome, RunSpec, run_policy};
+use crate::model::Policy;
+use crate::site::{Kind, Site};
+use crate::time::{Timestamp, local_midnight};
+use crate::twin::Fault;
+use chrono::{NaiveDate, TimeDelta};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// INTERFACE: the JSON of `demo --once --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub site: String,
+    pub seed: u64,
+    pub date: NaiveDate,
+    pub days: u32,
+    pub cycle_s: f64,
+    pub currency: String,
+    pub cost: BTreeMap<Policy, f64>,
+    pub cost_parts: BTreeMap<Policy, Costs>,
+    pub service: BTreeMap<Policy, Service>,
+    pub co2_kg: BTreeMap<Policy, f64>,
+    pub kpi: Kpi,
+    pub energy_balance_error_kwh: f64,
+    pub meter_against_integrated_percent: f64,
+    pub limits: Limits,
+    pub writes: Writes,
+    pub forecast_nmae: BTreeMap<String, f64>,
+    pub plans: Plans,
+    pub journal_hash: String,
+    pub wall_s: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Service {
+    pub ev_shortfall_kwh: f64,
+    pub unserved_kwh: f64,
+    pub discomfort_kh: f64,
+}
+
+/// Of the plan's run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Kpi {
+    pub self_sufficiency: f64,
+    pub self_consumption: f64,
+    pub peak_kw: f64,
+    pub renewable_share: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Limits {
+    pub breaches: u64,
+    pub worst_excess_kw: f64,
+    pub binding_minutes: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Writes {
+    pub issued: u64,
+    pub verified: u64,
+    pub failed: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Plans {
+    pub made: u64,
+    pub rejected: u64,
+    pub fallback: u64,
+    pub solve_ms: BTreeMap<&'static str, f64>,
+}
+
+/// Runs the three policies and reports.
+pub fn once(
+    site: &Arc<Site>,
+    seed: u64,
+    date: NaiveDate,
+    days: u32,
+    cycle: TimeDelta,
+    faults: Vec<Fault>,
+    progress: &dyn Fn(Policy, f64),
+) -> Result<Report, String> {
+    let begun = std::time::Instant::now();
+    let start = local_midnight(site.plant.location.time_zone, date);
+    let mut outcomes = BTreeMap::new();
+    for policy in [Policy::Idle, Policy::Rule, Policy::Plan] {
+        let wire = policy == Policy::Plan;
+        let faults = if wire { faults.clone() } else { Vec::new() };
+        let spec = RunSpec {
+            site: site.clone(),
+            policy,
+            seed,
+            start,
+            days,
+            cycle,
+            wire,
+            faults,
+        };
+        outcomes.insert(policy, run_policy(&spec, &|share| progress(policy, share))?);
+    }
+    let mut report = assemble(site, seed, date, days, cycle, &outcomes, start)?;
+    report.wall_s = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+impl Report {
+    /// Nothing was broken: the exit status of `demo --once`.
+    pub fn ok(&self) -> bool {
+        self.limits.breaches == 0 && self.energy_balance_error_kwh <= 1e-6
+    }
+}
+
+fn assemble(
+    site: &Arc<Site>,
+    seed: u64,
+    date: NaiveDate,
+    days: u32,
+    cycle: TimeDelta,
+    outcomes: &BTreeMap<Policy, Outcome>,
+    start: Timestamp,
+) -> Result<Report, String> {
+    let plant = &site.plant;
+    let end = start + TimeDelta::days(i64::from(days) + 2);
+    let prices = super::market::Market::of(site, end)?.map(|m| m.all());
+    let parts: BTreeMap<Policy, Costs> = outcomes
+        .iter()
+        .map(|(p, o)| (*p, settle(plant, &o.books, prices.as_deref(), o.month, start)))
+        .collect();
+    let plan = outcomes.get(&Policy::Plan).ok_or("the plan's run is missing")?;
+    Ok(Report {
+        site: plant.name.to_string(),
+        seed,
+        date,
+        days,
+        cycle_s: cycle.as_seconds_f64(),
+        currency: plant.tariff.currency.clone(),
+        cost: parts.iter().map(|(p, c)| (*p, c.total())).collect(),
+        cost_parts: parts,
+        service: outcomes.iter().map(|(p, o)| (*p, service(o))).collect(),
+        co2_kg: outcomes.iter().map(|(p, o)| (*p, co2_kg(plant, &o.books))).collect(),
+        kpi: kpi(site, plan),
+        energy_balance_error_kwh: plan.books.balance_error_kwh,
+        meter_against_integrated_percent: plan.books.meter_against_integrated_percent,
+        limits: Limits {
+            breaches: plan.books.limits.breaches,
+            worst_excess_kw: plan.books.limits.worst_excess_kw,
+            binding_minutes: plan.books.limits.binding_minutes,
+        },
+        writes: Writes {
+            issued: plan.tally.writes_issued,
+            verified: plan.tally.writes_verified,
+            failed: plan.tally.writes_failed,
+        },
+        forecast_nmae: nmae_by_kind(site, plan),
+        plans: plans(plan),
+        journal_hash: plan.journal_hash.clone(),
+        wall_s: 0.0,
+    })
+}
+
+fn service(o: &Outcome) -> Service {
+    Service {
+        ev_shortfall_kwh: o.books.ev_shortfall_kwh,
+        unserved_kwh: o.books.unserved_kwh,
+        discomfort_kh: o.books.discomfort_kh,
+    }
+}
+
+fn plans(plan: &Outcome) -> Plans {
+    let mut times = plan.tally.solve_ms.clone();
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        times
+            .get(((times.len() as f64 - 1.0) * share).round() as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    Plans {
+        made: plan.tally.plans,
+        rejected: plan.tally.rejected,
+        fallback: plan.tally.fallback,
+        solve_ms: BTreeMap::from([("p50", at(0.5)), ("p99", at(0.99))]),
+    }
+}
+
+/// Energy ratios over the run; PV as generated, load as everything consumed on site without storage.
+fn kpi(site: &Site, plan: &Outcome) -> Kpi {
+    let books = &plan.books;
+    let imported: f64 = books.metered.iter().map(|m| m.import.as_kwh()).sum();
+    let exported: f64 = books.metered.iter().map(|m| m.export.as_kwh()).sum();
+    let of = |wanted: fn(&Kind) -> bool| -> f64 {
+        let mine = site.plant.components.iter().filter(|(_, c)| wanted(&c.kind));
+        mine.filter_map(|(id, _)| books.components.get(id))
+            .map(|e| e.energy_out)
+            .sum()
+    };
+    let (pv, fuel) = (
+        of(|k| matches!(k, Kind::Pv(_))),
+        of(|k| matches!(k, Kind::Generator(_))),
+    );
+    let supply = imported + pv + fuel;
+    let hours = books.metered.iter().map(|m| m.import / m.interval.length());
+    Kpi {
+        self_sufficiency: 1.0 - imported / (supply - exported),
+        self_consumption: if pv > 0.0 { 1.0 - exported / pv } else { f64::NAN },
+        peak_kw: hours.map(|p| p.as_kw()).fold(0.0, f64::max),
+        renewable_share: pv / supply,
+    }
+}
+
+/// One figure for load and one for PV: energy-weighted over the series would hide small ones, so the mean is shown.
+fn nmae_by_kind(site: &Site, plan: &Outcome) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<&'static str, (f64, f64)> = BTreeMap::new();
+    for (name, value) in &plan.nmae {
+        let id = name.rsplit(['/', ':']).next().unwrap_or(name);
+        let kind = match site.plant.components.get(id).map(|c| &c.kind) {
+            Some(Kind::Pv(_)) => "pv",
+            Some(_) => "load",
+            None => continue,
+        };
+        let sum = sums.entry(kind).or_insert((0.0, 0.0));
+        *sum = (sum.0 + value, sum.1 + 1.0);
+    }
+    sums.into_iter().map(|(k, (sum, n))| (k.to_owned(), sum / n)).collect()
+}

@@ -1,0 +1,128 @@
+//! One policy, one world, one loop.
+
+use super::market::{Market, NoMarket};
+use crate::cycle::{Config, Controller, FieldPort, Planner, PricePort, Stop, Tally, run};
+use crate::journal::HashJournal;
+use crate::model::Policy;
+use crate::site::{Mode, Plant, Site};
+use crate::tariff::MonthUse;
+use crate::time::{Pacer, SteppedClock, Timestamp};
+use crate::twin::{Books, Direct, Fault, World};
+use chrono::TimeDelta;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, watch};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    pub site: Arc<Site>,
+    pub policy: Policy,
+    pub seed: u64,
+    pub start: Timestamp,
+    pub days: u32,
+    pub cycle: TimeDelta,
+    /// In-memory Modbus between field and twin; else the twin's points directly.
+    pub wire: bool,
+    pub faults: Vec<Fault>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub books: Books,
+    pub tally: Tally,
+    pub journal_hash: String,
+    /// Month use when the run began, for the bill.
+    pub month: MonthUse,
+    /// Day-ahead accuracy by series name.
+    pub nmae: BTreeMap<String, f64>,
+}
+
+/// Runs one policy in virtual time. `progress` is told the share done.
+pub fn run_policy(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(spec.wire)
+        .build()
+        .map_err(|e| format!("cannot start the runtime: {e}"))?;
+    runtime.block_on(without_wire(spec, progress))
+}
+
+async fn without_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+    let world = new_world(spec)?;
+    let clock = SteppedClock::new(spec.start);
+    let field = Direct::new(world.clone(), spec.site.clone());
+    closed_loop(spec, world, field, Pacer::Free(clock), progress).await
+}
+
+fn new_world(spec: &RunSpec) -> Result<Arc<Mutex<World>>, String> {
+    let world = World::new(&spec.site, spec.seed, spec.start, spec.cycle)?;
+    Ok(Arc::new(Mutex::new(world)))
+}
+
+/// The demo's site controls its twin; people's `observe` default is for real devices.
+fn plant_of(spec: &RunSpec) -> Arc<Plant> {
+    let mut plant = spec.site.plant.clone();
+    plant.mode = Mode::Control;
+    plant.timing.cycle = spec.cycle;
+    Arc::new(plant)
+}
+
+async fn closed_loop<F: FieldPort>(
+    spec: &RunSpec,
+    world: Arc<Mutex<World>>,
+    field: F,
+    mut pacer: Pacer,
+    progress: &dyn Fn(f64),
+) -> Result<Outcome, String> {
+    let end = spec.start + TimeDelta::days(i64::from(spec.days));
+    let prices: Box<dyn PricePort> = match Market::of(&spec.site, end + TimeDelta::days(2))? {
+        Some(market) => Box::new(market),
+        None => Box::new(NoMarket),
+    };
+    let plant = plant_of(spec);
+    let config = Config {
+        plant: plant.clone(),
+        policy: spec.policy,
+        deadline: None,
+        oracle: None,
+    };
+    let journal = HashJournal::new();
+    let mut controller = Controller::new(config, field, journal, prices, Planner::inline(), None, spec.start);
+    let month = controller.state.month;
+    let (_keep, told) = watch::channel(false);
+    let (_people, mut inbox) = mpsc::channel(1);
+    let moved = world.clone();
+    let length = (end - spec.start).as_seconds_f64();
+    let publish = |report: crate::cycle::CycleReport| {
+        let at = report.snapshot.at;
+        if let Ok(mut w) = moved.lock() {
+            w.advance_to(at);
+        }
+        progress((at - spec.start).as_seconds_f64() / length);
+    };
+    run(
+        &mut controller,
+        &mut pacer,
+        &mut inbox,
+        Stop { at: Some(end), told },
+        publish,
+    )
+    .await;
+    let mut w = world
+        .lock()
+        .map_err(|_| "the twin stopped in the middle of a step".to_owned())?;
+    w.advance_to(end);
+    let scores = &controller.state.forecast.scores;
+    Ok(Outcome {
+        books: w.books(),
+        tally: controller.tally.clone(),
+        journal_hash: controller.journal().hash(),
+        month,
+        nmae: scores
+            .iter()
+            .filter_map(|(name, s)| Some((name.clone(), s.nmae()?)))
+            .collect(),
+    })
+}
