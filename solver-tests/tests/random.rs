@@ -273,6 +273,13 @@ fn hydro(d: &mut Dice, steps: usize) -> HydroProblem {
     }
 }
 
+/// The same without cars that charge at once: how late they are is steered, not priced.
+fn unhurried(seed: u64) -> Problem {
+    let mut p = random(seed);
+    p.evs.iter_mut().for_each(|e| e.asap = false);
+    p
+}
+
 /// The same with whole numbers in it.
 fn with_integers(seed: u64) -> Problem {
     let mut p = random(seed);
@@ -318,7 +325,22 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0)
 }
 
+/// Seeds that once failed: a wish broken by less than was named, but by more than the checker allows.
+const FOUND: [u64; 1] = [7364614150623093908];
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for seed in FOUND {
+        let p = random(seed);
+        let report = check::check(&p, &solved(&p, "auto"));
+        assert!(report.ok, "{seed}: {:?}", report.faults);
+    }
+}
+
 proptest! {
+    // a failing seed goes into FOUND, not into a file
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_random_problem_always_has_a_plan_the_checker_takes(seed: u64) {
         let p = random(seed);
@@ -341,28 +363,25 @@ proptest! {
 
     #[test]
     fn two_solvers_agree_on_every_linear_problem(seed: u64) {
-        let mut p = random(seed);
-        p.evs.iter_mut().for_each(|e| e.asap = false);
+        let p = unhurried(seed);
         let (a, b) = (solved(&p, "clarabel"), solved(&p, "microlp"));
         prop_assert!(close(total(&a), total(&b), 1e-5), "{seed}: {} {}", total(&a), total(&b));
     }
 
     #[test]
     fn using_a_battery_is_never_worse_than_leaving_it_alone(seed: u64) {
-        let p = random(seed);
+        let p = unhurried(seed);
         let mut idle = p.clone();
         for b in &mut idle.batteries {
             (b.charge_max_kw, b.discharge_max_kw) = (0.0, 0.0);
         }
-        prop_assume!(p.evs.iter().all(|e| !e.asap));
         let (free, idle) = (total(&solved(&p, "auto")), total(&solved(&idle, "auto")));
         prop_assert!(free <= idle + 1e-5 * idle.abs().max(1.0), "{seed}: {free} {idle}");
     }
 
     #[test]
     fn a_looser_limit_never_costs_more(seed: u64) {
-        let p = random(seed);
-        prop_assume!(p.grid.is_some() && p.evs.iter().all(|e| !e.asap));
+        let p = unhurried(seed);
         let mut loose = p.clone();
         if let Some(g) = &mut loose.grid {
             g.import_max_kw = PerStep::Each((0..p.steps).map(|t| g.import_max_kw.at(t).unwrap() + 2.0).collect());

@@ -145,7 +145,8 @@ fn water(p: &Problem, plan: &PlanValues) -> f64 {
 pub fn compare(l: &mut Ledger<'_>, cost: f64) {
     let stated = l.s.objective;
     let tolerance = 2e-6 * stated.abs().max(1.0);
-    if !((cost - stated).abs() <= tolerance) {
+    let difference = (cost - stated).abs();
+    if difference.is_nan() || difference > tolerance {
         l.fault(format!("money: the plan states {stated}, its powers cost {cost}"));
     }
     if let Some(cap) = l.p.co2_cap_kg {

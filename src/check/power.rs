@@ -36,18 +36,18 @@ pub fn sources(l: &mut Ledger<'_>) {
     for pv in &p.pv {
         let power = &plan.pv_kw[&pv.id];
         l.positive(&pv.id, "power", power);
-        for t in 0..p.steps {
-            l.excess("more than available", &pv.id, t, power[t] - pv.available_kw[t], &[]);
+        for (t, (power, available)) in power.iter().zip(&pv.available_kw).enumerate() {
+            l.excess("more than available", &pv.id, t, power - available, &[]);
             if !pv.curtailable {
-                l.excess("not taken", &pv.id, t, pv.available_kw[t] - power[t], &[]);
+                l.excess("not taken", &pv.id, t, available - power, &[]);
             }
         }
     }
     for s in &p.sheddable {
         let shed = &plan.shed_kw[&s.id];
         l.positive(&s.id, "shed", shed);
-        for t in 0..p.steps {
-            l.excess("sheds more than it draws", &s.id, t, shed[t] - s.load_kw[t], &[]);
+        for (t, (shed, load)) in shed.iter().zip(&s.load_kw).enumerate() {
+            l.excess("sheds more than it draws", &s.id, t, shed - load, &[]);
         }
     }
 }
@@ -136,8 +136,8 @@ pub fn run_once(l: &mut Ledger<'_>) {
             (energy - s.power_kw * length).abs(),
             &[],
         );
-        for t in first..last {
-            l.excess("does not run at its power", &s.id, t, (kw[t] - s.power_kw).abs(), &[]);
+        for (t, kw) in kw.iter().enumerate().take(last).skip(first) {
+            l.excess("does not run at its power", &s.id, t, (kw - s.power_kw).abs(), &[]);
         }
     }
 }

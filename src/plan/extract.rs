@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 /// Amounts below this (kW, kWh) are solver noise.
 const NOISE: f64 = 1e-9;
-/// A broken wish is named from this size on.
+/// A broken wish is named from this size on, below the checker's tolerance.
+const NAMED: f64 = 1e-6;
+/// And makes the whole plan a relaxed one from this size on.
 const BROKEN: f64 = 1e-5;
 
 /// Values of columns, without noise.
@@ -205,7 +207,7 @@ fn shiftable(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, Vec<f64>> {
 pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     let mut sums: BTreeMap<(String, String), Violation> = BTreeMap::new();
     let mut add = |name: &str, component: &str, unit: &str, amount: f64, price: f64| {
-        if amount > BROKEN {
+        if amount > NAMED {
             let key = (name.to_owned(), component.to_owned());
             let entry = sums.entry(key).or_insert_with(|| Violation {
                 name: name.into(),
@@ -221,7 +223,7 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     for s in &m.slacks {
         add(s.name, &s.component, s.unit, x[s.var.0] * s.weight, s.price);
     }
-    let hard = !sums_is_empty(m, x);
+    let hard = any_broken(m, x);
     let unserved = m.steps().map(|t| m.dt[t] * x[m.unserved[t].0]).sum();
     add("unserved_load", "load", "kWh", unserved, m.p.unserved_cost_per_kwh);
     for (ev, v) in m.p.evs.iter().zip(&m.evs) {
@@ -240,8 +242,8 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     (sums.into_values().collect(), hard)
 }
 
-fn sums_is_empty(m: &Model<'_>, x: &[f64]) -> bool {
-    m.slacks.iter().all(|s| x[s.var.0] * s.weight <= BROKEN)
+fn any_broken(m: &Model<'_>, x: &[f64]) -> bool {
+    m.slacks.iter().any(|s| x[s.var.0] * s.weight > BROKEN)
 }
 
 /// Shadow prices; `None` where the solver had none.

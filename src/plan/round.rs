@@ -28,7 +28,13 @@ pub fn round(
     round_chargers(model, relaxed, &mut x);
     round_pairs(program, relaxed, &mut x);
     round_gensets(model, &price, relaxed, &mut x);
-    lp(&program.fixed_at(&x)).ok()
+    lp(&program.fixed_at(&x)).ok().or_else(|| {
+        // staying as it is keeps every minimum time
+        for (vars, g) in model.gensets.iter().zip(&model.p.gensets) {
+            vars.on.iter().for_each(|z| x[z.0] = f64::from(u8::from(g.initial_on)));
+        }
+        lp(&program.fixed_at(&x)).ok()
+    })
 }
 
 /// Money per kWh on the bus; zero prices where the solver had no duals (rounding then follows the powers alone).
@@ -121,24 +127,20 @@ fn best_path(g: &GensetProblem, profit: &[f64]) -> Vec<bool> {
     let (up, down) = (g.min_up_steps.max(1), g.min_down_steps.max(1));
     let width = up.max(down);
     // value[on][hold]: best profit from step t on when in `on` and bound to it for `hold` more steps
-    let mut value = vec![[vec![0.0; width + 1], vec![0.0; width + 1]]];
+    let mut value: Vec<[Vec<f64>; 2]> = vec![[vec![0.0; width + 1], vec![0.0; width + 1]]];
     for gain in profit.iter().rev() {
         let next = &value[value.len() - 1];
         let stay = |on: usize, hold: usize| f64::from(on as u8) * gain + next[on][hold.saturating_sub(1)];
-        let mut here = [vec![0.0; width + 1], vec![0.0; width + 1]];
-        for on in 0..2 {
-            for hold in 0..=width {
-                let other = 1 - on;
-                let least = if other == 1 { up } else { down };
-                let cost = if other == 1 { g.start_cost } else { 0.0 };
-                let change = if hold == 0 {
-                    stay(other, least) - cost
-                } else {
-                    f64::NEG_INFINITY
-                };
-                here[on][hold] = stay(on, hold).max(change);
-            }
-        }
+        let best = |on: usize, hold: usize| {
+            let (other, least, cost) = if on == 0 { (1, up, g.start_cost) } else { (0, down, 0.0) };
+            let change = if hold == 0 {
+                stay(other, least) - cost
+            } else {
+                f64::NEG_INFINITY
+            };
+            stay(on, hold).max(change)
+        };
+        let here = [0, 1].map(|on| (0..=width).map(|hold| best(on, hold)).collect());
         value.push(here);
     }
     value.reverse();

@@ -108,10 +108,9 @@ fn branch(
 ) -> Result<(Answer, f64, bool), SolveError> {
     let rounded = round::round(program, model, relaxed, lp);
     let polish = |x: &[f64]| lp(&program.fixed_at(x));
-    if let Some(start) = &rounded {
-        if relative_gap(start.objective, relaxed.objective) <= options.gap || options.nodes == Some(0) {
-            return Ok((start.clone(), relaxed.objective, options.nodes == Some(0)));
-        }
+    let good = |a: &Answer| relative_gap(a.objective, relaxed.objective) <= options.gap;
+    if let Some(start) = rounded.as_ref().filter(|a| good(a) || options.nodes == Some(0)) {
+        return Ok((start.clone(), relaxed.objective, !good(start)));
     }
     let time = options.deadline.map(|d| d.saturating_sub(watch.wall()));
     let effort = Effort {

@@ -246,7 +246,8 @@ impl Reduced {
         self.free.iter().zip(values).for_each(|(i, v)| x[*i] = *v);
         program.clip(&mut x);
         let (residual, family) = program.residual(&x);
-        if !(residual <= RESIDUAL_MAX) || x.iter().any(|v| !v.is_finite()) {
+        // a residual that is not a number was made infinite
+        if residual > RESIDUAL_MAX || x.iter().any(|v| !v.is_finite()) {
             return Err(format!("{solver}: its answer breaks {family} by {residual:.1e}"));
         }
         let duals = duals.map(|duals| {

@@ -389,7 +389,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_its_place() {
-        let rows: [(fn(&mut Problem), &str); 7] = [
+        type Change = fn(&mut Problem);
+        let rows: [(Change, &str); 7] = [
             (|p| p.load_kw[1] = f64::NAN, "load_kw[1]"),
             (|p| p.load_kw.truncate(1), "load_kw"),
             (|p| p.step_hours = PerStep::All(0.0), "step_hours"),
