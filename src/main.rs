@@ -4,25 +4,36 @@ use clap::{Parser, Subcommand};
 use madang::cli;
 use std::process::ExitCode;
 
-/// Madang: smart grid and microgrid energy manager.
-#[derive(Parser)]
-#[command(version)]
+/// Madang: a site controller that plans, acts, and says why.
+#[derive(Debug, Parser)]
+#[command(name = "madang", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Start with:\n  madang demo                 a simulated home, live, on http://127.0.0.1:8420\n  madang demo --once          a whole day in a few seconds"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    Demo(cli::demo::Args),
     Check(cli::check::Args),
-    Schema(cli::schema::Args),
+    Plan(cli::plan::Args),
     Solve(cli::solve::Args),
+    Bench(cli::bench::Args),
+    Schema(cli::schema::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    cli::start_log();
+    match cli.command {
+        Command::Demo(args) => cli::demo::run(args),
         Command::Check(args) => cli::check::run(args),
-        Command::Schema(args) => cli::schema::run(args),
+        Command::Plan(args) => cli::plan::run(args),
         Command::Solve(args) => cli::solve::run(args),
+        Command::Bench(args) => cli::bench::run(args),
+        Command::Schema(args) => cli::schema::run(args),
     }
 }

@@ -1,4 +1,75 @@
-//! One file per subcommand.
+//! One file per subcommand. Exit status: 0 done, 1 the thing asked about is bad, 2 wrong usage, 3 could not reach what it needs.
+
+pub mod bench;
 pub mod check;
+pub mod demo;
+pub mod plan;
 pub mod schema;
 pub mod solve;
+
+use crate::site::{Fault, LoadError, Site};
+use std::path::{Path, PathBuf};
+
+pub const DONE: u8 = 0;
+pub const BAD: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const UNREACHABLE: u8 = 3;
+
+/// Logs go to stderr; `MADANG_LOG` sets the level (default `warn`).
+pub fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MADANG_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// A site by folder, by file, or by the name of one inside the binary.
+pub fn find_site(name: &str) -> Result<(Site, Vec<Fault>), LoadError> {
+    let path = Path::new(name);
+    if !path.exists() && !name.contains('/') {
+        if let Some(site) = crate::site::builtin(name) {
+            return Ok((site, Vec::new()));
+        }
+    }
+    crate::site::load(path)
+}
+
+/// [`find_site`], with every fault told on stderr; the status is the process's.
+pub fn site_or_exit(name: &str) -> Result<Site, u8> {
+    match find_site(name) {
+        Ok((site, warnings)) => {
+            for w in warnings {
+                tracing::warn!("{}:{}: {}: {}", w.file, w.line, w.key, w.message);
+            }
+            Ok(site)
+        }
+        Err(LoadError::Faults(faults)) => {
+            for f in faults.iter().filter(|f| f.severity == crate::site::Severity::Error) {
+                eprintln!("{}:{}: {}: {}", f.file, f.line, f.key, f.message);
+            }
+            eprintln!("the site file has faults; `madang check {name}` shows them in place");
+            Err(BAD)
+        }
+        Err(error @ LoadError::Io { .. }) => {
+            eprintln!(
+                "{error}\nsites inside the binary: {}",
+                crate::site::builtin_names().join(", ")
+            );
+            Err(BAD)
+        }
+    }
+}
+
+/// Folder of a controller's state: told, or systemd's, or the user's.
+pub fn state_dir(told: Option<&Path>, site: &str) -> PathBuf {
+    if let Some(dir) = told {
+        return dir.to_owned();
+    }
+    if let Some(dir) = std::env::var_os("STATE_DIRECTORY") {
+        return PathBuf::from(dir);
+    }
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    home.join(".local/state/madang").join(site)
+}
