@@ -57,15 +57,18 @@ fn split<'a>(text: &'a str, example: &'static str) -> Result<(f64, &'a str), Uni
 /// Reads `text` by a table of `(unit, factor)`.
 fn parse_with(text: &str, what: &'static str, example: &'static str, units: &[(&str, f64)]) -> Result<f64, UnitError> {
     let (number, unit) = split(text, example)?;
-    units
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, factor)| number * factor)
-        .ok_or_else(|| UnitError::WrongUnit {
-            unit: unit.into(),
-            what,
-            allowed: units.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
-        })
+    let known = units.iter().find(|(name, _)| *name == unit);
+    let (_, factor) = known.ok_or_else(|| UnitError::WrongUnit {
+        unit: unit.into(),
+        what,
+        allowed: units.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
+    })?;
+    let value = number * factor;
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(UnitError::NotFinite { text: text.into() })
+    }
 }
 
 macro_rules! quantity {
@@ -228,6 +231,10 @@ pub fn parse_duration(text: &str) -> Result<TimeDelta, UnitError> {
             ("d", 86400.0),
         ],
     )?;
+    // Beyond a century nothing is meant, and far beyond it arithmetic on time would overflow.
+    if seconds.abs() > 3.2e9 {
+        return Err(UnitError::NotFinite { text: text.into() });
+    }
     Ok(TimeDelta::milliseconds((seconds * 1e3).round() as i64))
 }
 

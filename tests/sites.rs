@@ -1,7 +1,8 @@
 //! Site files: the shipped ones hold, faults are found all at once and in place, and no text makes the parser panic.
 
-use madang::site::{Severity, builtin, builtin_names, parse, schema};
+use madang::site::{Kind, Mode, Severity, builtin, builtin_names, parse, reference, schema};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 fn text(name: &str) -> String {
     let file = format!("{}/sites/{name}/site.toml", env!("CARGO_MANIFEST_DIR"));
@@ -29,222 +30,129 @@ fn the_shipped_sites_have_no_fault() {
     );
 }
 
-/// Replaces `from` with `to` in a shipped site; the fault must stand at the line of `to` (or of `at`), under `key`, and say `part`.
-fn check(site: &str, from: &str, to: &str, key: &str, part: &str) {
-    let good = text(site);
-    assert!(good.contains(from), "{site} has no `{from}`");
+/// Shipped site | what is replaced | by what | key of the fault | part of its message | text on its line (default: the last
+/// line of the replacement). `⏎` is a new line.
+const FAULTS: &str = r##"home | capacity = "10 kWh" | capacity = 10 | components.battery.capacity | no unit |
+home | capacity = "10 kWh" | capacity = "10" | components.battery.capacity | no unit |
+home | capacity = "10 kWh" | capacity = "10 kW" | components.battery.capacity | kWh, Wh, MWh |
+home | capacity = "10 kWh" | capacity = "-10 kWh" | components.battery.capacity | not a possible rating |
+home | capacity = "10 kWh" | capacity = "1e308 MWh" | components.battery.capacity | not finite |
+home | capacity = "10 kWh" | | components.battery.capacity | missing | [components.battery]
+home | capacity = "10 kWh" | capacity = "10 kWh"⏎capcity = "3 kWh" | components.battery.capcity | did you mean `capacity` |
+home | charge_max = "5 kW" | charge_max = "5000 kW" | components.battery.charge_max | is a unit wrong |
+home | charge_efficiency = "95 %" | charge_efficiency = "950 %" | components.battery.charge_efficiency | efficiency |
+home | soc_min = "8 %" | soc_min = "108 %" | components.battery.soc_min | soc_min < soc_max |
+home | soc_max = "100 %" | soc_max = "100 %"⏎reserve = "120 %" | components.battery.reserve | between 0 % and soc_max |
+home | kind = "pv" | kind = "solar" | components.pv.kind | allowed: meter, pv |
+home | mode = "cheapest" | mode = "cheap" | components.ev.mode | fast, cheapest, surplus |
+home | tilt = "38 deg" | tilt = "138 deg" | components.pv.tilt | between 0 and 90 |
+home | azimuth = "195 deg" | azimuth = "-20 deg" | components.pv.azimuth | between 0 and 360 |
+home | max = "7 kW" | max = "7 W" | components.home.max | below the mean |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 KRW/kWh" | components.battery.wear | currency is EUR |
+home | [components.pv] | [components."P V"] | components.P V | not a name |
+home | [components.home] | [components.attic]⏎kind = "load"⏎daily = "2 kWh"⏎[components.home] | components.home.kind | only one load | kind = "load"             # no
+home | voltage = "230 V" | voltage = "0.23 V" | connection_point.voltage | between 50 V |
+home | meter = "grid" | meter = "pv" | connection_point.meter | not a meter |
+home | meter = "grid" | meter = "main" | connection_point.meter | there is no component `main` |
+home | phases = 3 | phases = 2 | connection_point.phases | allowed: 1, 3 |
+home | current_min = "6 A" | current_min = "6 A"⏎phases = "L4" | components.ev.phases | not a phase |
+home | 15221 | 15220 | devices.inverter.address | already the address of `meter` | address = "tcp://127.0.0.1:15220"⏎profile = "sunspec"⏎components = ["pv"
+home | tcp://127.0.0.1:15220 | tpc://127.0.0.1:15220 | devices.meter.address | not a transport |
+home | tcp://127.0.0.1:15220 | tcp://127.0.0.1:99999 | devices.meter.address | not a port |
+home | components = ["grid"] | components = ["gird"] | devices.meter.components | there is no component `gird`; did you mean `grid`? |
+home | components = ["ev"] | components = [] | components.ev.kind | no device feeds | kind = "charge-point"
+home | components = ["ev"] | components = ["ev"]⏎points = { "ev.colour" = "x" } | devices.charger.points | <component>.<quantity> |
+home | identity_confirmed = true | identity_confirmed = "yes" | devices.charger.identity_confirmed | not true or false |
+home | time_zone = "Europe/Amsterdam" | time_zone = "Amsterdam" | location.time_zone | not a time zone |
+home | latitude = "52.37 deg" | latitude = "152 deg" | location.latitude | between |
+home | interval = "15 min" | interval = "7 min" | timing.interval | divide an hour |
+home | cycle = "1 s" | cycle = "-1e300 s" | timing.cycle | not finite |
+home | tax = "21 %" | tax = "-21 %" | tariff.tax | between 0 % |
+home | kind = "dynamic"⏎share | kind = "market"⏎share | tariff.export.kind | allowed: flat, dynamic | kind = "market"
+home | battery = "40 %" | pv = "40 %" | twin.soc_start.pv | not a battery |
+home | [twin.visits.ev] | [twin.visits.evv] | twin.visits.evv | did you mean `ev` |
+home | cloudiness = [0.72, | cloudiness = [7.2, | twin.cloudiness | 12 numbers from 0 to 1 |
+home | schema = "site/1" | schema = "site/9" | schema | site/1 |
+seoul | circuit = "chargers" | circuit = "cellar" | components.charger-01.circuit | there is no circuit |
+seoul | fuse = "63 A" | fuse = "63 A"⏎parent = "chargers" | circuits.chargers.parent | circle | parent = "chargers"
+seoul | fuse = "63 A" | fuse = "-63 A" | circuits.chargers.fuse | above 0 | fuse = "-63 A"
+seoul | hours = ["22:00-08:00"] | hours = ["23:00-08:00"] | tariff.import.period | no price for month | [[tariff.import.period]]
+seoul | hours = ["22:00-08:00"] | hours = ["21:00-08:00"] | tariff.import.period | more than one price | [[tariff.import.period]]
+seoul | months = [6, 7, 8] | months = [6, 7, 8, 8] | tariff.import.period | more than one price for month 8 | [[tariff.import.period]]
+seoul | months = [6, 7, 8] | months = [6, 7, 13] | tariff.import.period[0].months | from 1 to 12 |
+seoul | price = "6490 KRW/kW" | price = "6490 KRW/kWh" | tariff.demand.price | <currency>/kW |
+island | grid_forming = true | grid_forming = false | connection_point | an island needs a battery | # An island
+island | latest = "20:00" | latest = "08:00" | components.water-pump.latest | shorter than `duration` |
+island | start_below = "30 %" | start_below = "80 %" | components.generator.start_below | start_below < stop_above |
+island | power_min = "12 kW" | power_min = "52 kW" | components.generator.power_min | above power_max |
+"##;
+
+fn check(row: &str) {
+    let cells: Vec<String> = row.split(" |").map(|c| c.trim().replace('⏎', "\n")).collect();
+    let [site, from, to, key, part, at] = cells.as_slice() else {
+        panic!("not six cells: {row}");
+    };
+    let names = [
+        ("home", "home-amsterdam"),
+        ("seoul", "apartment-seoul"),
+        ("island", "island-microgrid"),
+    ];
+    let good = text(names.iter().find(|(short, _)| short == site).unwrap().1);
+    let from_at = good.find(from).unwrap_or_else(|| panic!("no `{from}`: {row}"));
     let bad = good.replacen(from, to, 1);
     let faults = parse("site.toml", &bad)
         .err()
-        .unwrap_or_else(|| panic!("`{to}` was accepted"));
-    let offset = good.find(from).unwrap();
-    let line = good[..offset].matches('\n').count() + 1;
-    let hit = faults.iter().find(|f| f.key == key && f.message.contains(part));
-    let hit = hit.unwrap_or_else(|| panic!("`{to}`: no fault at {key} saying `{part}` in {faults:#?}"));
-    let own = key.rsplit('.').next().unwrap();
-    if to.contains(own) {
-        assert!(
-            hit.line.abs_diff(line) <= to.matches('\n').count() + 5,
-            "`{to}`: line {} not {line}",
-            hit.line
-        );
-    }
+        .unwrap_or_else(|| panic!("accepted: {row}"));
+    let hit = faults.iter().find(|f| f.key == *key && f.message.contains(part));
+    let hit = hit.unwrap_or_else(|| panic!("{row}\nonly {faults:#?}"));
+    let offset = if at.is_empty() {
+        from_at + to.len()
+    } else {
+        bad.find(at).unwrap_or_else(|| panic!("no `{at}`: {row}"))
+    };
+    assert_eq!(hit.line, bad[..offset].matches('\n').count() + 1, "{row}\n{hit:?}");
 }
 
 #[test]
 fn each_kind_of_fault_is_named_in_place() {
-    let home = "home-amsterdam";
-    let rows = [
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "capacity = 10",
-            "components.battery.capacity",
-            "no unit",
-        ),
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "capacity = \"10\"",
-            "components.battery.capacity",
-            "no unit",
-        ),
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "capacity = \"10 kW\"",
-            "components.battery.capacity",
-            "kWh, Wh, MWh",
-        ),
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "capacity = \"-10 kWh\"",
-            "components.battery.capacity",
-            "not a possible rating",
-        ),
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "",
-            "components.battery.capacity",
-            "missing",
-        ),
-        (
-            home,
-            "capacity = \"10 kWh\"",
-            "capacity = \"10 kWh\"\ncapcity = \"3 kWh\"",
-            "components.battery.capcity",
-            "did you mean `capacity`",
-        ),
-        (
-            home,
-            "charge_max = \"5 kW\"",
-            "charge_max = \"5000 kW\"",
-            "components.battery.charge_max",
-            "is a unit wrong",
-        ),
-        (
-            home,
-            "charge_efficiency = \"95 %\"",
-            "charge_efficiency = \"950 %\"",
-            "components.battery.charge_efficiency",
-            "efficiency",
-        ),
-        (
-            home,
-            "soc_min = \"8 %\"",
-            "soc_min = \"108 %\"",
-            "components.battery.soc_min",
-            "soc_min < soc_max",
-        ),
-        (
-            home,
-            "kind = \"pv\"",
-            "kind = \"solar\"",
-            "components.pv.kind",
-            "allowed: meter, pv",
-        ),
-        (
-            home,
-            "mode = \"cheapest\"",
-            "mode = \"cheap\"",
-            "components.ev.mode",
-            "fast, cheapest, surplus",
-        ),
-        (
-            home,
-            "15221",
-            "15220",
-            "devices.inverter.address",
-            "already the address of `meter`",
-        ),
-        (
-            home,
-            "components = [\"grid\"]",
-            "components = [\"gird\"]",
-            "devices.meter.components",
-            "there is no component `gird`",
-        ),
-        (
-            home,
-            "meter = \"grid\"",
-            "meter = \"pv\"",
-            "connection_point.meter",
-            "not a meter",
-        ),
-        (
-            home,
-            "wear = \"0.01 EUR/kWh\"",
-            "wear = \"0.01 KRW/kWh\"",
-            "components.battery.wear",
-            "currency is EUR",
-        ),
-        (
-            home,
-            "time_zone = \"Europe/Amsterdam\"",
-            "time_zone = \"Amsterdam\"",
-            "location.time_zone",
-            "not a time zone",
-        ),
-        (
-            home,
-            "latitude = \"52.37 deg\"",
-            "latitude = \"152 deg\"",
-            "location.latitude",
-            "between",
-        ),
-        (
-            home,
-            "interval = \"15 min\"",
-            "interval = \"7 min\"",
-            "timing.interval",
-            "divide an hour",
-        ),
-        (
-            home,
-            "[components.pv]",
-            "[components.\"P V\"]",
-            "components.P V",
-            "not a name",
-        ),
-        (home, "schema = \"site/1\"", "schema = \"site/9\"", "schema", "site/1"),
-        (
-            "apartment-seoul",
-            "circuit = \"chargers\"",
-            "circuit = \"cellar\"",
-            "components.charger-01.circuit",
-            "there is no circuit",
-        ),
-        (
-            "apartment-seoul",
-            "fuse = \"63 A\"",
-            "fuse = \"63 A\"\nparent = \"chargers\"",
-            "circuits.chargers.parent",
-            "circle",
-        ),
-        (
-            "apartment-seoul",
-            "hours = [\"22:00-08:00\"]",
-            "hours = [\"23:00-08:00\"]",
-            "tariff.import.period",
-            "no price for month",
-        ),
-        (
-            "apartment-seoul",
-            "hours = [\"22:00-08:00\"]",
-            "hours = [\"21:00-08:00\"]",
-            "tariff.import.period",
-            "more than one price",
-        ),
-        (
-            "island-microgrid",
-            "grid_forming = true",
-            "grid_forming = false",
-            "connection_point",
-            "island",
-        ),
-        (
-            "island-microgrid",
-            "latest = \"20:00\"",
-            "latest = \"08:00\"",
-            "components.water-pump.latest",
-            "shorter than `duration`",
-        ),
-    ];
-    for (site, from, to, key, part) in rows {
-        check(site, from, to, key, part);
+    FAULTS.lines().for_each(check);
+}
+
+#[test]
+fn one_bad_value_hides_no_other_fault() {
+    let bad = text("home-amsterdam")
+        .replace("peak = \"6 kW\"", "peek = \"6 kW\"")
+        .replace("capacity = \"10 kWh\"", "capacity = 10")
+        .replace("15221", "15220")
+        .replace("components = [\"grid\"]", "components = [\"gird\"]")
+        .replace("kind = \"dynamic\"\nfile = \"prices.csv\"", GAP)
+        .replace("cycle = \"1 s\"", "cycle = \"1 s");
+    let faults = parse("site.toml", &bad).unwrap_err();
+    let keys: Vec<_> = faults.iter().map(|f| f.key.as_str()).collect();
+    for key in [
+        "",
+        "components.pv.peek",
+        "components.battery.capacity",
+        "devices.inverter.address",
+        "devices.meter.components",
+        "tariff.import.period",
+        "tariff.import.period[0].price",
+    ] {
+        assert!(keys.contains(&key), "{key} is not among {faults:#?}");
     }
 }
+
+/// A tariff without a price from noon to one, whose only row has no unit either.
+const GAP: &str = "kind = \"time-of-use\"\n[[tariff.import.period]]\nname = \"day\"\ndays = [\"all\"]\nhours = [\"13:00-12:00\"]\nprice = 3";
 
 #[test]
 fn all_faults_come_at_once_in_the_order_of_their_lines() {
     let bad = text("home-amsterdam")
         .replace("import_max = \"8 kW\"", "import_max = 8")
-        .replace("peak = \"6 kW\"", "peek = \"6 kW\"")
-        .replace("unit", "unit");
+        .replace("peak = \"6 kW\"", "peek = \"6 kW\"");
     let faults = parse("site.toml", &bad).unwrap_err();
-    let keys: Vec<_> = faults.iter().map(|f| f.key.as_str()).collect();
+    let errors = faults.iter().filter(|f| f.severity == Severity::Error);
+    let keys: Vec<_> = errors.map(|f| f.key.as_str()).collect();
     assert_eq!(
         keys,
         [
@@ -265,41 +173,243 @@ fn broken_toml_is_a_fault_with_a_line() {
     );
 }
 
-#[test]
-fn the_schema_knows_every_key_the_shipped_sites_use() {
-    let schema = schema();
-    for name in builtin_names() {
-        let value: toml::Value = toml::from_str(&text(&name)).unwrap();
-        for (key, _) in value.as_table().unwrap() {
-            assert!(schema["properties"].get(key).is_some(), "{key}");
-        }
-        for (id, component) in value["components"].as_table().unwrap() {
-            let kinds = schema["properties"]["components"]["additionalProperties"]["oneOf"]
-                .as_array()
-                .unwrap();
-            let kind = component["kind"].as_str().unwrap();
-            let kind = kinds.iter().find(|k| k["properties"]["kind"]["const"] == kind).unwrap();
-            for key in component.as_table().unwrap().keys() {
-                assert!(kind["properties"].get(key).is_some(), "{id}.{key}");
-            }
+/// What of JSON Schema our schema uses, checked: the faults of `value`.
+fn faults_by_schema(schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    if let Some(forms) = schema["oneOf"].as_array() {
+        let fits = forms
+            .iter()
+            .filter(|f| faults_by_schema(f, value, at).is_empty())
+            .count();
+        return if fits == 1 {
+            vec![]
+        } else {
+            vec![format!("{at}: fits {fits} forms")]
+        };
+    }
+    let good = match schema["type"].as_str() {
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64(),
+        Some("number") => value.is_number(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        _ => schema["const"] == *value || schema["enum"].as_array().is_some_and(|e| e.contains(value)),
+    };
+    let mut faults = if good {
+        vec![]
+    } else {
+        vec![format!("{at}: {value} is not as {schema}")]
+    };
+    for item in value.as_array().into_iter().flatten() {
+        faults.extend(faults_by_schema(&schema["items"], item, at));
+    }
+    let Some(map) = value.as_object() else { return faults };
+    for key in schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
+        if !map.contains_key(key) {
+            faults.push(format!("{at}.{key} is missing"));
         }
     }
+    for (key, inner) in map {
+        let at = format!("{at}.{key}");
+        match (schema["properties"].get(key), &schema["additionalProperties"]) {
+            (Some(known), _) => faults.extend(faults_by_schema(known, inner, &at)),
+            (None, Value::Bool(_) | Value::Null) => faults.push(format!("{at} is unknown")),
+            (None, any) => faults.extend(faults_by_schema(any, inner, &at)),
+        }
+    }
+    faults
 }
+
+#[test]
+fn the_schema_accepts_the_shipped_sites_and_refuses_what_the_parser_refuses() {
+    let schema = schema();
+    for name in builtin_names() {
+        let value = json_of(&text(&name));
+        assert_eq!(faults_by_schema(&schema, &value, ""), Vec::<String>::new(), "{name}");
+    }
+    for (from, to) in [
+        ("loss = \"2.5 W/K\"", "loss = 2.5"),
+        ("share = \"100 %\"", "shear = \"100 %\""),
+        ("arrival = \"17:45\"\n", ""),
+        ("kind = \"dynamic\"\nfile", "kind = \"flat\"\nfile"),
+    ] {
+        let bad = text("home-amsterdam").replace(from, to);
+        assert!(!faults_by_schema(&schema, &json_of(&bad), "").is_empty(), "{to}");
+        assert!(parse("x", &bad).is_err(), "{to}");
+    }
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::to_value(toml::from_str::<toml::Value>(text).unwrap()).unwrap()
+}
+
+#[test]
+fn the_reference_in_the_docs_is_that_of_the_parser() {
+    let file = format!("{}/docs/site-file.md", env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(file).unwrap();
+    let (_, rest) = docs.split_once("<!-- reference: begin -->\n").unwrap();
+    let (found, _) = rest.split_once("<!-- reference: end -->").unwrap();
+    assert!(
+        found.trim() == reference().trim(),
+        "docs/site-file.md is behind the parser: put the output of `madang schema site --markdown` between its marks"
+    );
+}
+
+/// A small but whole site: everything optional is left out.
+const SMALL: &str = r#"
+schema = "site/1"
+name = "small"
+[location]
+latitude = "50 deg"
+longitude = "4 deg"
+time_zone = "UTC"
+country = "BE"
+[connection_point]
+import_max = "9 kW"
+export_max = "9 kW"
+fuse = "40 A"
+phases = 1
+meter = "grid"
+[components.grid]
+kind = "meter"
+[components.pv]
+kind = "pv"
+peak = "3 kW"
+[components.battery]
+kind = "battery"
+capacity = "5 kWh"
+charge_max = "2 kW"
+discharge_max = "2 kW"
+[components.ev]
+kind = "charge-point"
+[components.home]
+kind = "load"
+daily = "8 kWh"
+[devices.meter]
+address = "rtu:///dev/ttyUSB0?baud=9600"
+profile = "sunspec"
+components = ["grid"]
+[devices.rest]
+address = "rtu:///dev/ttyUSB0?baud=9600"
+unit = 2
+profile = "sunspec"
+components = ["pv", "battery", "ev"]
+[tariff]
+currency = "EUR"
+[tariff.import]
+kind = "flat"
+price = "0.3 EUR/kWh"
+"#;
+
+#[test]
+fn a_site_that_leaves_out_what_it_may_is_whole_and_only_observes() {
+    let (site, warnings) = parse("x", SMALL).unwrap();
+    assert_eq!((site.plant.mode, warnings.len(), site.twin), (Mode::Observe, 0, None));
+    assert_eq!(site.plant.components["home"].phases, [true, false, false]);
+    let Kind::Pv(pv) = &site.plant.components["pv"].kind else {
+        panic!("not a PV")
+    };
+    assert_eq!(pv.inverter_max, pv.peak);
+}
+
+#[test]
+fn one_serial_line_has_one_speed_and_each_unit_once() {
+    let rows = [
+        ("unit = 2", "unit = 1", "already the address of `meter`"),
+        ("baud=9600\"\nunit", "baud=19200\"\nunit", "one line has one speed"),
+    ];
+    for (from, to, part) in rows {
+        let faults = parse("x", &SMALL.replace(from, to)).unwrap_err();
+        assert!(
+            faults
+                .iter()
+                .any(|f| f.key == "devices.rest.address" && f.message.contains(part)),
+            "{faults:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_program_prints_every_fault_and_says_so_by_its_exit_status() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("site.toml"), SMALL.replace("\"9 kW\"", "9")).unwrap();
+    let run = |args: &[&str]| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_madang"))
+            .args(args)
+            .output()
+            .unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap())
+    };
+    let bad = folder.path().to_str().unwrap();
+    let (status, text) = run(&["check", bad]);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("site.toml:10") && text.contains("site.toml:11"), "{text}");
+    let (status, text) = run(&["check", "home-amsterdam", bad, "--json"]);
+    let all: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (status, &all[0]["ok"], &all[1]["ok"]),
+        (Some(1), &json!(true), &json!(false))
+    );
+    assert_eq!(all[1]["faults"][1]["key"], "connection_point.export_max");
+    assert_eq!(run(&["check", "no-such-site"]).0, Some(3));
+    let (status, text) = run(&["schema", "site"]);
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&text).unwrap()),
+        (Some(0), schema())
+    );
+}
+
+/// Values that have broken parsers before.
+const NASTY: [&str; 14] = [
+    "\"-1e300 s\"",
+    "\"1e308 MW\"",
+    "\"NaN kW\"",
+    "\"-inf kW\"",
+    "9223372036854775807",
+    "-1",
+    "\"\"",
+    "[]",
+    "{}",
+    "[[]]",
+    "\"24:00-00:00\"",
+    "\"e kW\"",
+    "1979-05-27",
+    "\"한 kW\"",
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn no_text_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _outcome = parse("x", &String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn no_damaged_site_makes_the_parser_panic(at in 0usize..2500, cut in 0usize..60, put in "[\\[\\]=\"a-z0-9. \n{}-]{0,12}") {
-        let mut good = text("home-amsterdam");
-        let start = (0..=at.min(good.len())).rev().find(|i| good.is_char_boundary(*i)).unwrap();
-        let end = (start + cut..=good.len()).find(|i| good.is_char_boundary(*i)).unwrap_or(good.len());
-        good.replace_range(start..end, &put);
-        let _outcome = parse("x", &good);
+    fn no_damaged_site_makes_the_parser_panic(
+        which in 0usize..3, at in 0.0..1.0f64, cut in 0usize..60, put in "[\\[\\]=\"a-z0-9. \n{}-]{0,12}"
+    ) {
+        let mut bad = text(&builtin_names()[which]);
+        let at = (at * bad.len() as f64) as usize;
+        let start = (0..=at).rev().find(|i| bad.is_char_boundary(*i)).unwrap();
+        let end = (start + cut..=bad.len()).find(|i| bad.is_char_boundary(*i)).unwrap_or(bad.len());
+        bad.replace_range(start..end, &put);
+        let _outcome = parse("x", &bad);
+    }
+
+    #[test]
+    fn no_nasty_value_makes_the_parser_panic(which in 0usize..3, pick in any::<prop::sample::Index>(), nasty in 0usize..NASTY.len()) {
+        let good = text(&builtin_names()[which]);
+        let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
+        let values: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].contains(" = ")).collect();
+        let line = &mut lines[*pick.get(&values)];
+        let key = line.split(" = ").next().unwrap().to_owned();
+        *line = format!("{key} = {}", NASTY[nasty]);
+        let _outcome = parse("x", &lines.join("\n"));
     }
 }

@@ -10,9 +10,9 @@ pub struct Args {
     /// Which format.
     #[arg(value_enum)]
     format: Format,
-    /// One JSON document on stdout (it always is).
+    /// The same keys as Markdown tables for people (the reference part of docs/site-file.md).
     #[arg(long)]
-    json: bool,
+    markdown: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -23,6 +23,10 @@ enum Format {
 
 pub fn run(args: Args) -> ExitCode {
     let Format::Site = args.format;
-    println!("{:#}", site::schema());
+    if args.markdown {
+        print!("{}", site::reference());
+    } else {
+        println!("{:#}", site::schema());
+    }
     ExitCode::SUCCESS
 }

@@ -11,15 +11,17 @@ mod parse_wiring;
 pub mod plant;
 mod reader;
 mod schema;
+mod shape;
 pub mod twin;
 mod validate;
+mod values;
 pub mod wiring;
 
 pub use feeds::{Feed, charge_point_state, command_of, quantity_of};
 pub use load::{LoadError, Source, builtin, builtin_names, find, load, source};
 pub use parse::{Fault, Severity, parse};
 pub use plant::*;
-pub use schema::schema;
+pub use schema::{reference, schema};
 pub use twin::TwinConfig;
 pub use wiring::*;
 

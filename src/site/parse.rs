@@ -5,7 +5,7 @@ use super::parse_tariff::tariff;
 use super::parse_wiring::{device, twin};
 use super::plant::*;
 use super::reader::{Reader, Section};
-use super::validate::validate;
+use super::validate::{phases_of, validate};
 use super::wiring::Wiring;
 use super::{Site, TwinConfig};
 use crate::units::{Angle, Current, Power, Price, Voltage, parse_duration, parse_money_per};
@@ -43,9 +43,7 @@ pub fn parse(file: &str, text: &str) -> Result<(Site, Vec<Fault>), Vec<Fault>> {
     }
     let root = Section::root(&reader, document.get_ref());
     let site = read(&root);
-    if let Some(site) = &site {
-        validate(&root, site);
-    }
+    validate(&root);
     let faults = reader.into_faults();
     match site {
         Some(site) if faults.iter().all(|f| f.severity == Severity::Warning) => Ok((site, faults)),
@@ -63,7 +61,7 @@ pub fn read(root: &Section) -> Option<Site> {
     let mode = root.word(
         "mode",
         &modes,
-        Some(Mode::Observe),
+        Some("observe"),
         "observe: reads, plans, shows what it would write",
     );
     let location = location(&root.section("location", true, "where the site is"));
@@ -77,7 +75,8 @@ pub fn read(root: &Section) -> Option<Site> {
     let country = location.as_ref().map_or("", |l| l.country.as_str());
     let tariff = tariff(&root.section("tariff", true, "what energy costs"), tz, country);
     let currency = tariff.as_ref().map_or("EUR", |t| t.currency.as_str());
-    let components = components(root, currency);
+    let phases = connection.as_ref().and_then(|c| c.as_ref()).map(|c| c.phases);
+    let components = components(root, currency, phases);
     let devices = devices(root);
     let objective = objective(&root.section("objective", false, "what the plan minimises"), currency);
     let timing = timing(&root.section("timing", false, "cycle and intervals"));
@@ -149,9 +148,11 @@ fn by_name<T>(
     all
 }
 
-fn components(root: &Section, currency: &str) -> Option<BTreeMap<Id, Component>> {
+fn components(root: &Section, currency: &str, phases: Option<u8>) -> Option<BTreeMap<Id, Component>> {
     by_name(root, "components", "[components.<name>]: what there is", |s| {
-        component(s, currency)
+        let mut read = component(s, currency)?;
+        read.phases = phases_of(phases, read.phases);
+        Some(read)
     })
 }
 
@@ -173,8 +174,16 @@ pub fn circuit(s: &Section) -> Option<Circuit> {
     let power_max = s.quantity_opt("power_max", "40 kW", "limit on its net power", Power::parse);
     let fuse = s.quantity_opt("fuse", "63 A", "rated current of its fuse, each phase", Current::parse);
     s.finish();
-    if power_max.is_none() && fuse.is_none() {
+    if s.is_absent("power_max") && s.is_absent("fuse") {
         s.fault("fuse", "a circuit needs `fuse` or `power_max`");
+    }
+    for (key, value) in [
+        ("power_max", power_max.map(Power::as_kw)),
+        ("fuse", fuse.map(Current::as_amps)),
+    ] {
+        if value.is_some_and(|v| !(v > 0.0 && v <= 1e6)) {
+            s.fault(key, "must be above 0");
+        }
     }
     Some(Circuit {
         parent: parent.map(|p| Id::new(&p)),
@@ -217,13 +226,7 @@ pub fn connection(s: &Section) -> Option<Option<ConnectionPoint>> {
         Power::parse,
     );
     let phases = s.whole("phases", (1, 3), Some(3), "1 or 3");
-    let voltage = s.quantity_or(
-        "voltage",
-        "230 V",
-        Voltage::volts(230.0),
-        "phase to neutral",
-        Voltage::parse,
-    );
+    let voltage = s.quantity_or("voltage", "230 V", "230 V", "phase to neutral", Voltage::parse);
     let fuse = s.quantity(
         "fuse",
         "25 A",
@@ -244,6 +247,9 @@ pub fn connection(s: &Section) -> Option<Option<ConnectionPoint>> {
             s.fault(key, "must not be negative (or beyond a gigawatt)");
         }
     }
+    if voltage.is_some_and(|v| !(50.0..=50_000.0).contains(&v.as_volts())) {
+        s.fault("voltage", "must lie between 50 V and 50 kV, phase to neutral");
+    }
     if fuse.is_some_and(|f| f.as_amps() <= 0.0) {
         s.fault("fuse", "must be above 0 A");
     }
@@ -258,20 +264,23 @@ pub fn connection(s: &Section) -> Option<Option<ConnectionPoint>> {
 }
 
 pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
-    let weight = s.quantity_or("money", "100 %", 1.0, "weight on money", super::reader::share);
+    let weight = s.quantity_or("money", "100 %", "100 %", "weight on money", super::values::share);
     let carbon = s.quantity_or(
         "carbon",
         "0.08 EUR/kg",
-        (0.0, currency.to_owned()),
+        &format!("0 {currency}/kg"),
         "price of a kg CO₂",
         |t| parse_money_per(t, "kg", "0.08 EUR/kg"),
     );
     let own = "extra worth of each kWh not imported";
-    let self_sufficiency = price(s, "self_sufficiency", currency, Some(0.0), own);
+    let self_sufficiency = price(s, "self_sufficiency", currency, Some("0"), own);
     let doc = "worth of a kWh of critical load; absent: ten times the highest price";
     let unserved = s.quantity_opt("unserved", "5 EUR/kWh", doc, |t| parse_money_per(t, "kWh", "5 EUR/kWh"));
     if s.is_there() {
         s.finish();
+    }
+    if weight.is_some_and(|w| w < 0.0) {
+        s.fault("money", "must not be negative");
     }
     let carbon = carbon?;
     for (key, unit) in [
@@ -292,16 +301,16 @@ pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
 
 pub fn timing(s: &Section) -> Option<Timing> {
     let span = |key, example, default, doc| s.quantity_or(key, example, default, doc, parse_duration);
-    let cycle = span("cycle", "1 s", TimeDelta::seconds(1), "control cycle");
-    let interval = span(
-        "interval",
-        "15 min",
-        TimeDelta::minutes(15),
-        "decision interval of the plan",
-    );
-    let horizon = span("horizon", "24 h", TimeDelta::hours(24), "how far the plan looks");
+    let cycle = span("cycle", "1 s", "1 s", "control cycle");
+    let interval = span("interval", "15 min", "15 min", "decision interval of the plan");
+    let horizon = span("horizon", "24 h", "24 h", "how far the plan looks");
     if s.is_there() {
         s.finish();
+    }
+    if let (Some(cycle), Some(interval)) = (cycle, interval) {
+        if cycle > interval {
+            s.fault("cycle", "must not be longer than `interval`");
+        }
     }
     let (cycle, interval, horizon) = (cycle?, interval?, horizon?);
     if !(TimeDelta::milliseconds(200)..=TimeDelta::minutes(1)).contains(&cycle) {
@@ -324,7 +333,7 @@ pub fn telemetry(s: &Section) -> Option<TelemetryConfig> {
     let every = s.quantity_or(
         "every",
         "1 s",
-        TimeDelta::seconds(1),
+        "1 s",
         "time between samples of a series",
         parse_duration,
     );
@@ -339,8 +348,8 @@ pub fn telemetry(s: &Section) -> Option<TelemetryConfig> {
             ))
         }
     });
-    let org = influx.parsed_or("org", "madang".to_owned(), "organisation", |t| Ok(t.to_owned()));
-    let bucket = influx.parsed_or("bucket", "madang".to_owned(), "bucket", |t| Ok(t.to_owned()));
+    let org = influx.parsed_or("org", "madang", "organisation", |t| Ok(t.to_owned()));
+    let bucket = influx.parsed_or("bucket", "madang", "bucket", |t| Ok(t.to_owned()));
     let token_env = influx.text_opt("token_env", "environment variable that holds the token");
     let there = influx.is_there();
     if there {
@@ -348,6 +357,9 @@ pub fn telemetry(s: &Section) -> Option<TelemetryConfig> {
     }
     if s.is_there() {
         s.finish();
+    }
+    if every.is_some_and(|e| !(TimeDelta::milliseconds(200)..=TimeDelta::hours(1)).contains(&e)) {
+        s.fault("every", "must lie between 200 ms and 1 h");
     }
     let influx = match (there, url) {
         (true, url) => Some(InfluxConfig {

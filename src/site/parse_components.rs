@@ -1,7 +1,9 @@
 //! `[components.<name>]`: one function a kind.
 
 use super::plant::*;
-use super::reader::{Holds, Section, number, share, time_of_day};
+use super::reader::Section;
+use super::shape::Holds;
+use super::values::{number, share, time_of_day};
 use crate::units::{Angle, Current, Energy, Power, Price, Soc, Temperature, parse_duration, parse_money_per};
 use chrono::{NaiveTime, TimeDelta};
 
@@ -28,12 +30,13 @@ pub fn component(s: &Section, currency: &str) -> Option<Component> {
     );
     let phases = s.parsed_or(
         "phases",
-        [true; 3],
+        "3",
         "phases it draws from: `L1`, `L2`, `L3`, `L1 L2`, … or `3`",
         phases,
     );
     let title_en = s.text_opt("title_en", "name shown to people");
     let title_ko = s.text_opt("title_ko", "name shown to people, Korean");
+    s.forms(&KINDS, |kind, s| by_kind(kind, s, currency));
     let kind = kind.and_then(|k| by_kind(KINDS[k], s, currency));
     s.finish();
     Some(Component {
@@ -113,7 +116,7 @@ fn not_negative<T: Copy>(s: &Section, key: &str, value: Option<T>, number: impl 
     None
 }
 
-fn efficiency(s: &Section, key: &str, default: f64, doc: &'static str) -> Option<f64> {
+fn efficiency(s: &Section, key: &str, default: &str, doc: &'static str) -> Option<f64> {
     let v = s.quantity_or(key, "95 %", default, doc, share)?;
     if v > 0.3 && v <= 1.0 {
         return Some(v);
@@ -126,10 +129,10 @@ fn efficiency(s: &Section, key: &str, default: f64, doc: &'static str) -> Option
 }
 
 /// A price per kWh in the site's currency.
-pub fn price(s: &Section, key: &str, currency: &str, default: Option<f64>, doc: &'static str) -> Option<Price> {
+pub fn price(s: &Section, key: &str, currency: &str, default: Option<&str>, doc: &'static str) -> Option<Price> {
     let read = match default {
         None => s.quantity(key, "0.32 EUR/kWh", doc, |t| parse_money_per(t, "kWh", "0.32 EUR/kWh")),
-        Some(v) => s.quantity_or(key, "0.32 EUR/kWh", (v, currency.to_owned()), doc, |t| {
+        Some(v) => s.quantity_or(key, "0.32 EUR/kWh", &format!("{v} {currency}/kWh"), doc, |t| {
             parse_money_per(t, "kWh", "0.32 EUR/kWh")
         }),
     };
@@ -149,23 +152,17 @@ fn pv(s: &Section) -> Option<Pv> {
         "AC limit of the inverter; default the peak",
         Power::parse,
     );
-    let tilt = s.quantity_or(
-        "tilt",
-        "35 deg",
-        Angle::degrees(30.0),
-        "tilt from horizontal",
-        Angle::parse,
-    );
-    let azimuth = s.quantity_or(
-        "azimuth",
-        "180 deg",
-        Angle::degrees(180.0),
-        "clockwise from north",
-        Angle::parse,
-    );
+    let tilt = s.quantity_or("tilt", "35 deg", "30 deg", "tilt from horizontal", Angle::parse);
+    let azimuth = s.quantity_or("azimuth", "180 deg", "180 deg", "clockwise from north", Angle::parse);
     let curtailable = s.flag_or("curtailable", true, "may be limited");
     if tilt.is_some_and(|t| !(0.0..=90.0).contains(&t.as_degrees())) {
         s.fault("tilt", "must lie between 0 and 90 deg");
+    }
+    if azimuth.is_some_and(|a| !(0.0..=360.0).contains(&a.as_degrees())) {
+        s.fault("azimuth", "must lie between 0 and 360 deg, clockwise from north");
+    }
+    if inverter_max.is_some_and(|p| !(p.as_kw() > 0.0 && p.as_kw() <= 1e6)) {
+        s.fault("inverter_max", "is not a possible rating: it must be above 0");
     }
     let peak = peak?;
     Some(Pv {
@@ -182,25 +179,23 @@ fn battery(s: &Section, currency: &str) -> Option<Battery> {
     let capacity = energy("capacity", "usable nominal capacity");
     let charge_max = power(s, "charge_max", "highest charging power, AC");
     let discharge_max = power(s, "discharge_max", "highest discharging power, AC");
-    let soc = |key, default, doc| s.quantity_or(key, "10 %", Soc::ratio(default), doc, Soc::parse);
-    let soc_min = soc("soc_min", 0.1, "never discharged below");
-    let soc_max = soc("soc_max", 1.0, "never charged above");
-    let reserve = soc("reserve", 0.0, "kept for outages; the plan goes below only at a price");
-    let charge_efficiency = efficiency(s, "charge_efficiency", 0.95, "AC to cell, one way");
-    let discharge_efficiency = efficiency(s, "discharge_efficiency", 0.95, "cell to AC, one way");
-    let standby = s.quantity_or(
-        "standby_loss",
-        "20 W",
-        Power::ZERO,
-        "constant loss while on",
-        Power::parse,
+    let soc = |key, default, doc| s.quantity_or(key, "10 %", default, doc, Soc::parse);
+    let soc_min = soc("soc_min", "10 %", "never discharged below");
+    let soc_max = soc("soc_max", "100 %", "never charged above");
+    let reserve = soc(
+        "reserve",
+        "0 %",
+        "kept for outages; the plan goes below only at a price",
     );
+    let charge_efficiency = efficiency(s, "charge_efficiency", "95 %", "AC to cell, one way");
+    let discharge_efficiency = efficiency(s, "discharge_efficiency", "95 %", "cell to AC, one way");
+    let standby = s.quantity_or("standby_loss", "20 W", "0 W", "constant loss while on", Power::parse);
     let standby_loss = not_negative(s, "standby_loss", standby, |p| p.as_kw());
     let wear = price(
         s,
         "wear",
         currency,
-        Some(0.0),
+        Some("0"),
         "wear per kWh charged and per kWh discharged",
     );
     let grid_charge = s.flag_or("grid_charge", true, "may charge from the grid");
@@ -218,12 +213,14 @@ fn battery(s: &Section, currency: &str) -> Option<Battery> {
             );
         }
     }
-    if let (Some(c), Some(p)) = (capacity, charge_max) {
-        if p.as_kw() > 20.0 * c.as_kwh() {
-            s.fault(
-                "charge_max",
-                format!("{p} would fill {c} in under 3 minutes: is a unit wrong?"),
-            );
+    if let (Some(r), Some(high)) = (reserve, soc_max) {
+        if !(0.0..=high.as_ratio()).contains(&r.as_ratio()) {
+            s.fault("reserve", "must lie between 0 % and soc_max");
+        }
+    }
+    for (key, power) in [("charge_max", charge_max), ("discharge_max", discharge_max)] {
+        if let Some((c, p)) = capacity.zip(power).filter(|(c, p)| p.as_kw() > 20.0 * c.as_kwh()) {
+            s.fault(key, format!("{p} would move {c} in under 3 minutes: is a unit wrong?"));
         }
     }
     Some(Battery {
@@ -244,10 +241,10 @@ fn battery(s: &Section, currency: &str) -> Option<Battery> {
 }
 
 fn charge_point(s: &Section) -> Option<ChargePoint> {
-    let current = |key, default, doc| s.quantity_or(key, "16 A", Current::amps(default), doc, Current::parse);
-    let current_min = current("current_min", 6.0, "lowest current a car accepts (IEC 61851: 6 A)");
-    let current_max = current("current_max", 16.0, "highest current per phase");
-    let efficiency = efficiency(s, "efficiency", 0.92, "AC to the car's battery");
+    let current = |key, default, doc| s.quantity_or(key, "16 A", default, doc, Current::parse);
+    let current_min = current("current_min", "6 A", "lowest current a car accepts (IEC 61851: 6 A)");
+    let current_max = current("current_max", "16 A", "highest current per phase");
+    let efficiency = efficiency(s, "efficiency", "92 %", "AC to the car's battery");
     let departure = time(
         s,
         "departure",
@@ -257,7 +254,7 @@ fn charge_point(s: &Section) -> Option<ChargePoint> {
     let energy = s.quantity_or(
         "energy",
         "12 kWh",
-        Energy::kwh(12.0),
+        "12 kWh",
         "energy assumed to be wanted",
         Energy::parse,
     );
@@ -269,7 +266,7 @@ fn charge_point(s: &Section) -> Option<ChargePoint> {
     let mode = s.word(
         "mode",
         &modes,
-        Some(EvMode::Cheapest),
+        Some("cheapest"),
         "how it charges when nobody said anything",
     );
     let discharge_max = s.quantity_opt(
@@ -286,6 +283,9 @@ fn charge_point(s: &Section) -> Option<ChargePoint> {
             );
         }
     }
+    if discharge_max.is_some_and(|p| !(p.as_kw() > 0.0 && p.as_kw() <= 1e6)) {
+        s.fault("discharge_max", "is not a possible rating: it must be above 0");
+    }
     let energy = positive(s, "energy", energy, |e| e.as_kwh());
     Some(ChargePoint {
         current_min: current_min?,
@@ -301,7 +301,7 @@ fn charge_point(s: &Section) -> Option<ChargePoint> {
 }
 
 fn time(s: &Section, key: &str, default: &str, doc: &'static str) -> Option<NaiveTime> {
-    s.parsed_or(key, time_of_day(default).ok()?, doc, time_of_day)
+    s.parsed_or(key, default, doc, time_of_day)
 }
 
 /// Named shapes of a day, weight of each local hour.
@@ -332,17 +332,19 @@ pub fn expected(s: &Section) -> Option<ExpectedLoad> {
         ("village", VILLAGE),
         ("flat", [1.0; 24]),
     ];
-    let shape = s.word("shape", &shapes, Some(HOUSEHOLD), "typical course of a day");
+    let shape = s.word("shape", &shapes, Some("household"), "typical course of a day");
     let hours = s.list(
         "hours",
-        Holds::Whole(0, 1000),
+        Holds::Number(0.0, 1000.0),
         false,
         "own course of a day: 24 weights",
         number,
     );
     let share_of = |key, default, doc| s.quantity_or(key, "110 %", default, doc, share);
-    let saturday = share_of("saturday", 1.0, "Saturday against a working day");
-    let sunday = share_of("sunday", 1.0, "Sunday and holiday against a working day");
+    let (saturday, sunday) = (
+        share_of("saturday", "100 %", "Saturday against a working day"),
+        share_of("sunday", "100 %", "Sunday and holiday against a working day"),
+    );
     let max = s.quantity_opt(
         "max",
         "8 kW",
@@ -358,7 +360,15 @@ pub fn expected(s: &Section) -> Option<ExpectedLoad> {
         None => shape?.to_vec(),
     };
     let mean = shape.iter().sum::<f64>() / 24.0;
+    for (key, factor) in [("saturday", saturday), ("sunday", sunday)] {
+        if factor.is_some_and(|f| !(0.0..=10.0).contains(&f)) {
+            s.fault(key, "must lie between 0 % and 1000 %");
+        }
+    }
     let daily = daily?;
+    if max.is_some_and(|m| m < daily / TimeDelta::hours(24)) {
+        s.fault("max", "is below the mean power that `daily` means");
+    }
     Some(ExpectedLoad {
         daily,
         shape: shape.iter().map(|w| w / mean).collect(),
@@ -406,7 +416,7 @@ fn heat_pump(s: &Section) -> Option<HeatPump> {
     let minimum = s.quantity_or(
         "electric_min",
         "800 W",
-        Power::ZERO,
+        "0 W",
         "lowest electric power while running",
         Power::parse,
     );
@@ -524,17 +534,11 @@ fn ordered(s: &Section, key: &str, low: Option<Temperature>, high: Option<Temper
 
 fn generator(s: &Section, currency: &str) -> Option<Generator> {
     let power_max = power(s, "power_max", "highest power");
-    let minimum = s.quantity_or(
-        "power_min",
-        "12 kW",
-        Power::ZERO,
-        "lowest power while running",
-        Power::parse,
-    );
+    let minimum = s.quantity_or("power_min", "12 kW", "0 kW", "lowest power while running", Power::parse);
     let power_min = not_negative(s, "power_min", minimum, |p| p.as_kw());
     let fuel = price(s, "fuel", currency, None, "fuel per electric kWh");
     let money = |key, unit: &'static str, example: &'static str, doc| {
-        let read = s.quantity_or(key, example, (0.0, currency.to_owned()), doc, |t| {
+        let read = s.quantity_or(key, example, &format!("0 {currency}/{unit}"), doc, |t| {
             parse_money_per(t, unit, example)
         });
         not_negative(s, key, read.map(|(v, _)| v), |v| v)
@@ -546,17 +550,33 @@ fn generator(s: &Section, currency: &str) -> Option<Generator> {
         "1 EUR/h",
         "cost of each hour running, besides fuel",
     );
-    let span = |key, default, doc| s.quantity_or(key, "30 min", TimeDelta::minutes(default), doc, parse_duration);
-    let min_up = span("min_up", 0, "shortest run");
-    let min_down = span("min_down", 0, "shortest rest");
-    let start_time = span("start_time", 0, "from command to power");
-    let carbon = s.quantity_or("carbon", "0.75 kg/kWh", 0.0, "CO₂ per electric kWh", carbon_per_kwh);
-    let soc = |key, default, doc| s.quantity_or(key, "30 %", Soc::ratio(default), doc, Soc::parse);
-    let start_below = soc("start_below", 0.3, "rule: starts when the battery is below");
-    let stop_above = soc("stop_above", 0.8, "rule: stops when the battery is above");
+    let span = |key, default, doc| s.quantity_or(key, "30 min", default, doc, parse_duration);
+    let min_up = span("min_up", "0 min", "shortest run");
+    let min_down = span("min_down", "0 min", "shortest rest");
+    let start_time = span("start_time", "0 s", "from command to power");
+    let carbon = s.quantity_or(
+        "carbon",
+        "0.75 kg/kWh",
+        "0 kg/kWh",
+        "CO₂ per electric kWh",
+        carbon_per_kwh,
+    );
+    let soc = |key, default, doc| s.quantity_or(key, "30 %", default, doc, Soc::parse);
+    let start_below = soc("start_below", "30 %", "rule: starts when the battery is below");
+    let stop_above = soc("stop_above", "80 %", "rule: stops when the battery is above");
     if let (Some(low), Some(high)) = (power_min, power_max) {
         if low > high {
             s.fault("power_min", "is above power_max");
+        }
+    }
+    for (key, value) in [("min_up", min_up), ("min_down", min_down), ("start_time", start_time)] {
+        if value.is_some_and(|v| !(TimeDelta::zero()..=TimeDelta::days(2)).contains(&v)) {
+            s.fault(key, "must lie between 0 s and 2 d");
+        }
+    }
+    if let (Some(low), Some(high)) = (start_below, stop_above) {
+        if !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0) {
+            s.fault("start_below", "must satisfy 0 % ≤ start_below < stop_above ≤ 100 %");
         }
     }
     Some(Generator {

@@ -1,7 +1,9 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
 use super::parse_components::{carbon_per_kwh, price};
-use super::reader::{Holds, Section, share, text, whole};
+use super::reader::Section;
+use super::shape::Holds;
+use super::values::{share, text, whole};
 use crate::tariff::{Block, DemandCharge, ExportPrice, ImportPrice, Period, Tariff, TimeOfUse};
 use crate::time::DayKind;
 use crate::units::{Energy, Money, Power, Price, parse_duration, parse_money_per};
@@ -30,14 +32,14 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         s,
         "import_fee",
         &currency,
-        Some(0.0),
+        Some("0"),
         "fees and levies on each imported kWh, before tax",
     );
-    let tax = s.quantity_or("tax", "21 %", 0.0, "tax on price and fees", share);
+    let tax = s.quantity_or("tax", "21 %", "0 %", "tax on price and fees", share);
     let grid_carbon = s.quantity_or(
         "grid_carbon",
         "0.42 kg/kWh",
-        0.0,
+        "0 kg/kWh",
         "CO₂ of an imported kWh",
         carbon_per_kwh,
     );
@@ -61,6 +63,9 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         &currency,
     );
     s.finish();
+    if tax.is_some_and(|t| !(0.0..=5.0).contains(&t)) {
+        s.fault("tax", "must lie between 0 % and 500 %");
+    }
     if matches!(export, Some(ExportPrice::Dynamic { .. })) && !matches!(import, Some(ImportPrice::Dynamic { .. })) {
         s.fault(
             "export",
@@ -81,67 +86,64 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
     })
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Form {
-    Flat,
-    TimeOfUse,
-    Dynamic,
-    Blocks,
+const IMPORTS: [&str; 4] = ["flat", "time-of-use", "dynamic", "blocks"];
+const EXPORTS: [&str; 2] = ["flat", "dynamic"];
+
+/// The word under `kind`.
+fn kind<'w>(s: &Section, words: &[&'w str]) -> Option<&'w str> {
+    let pairs: Vec<(&str, &str)> = words.iter().map(|w| (*w, *w)).collect();
+    s.word("kind", &pairs, None, "form of the price")
 }
 
 fn import(s: &Section, currency: &str) -> Option<ImportPrice> {
-    let forms = [
-        ("flat", Form::Flat),
-        ("time-of-use", Form::TimeOfUse),
-        ("dynamic", Form::Dynamic),
-        ("blocks", Form::Blocks),
-    ];
-    let read = match s.word("kind", &forms, None, "form of the price")? {
-        Form::Flat => price(s, "price", currency, None, "per kWh").map(ImportPrice::Flat),
-        Form::Dynamic => s
-            .text("file", "CSV or JSON in the site folder: ts_utc, price")
-            .map(|file| ImportPrice::Dynamic { file }),
-        Form::TimeOfUse => time_of_use(s, currency).map(ImportPrice::TimeOfUse),
-        Form::Blocks => blocks(s, currency).map(ImportPrice::Blocks),
-    };
+    s.forms(&IMPORTS, |form, s| import_as(form, s, currency));
+    let read = import_as(kind(s, &IMPORTS)?, s, currency);
     s.finish();
     read
 }
 
+fn import_as(form: &str, s: &Section, currency: &str) -> Option<ImportPrice> {
+    match form {
+        "flat" => price(s, "price", currency, None, "price per kWh").map(ImportPrice::Flat),
+        "dynamic" => s
+            .text("file", "CSV or JSON in the site folder, watched: ts_utc, price")
+            .map(|file| ImportPrice::Dynamic { file }),
+        "time-of-use" => time_of_use(s, currency).map(ImportPrice::TimeOfUse),
+        _ => blocks(s, currency).map(ImportPrice::Blocks),
+    }
+}
+
 fn export(s: &Section, currency: &str) -> Option<ExportPrice> {
+    s.forms(&EXPORTS, |form, s| export_as(form, s, currency));
+    let form = kind(s, &EXPORTS);
     if !s.is_there() {
         return Some(ExportPrice::Flat(Price::ZERO));
     }
-    let forms = [("flat", Form::Flat), ("dynamic", Form::Dynamic)];
-    let read = match s.word("kind", &forms, None, "form of the price")? {
-        Form::Dynamic => {
-            let share_of = s.quantity_or("share", "100 %", 1.0, "share of the day-ahead price", share);
-            let adder = price(s, "adder", currency, Some(0.0), "added to it; may be negative");
-            share_of
-                .zip(adder)
-                .map(|(share, adder)| ExportPrice::Dynamic { share, adder })
-        }
-        _ => price(s, "price", currency, None, "per kWh").map(ExportPrice::Flat),
-    };
+    let read = export_as(form?, s, currency);
     s.finish();
     read
+}
+
+fn export_as(form: &str, s: &Section, currency: &str) -> Option<ExportPrice> {
+    if form == "flat" {
+        return price(s, "price", currency, None, "price per kWh").map(ExportPrice::Flat);
+    }
+    let share = s.quantity_or("share", "100 %", "100 %", "share of the day-ahead price", share);
+    let adder = price(s, "adder", currency, Some("0"), "added to it per kWh; may be negative");
+    share
+        .zip(adder)
+        .map(|(share, adder)| ExportPrice::Dynamic { share, adder })
 }
 
 fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
     let per_kw = s.quantity("price", "6490 KRW/kW", "per kW and month", |t| {
         parse_money_per(t, "kW", "6490 KRW/kW")
     });
-    let window = s.quantity_or(
-        "window",
-        "15 min",
-        TimeDelta::minutes(15),
-        "metering window",
-        parse_duration,
-    );
+    let window = s.quantity_or("window", "15 min", "15 min", "metering window", parse_duration);
     let peak = s.quantity_or(
         "peak_so_far",
         "70 kW",
-        Power::ZERO,
+        "0 kW",
         "highest mean already paid this month",
         Power::parse,
     );
@@ -156,6 +158,10 @@ fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
             "price",
             format!("is in {unit}, but the tariff's currency is {currency}"),
         );
+    }
+    let not_negative = [("price", value), ("peak_so_far", peak.map_or(0.0, Power::as_kw))];
+    for (key, _) in not_negative.iter().filter(|(_, v)| *v < 0.0) {
+        s.fault(key, "must not be negative");
     }
     let window = window?;
     if !(TimeDelta::minutes(1)..=TimeDelta::hours(1)).contains(&window) {
@@ -196,54 +202,63 @@ fn time_of_use(s: &Section, currency: &str) -> Option<TimeOfUse> {
         true,
         "[[tariff.import.period]] rows; together they cover every hour exactly once",
     );
-    let periods: Option<Vec<Period>> = rows.iter().map(|r| period(r, currency)).collect();
-    let table = TimeOfUse { periods: periods? };
-    match gap_or_overlap(&table) {
-        None => Some(table),
-        Some(why) => {
-            s.fault("period", why);
-            None
-        }
+    let read: Vec<(Option<Cover>, Option<Period>)> = rows.iter().map(|r| period(r, currency)).collect();
+    let (covers, periods): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    // A row whose hours are not known leaves a gap of its own making; a row whose price is not known does not.
+    let covers: Option<Vec<Cover>> = covers.into_iter().collect();
+    if let Some(why) = gap_or_overlap(&covers?) {
+        s.fault("period", why);
+        return None;
     }
+    let periods: Option<Vec<Period>> = periods.into_iter().collect();
+    periods.map(|periods| TimeOfUse { periods })
 }
 
-fn period(row: &Section, currency: &str) -> Option<Period> {
+/// When a row holds.
+#[derive(Debug, Clone)]
+struct Cover {
+    months: Vec<u32>,
+    days: Vec<DayKind>,
+    minutes: Vec<(u32, u32)>,
+}
+
+fn period(row: &Section, currency: &str) -> (Option<Cover>, Option<Period>) {
     let name = row.text("name", "shown to people: peak, mid, off-peak");
-    let months = row.list(
-        "months",
-        Holds::Whole(1, 12),
-        false,
-        "months it holds in; absent: all",
-        |v| whole(v, (1, 12)),
-    );
-    let days = row.list(
-        "days",
-        Holds::Words(DAYS.iter().map(|(n, _)| (*n).into()).collect()),
-        true,
-        "kinds of day",
-        |v| {
-            let word = text(v)?;
-            let found = DAYS.iter().find(|(n, _)| *n == word);
-            found
-                .map(|(_, k)| *k)
-                .ok_or_else(|| format!("`{word}` is no kind of day; allowed: work, saturday, sunday, all"))
-        },
-    );
-    let hours = row.list(
-        "hours",
-        Holds::Text,
-        true,
-        "local hours such as \"09:00-12:00\"; may pass midnight",
-        |v| minutes(&text(v)?),
-    );
-    let price = price(row, "price", currency, None, "per kWh");
+    let cover = cover(row);
+    let price = price(row, "price", currency, None, "price per kWh");
     row.finish();
-    Some(Period {
-        name: name?,
-        months: months.map_or_else(|| (1..=12).collect(), |m| m.into_iter().map(|n| n as u32).collect()),
+    let period = cover.clone().zip(name).zip(price).map(|((c, name), price)| Period {
+        name,
+        months: c.months,
+        days: c.days,
+        minutes: c.minutes,
+        price,
+    });
+    (cover, period)
+}
+
+fn cover(row: &Section) -> Option<Cover> {
+    let doc = "months it holds in; absent: all";
+    let months = row.list("months", Holds::Whole(1, 12), false, doc, |v| whole(v, (1, 12)));
+    let words = DAYS.iter().map(|(n, _)| (*n).into()).collect();
+    let days = row.list("days", Holds::Words(words), true, "kinds of day", |v| {
+        let word = text(v)?;
+        let found = DAYS.iter().find(|(n, _)| *n == word);
+        found
+            .map(|(_, k)| *k)
+            .ok_or_else(|| format!("`{word}` is no kind of day; allowed: work, saturday, sunday, all"))
+    });
+    let doc = "local hours such as \"09:00-12:00\"; may pass midnight";
+    let hours = row.list("hours", Holds::Text, true, doc, |v| minutes(&text(v)?));
+    let months = if row.is_absent("months") {
+        (1..=12).collect()
+    } else {
+        months?.into_iter().map(|n| n as u32).collect()
+    };
+    Some(Cover {
+        months,
         days: days?.concat(),
         minutes: hours?.concat(),
-        price: price?,
     })
 }
 
@@ -270,39 +285,35 @@ fn minutes(range: &str) -> Result<Vec<(u32, u32)>, String> {
 }
 
 /// The first minute of a month and kind of day that no row or more than one row covers.
-fn gap_or_overlap(table: &TimeOfUse) -> Option<String> {
+fn gap_or_overlap(rows: &[Cover]) -> Option<String> {
     let kinds = [
         (DayKind::Work, "working days"),
         (DayKind::Saturday, "Saturdays"),
         (DayKind::Sunday, "Sundays"),
     ];
-    for month in 1..=12 {
-        for (kind, name) in kinds {
-            let mut cover = [0u8; 1440];
-            let rows = table
-                .periods
-                .iter()
-                .filter(|p| p.months.contains(&month) && p.days.contains(&kind));
-            for (from, to) in rows.flat_map(|p| &p.minutes) {
-                cover[*from as usize..*to as usize]
-                    .iter_mut()
-                    .for_each(|c| *c = c.saturating_add(1));
-            }
-            if let Some(minute) = cover.iter().position(|c| *c != 1) {
-                let what = if cover[minute] == 0 {
-                    "no price"
-                } else {
-                    "more than one price"
-                };
-                return Some(format!(
-                    "{what} for month {month}, {name}, {:02}:{:02}",
-                    minute / 60,
-                    minute % 60
-                ));
-            }
+    (1..=12)
+        .flat_map(|month| kinds.map(|(kind, name)| (month, kind, name)))
+        .find_map(|(month, kind, name)| {
+            let (minute, times) = miscovered(rows, month, kind)?;
+            let what = if times == 0 { "no price" } else { "more than one price" };
+            let (h, m) = (minute / 60, minute % 60);
+            Some(format!("{what} for month {month}, {name}, {h:02}:{m:02}"))
+        })
+}
+
+/// The first minute that is not covered once, and how often it is.
+fn miscovered(rows: &[Cover], month: u32, kind: DayKind) -> Option<(usize, u32)> {
+    let mut cover = [0u32; 1440];
+    // Each mention counts, so that a month or day named twice shows as an overlap.
+    for row in rows {
+        let times =
+            row.months.iter().filter(|m| **m == month).count() * row.days.iter().filter(|d| **d == kind).count();
+        for (from, to) in &row.minutes {
+            let hours = cover.iter_mut().take(*to as usize).skip(*from as usize);
+            hours.for_each(|c| *c += times as u32);
         }
     }
-    None
+    cover.iter().enumerate().find(|(_, c)| **c != 1).map(|(m, c)| (m, *c))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! `[devices.<name>]` and `[twin]`.
 
 use super::plant::Id;
-use super::reader::{Holds, Section, number, share, time_of_day};
+use super::reader::Section;
+use super::shape::Holds;
 use super::twin::{TwinConfig, Visits};
+use super::values::{number, share, time_of_day};
 use super::wiring::{Address, Device};
 use crate::units::{Energy, Soc, parse_duration};
 use std::collections::BTreeMap;
@@ -51,14 +53,15 @@ pub fn twin(s: &Section) -> Option<TwinConfig> {
     let load_column = s.text_opt("load_column", "its column; default load_kw");
     let pv = s.text_opt("pv", "CSV whose column replaces the twin's own PV");
     let pv_column = s.text_opt("pv_column", "its column; default pv_kw");
-    let twelve = |key, doc| s.list(key, Holds::Whole(-60, 60), false, doc, number);
-    let cloudiness = twelve("cloudiness", "mean cloudiness by month, 12 numbers from 0 to 1");
-    let temperature = twelve("temperature", "mean outdoor temperature by month, 12 numbers in °C");
-    for (key, list) in [("cloudiness", &cloudiness), ("temperature", &temperature)] {
-        if list.as_ref().is_some_and(|l| l.len() != 12) {
-            s.fault(key, "needs 12 numbers, January first");
+    let twelve = |key, low, high, doc| {
+        let list = s.list(key, Holds::Number(low, high), false, doc, number)?;
+        if list.len() != 12 || list.iter().any(|v| !(low..=high).contains(v)) {
+            s.fault(key, format!("needs 12 numbers from {low} to {high}, January first"));
         }
-    }
+        Some(list)
+    };
+    let cloudiness = twelve("cloudiness", 0.0, 1.0, "mean cloudiness by month");
+    let temperature = twelve("temperature", -60.0, 60.0, "mean outdoor temperature by month, °C");
     let visits: BTreeMap<Id, Visits> = s
         .named("visits", "how cars come and go, by charge point")
         .iter()
@@ -95,14 +98,8 @@ pub fn twin(s: &Section) -> Option<TwinConfig> {
 fn visits(s: &Section) -> Option<Visits> {
     let arrival = s.parsed("arrival", "typical local arrival", time_of_day);
     let departure = s.parsed("departure", "typical local departure", time_of_day);
-    let scatter = s.quantity_or(
-        "scatter",
-        "45 min",
-        chrono::TimeDelta::minutes(45),
-        "spread of both",
-        parse_duration,
-    );
-    let probability = s.quantity_or("probability", "80 %", 0.8, "share of days with a visit", share);
+    let scatter = s.quantity_or("scatter", "45 min", "45 min", "spread of both", parse_duration);
+    let probability = s.quantity_or("probability", "80 %", "80 %", "share of days with a visit", share);
     let energy = s.quantity("energy", "14 kWh", "mean energy needed, into the car", Energy::parse);
     s.finish();
     Some(Visits {

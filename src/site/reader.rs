@@ -1,36 +1,14 @@
-//! Walks a spanned TOML tree key by key: reads quantities with their units, remembers every fault with its line, and knows
-//! every key that was asked for — which is also what the JSON Schema is made from.
+//! Walks a spanned TOML tree key by key: reads quantities with their units, remembers every fault with its line, and every
+//! key that was asked for (see `shape`).
 
 use super::parse::{Fault, Severity};
-use crate::units::{self, UnitError};
+use super::shape::{Holds, KeySpec, Keys, Shape, describe};
+use super::values::{nearest, quantity, shown, text, whole};
+use crate::units::UnitError;
 use std::cell::RefCell;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// What a key may hold, for messages and for the schema.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Holds {
-    /// Text with a unit, e.g. `"11 kW"`.
-    Quantity(&'static str),
-    Text,
-    Words(Vec<String>),
-    Flag,
-    Whole(i64, i64),
-    List(Box<Holds>),
-    Table,
-    /// Names chosen by the author, each a table.
-    Named,
-}
-
-/// A key the parser knows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeySpec {
-    pub key: String,
-    pub holds: Holds,
-    pub required: bool,
-    pub doc: &'static str,
-}
 
 /// Collects faults of one file.
 pub struct Reader<'t> {
@@ -49,13 +27,8 @@ impl<'t> Reader<'t> {
     }
     /// 1-based line of a byte offset.
     pub fn line(&self, offset: usize) -> usize {
-        self.text
-            .as_bytes()
-            .iter()
-            .take(offset)
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1
+        let before = self.text.as_bytes().iter().take(offset);
+        before.filter(|b| **b == b'\n').count() + 1
     }
     pub fn fault(&self, span: &Range<usize>, key: &str, message: impl Into<String>) {
         self.push(span, key, message.into(), Severity::Error);
@@ -73,13 +46,25 @@ impl<'t> Reader<'t> {
         };
         self.faults.borrow_mut().push(fault);
     }
-    /// All faults, in the order of their lines.
+    /// All faults, in the order of their lines, each once.
     pub fn into_faults(self) -> Vec<Fault> {
         let mut faults = self.faults.into_inner();
-        faults.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
+        faults.sort_by(|a, b| (a.line, &a.key, &a.message).cmp(&(b.line, &b.key, &b.message)));
         faults.dedup();
         faults
     }
+}
+
+/// Whether a key must be there, and what is read where it is not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wanted<'d> {
+    Needed,
+    Optional,
+    Default(&'d str),
+}
+
+fn needed(required: bool) -> Wanted<'static> {
+    if required { Wanted::Needed } else { Wanted::Optional }
 }
 
 /// One table of the file. Absent tables read like empty ones.
@@ -88,7 +73,10 @@ pub struct Section<'a, 't> {
     pub path: String,
     table: Option<&'a DeTable<'t>>,
     span: Range<usize>,
-    seen: RefCell<Vec<KeySpec>>,
+    /// Every key asked for so far.
+    keys: Keys,
+    /// Nothing is read: only the questions matter.
+    blank: bool,
 }
 
 impl<'a, 't> Section<'a, 't> {
@@ -98,7 +86,8 @@ impl<'a, 't> Section<'a, 't> {
             path: String::new(),
             table: Some(table),
             span: 0..0,
-            seen: RefCell::default(),
+            keys: Keys::default(),
+            blank: false,
         }
     }
     /// A table that is not there, for asking which keys would be read.
@@ -108,7 +97,31 @@ impl<'a, 't> Section<'a, 't> {
             path: String::new(),
             table: None,
             span: 0..0,
-            seen: RefCell::default(),
+            keys: Keys::default(),
+            blank: true,
+        }
+    }
+    /// An inner table made of these parts.
+    fn inner(&self, path: String, table: Option<&'a DeTable<'t>>, span: Range<usize>) -> Self {
+        Self {
+            reader: self.reader,
+            path,
+            table,
+            span,
+            keys: Keys::default(),
+            blank: self.blank,
+        }
+    }
+    /// In a blank table: asks for the keys of each form (the words of `kind`), each on its own.
+    pub fn forms<T>(&self, names: &[&str], read: impl Fn(&str, &Self) -> Option<T>) {
+        if !self.blank {
+            return;
+        }
+        for name in names {
+            let form = Self::blank(self.reader);
+            // The answer of a blank table says nothing.
+            let _nothing = read(name, &form);
+            self.keys.borrow_mut().forms.push(((*name).to_owned(), form.shape()));
         }
     }
     pub fn reader(&self) -> &'a Reader<'t> {
@@ -120,8 +133,9 @@ impl<'a, 't> Section<'a, 't> {
     pub fn is_there(&self) -> bool {
         self.table.is_some()
     }
-    pub fn specs(&self) -> Vec<KeySpec> {
-        self.seen.borrow().clone()
+    /// All keys asked for, with those of inner tables.
+    pub fn shape(&self) -> Shape {
+        self.keys.borrow().clone()
     }
     fn name(&self, key: &str) -> String {
         if self.path.is_empty() {
@@ -134,17 +148,47 @@ impl<'a, 't> Section<'a, 't> {
         let (_, value) = self.table?.iter().find(|(k, _)| k.get_ref().as_ref() == key)?;
         Some((value, value.span()))
     }
-    fn know(&self, key: &str, holds: Holds, required: bool, doc: &'static str) {
-        let mut seen = self.seen.borrow_mut();
-        if !seen.iter().any(|s| s.key == key) {
-            seen.push(KeySpec {
-                key: key.into(),
-                holds,
-                required,
-                doc,
-            });
-        }
+    pub fn is_absent(&self, key: &str) -> bool {
+        self.get(key).is_none()
     }
+    fn know(&self, key: &str, holds: Holds, wanted: Wanted, doc: &'static str) {
+        let default = match wanted {
+            Wanted::Default(text) => Some(text.to_owned()),
+            Wanted::Needed | Wanted::Optional => None,
+        };
+        self.keys.borrow_mut().know(KeySpec {
+            key: key.into(),
+            holds,
+            required: wanted == Wanted::Needed,
+            default,
+            doc,
+            inner: None,
+        });
+    }
+
+    /// Text of a key without judging it, for references between tables.
+    pub fn peek(&self, key: &str) -> Option<&'a str> {
+        self.get(key)?.0.get_ref().as_str()
+    }
+    /// Texts of a list without judging it.
+    pub fn peek_list(&self, key: &str) -> Vec<&'a str> {
+        let items = self.get(key).and_then(|(v, _)| v.get_ref().as_array());
+        items.map_or_else(Vec::new, |all| {
+            all.iter().filter_map(|i| i.get_ref().as_str()).collect()
+        })
+    }
+    pub fn peek_flag(&self, key: &str) -> Option<bool> {
+        self.get(key)?.0.get_ref().as_bool()
+    }
+    pub fn peek_whole(&self, key: &str) -> Option<i64> {
+        whole(self.get(key)?.0.get_ref(), (i64::MIN, i64::MAX)).ok()
+    }
+    /// Names of the keys that are there.
+    pub fn names(&self) -> Vec<&'a str> {
+        let keys = self.table.map(|t| t.iter().map(|(k, _)| k.get_ref().as_ref()));
+        keys.map_or_else(Vec::new, Iterator::collect)
+    }
+
     /// Reports a fault at a key of this table (or at the table).
     pub fn fault(&self, key: &str, message: impl Into<String>) {
         let span = self.get(key).map_or_else(|| self.span(), |(_, s)| s);
@@ -155,34 +199,29 @@ impl<'a, 't> Section<'a, 't> {
         self.reader.warn(&span, &self.name(key), message);
     }
 
-    /// Reads a value with `read`; a fault of `read` is reported at the value. Missing and required: reported at the table.
+    /// Reads a value with `read`; a fault of `read` is reported at the value. Missing and needed: reported at the table.
     fn value<T>(
         &self,
         key: &str,
         holds: Holds,
-        required: bool,
+        wanted: Wanted,
         doc: &'static str,
         read: impl Fn(&DeValue<'t>) -> Result<T, String>,
     ) -> Option<T> {
         let wants = describe(&holds);
-        self.know(key, holds, required, doc);
+        self.know(key, holds, wanted, doc);
         let Some((value, span)) = self.get(key) else {
-            if required && self.is_there() {
-                self.reader
-                    .fault(&self.span, &self.name(key), format!("missing: {doc}; {wants}"));
+            if wanted == Wanted::Needed && self.is_there() {
+                let why = format!("missing: {doc}; {wants}");
+                self.reader.fault(&self.span, &self.name(key), why);
             }
             return None;
         };
-        match read(value.get_ref()) {
-            Ok(v) => Some(v),
-            Err(why) => {
-                self.reader.fault(&span, &self.name(key), why);
-                None
-            }
-        }
+        let read = read(value.get_ref());
+        read.map_err(|why| self.reader.fault(&span, &self.name(key), why)).ok()
     }
 
-    /// A quantity read by `parse` (e.g. [`units::Power::parse`]), within `range` of its number where one is given.
+    /// A quantity read by `parse` (e.g. [`crate::units::Power::parse`]).
     pub fn quantity<T>(
         &self,
         key: &str,
@@ -190,25 +229,25 @@ impl<'a, 't> Section<'a, 't> {
         doc: &'static str,
         parse: impl Fn(&str) -> Result<T, UnitError>,
     ) -> Option<T> {
-        self.value(key, Holds::Quantity(example), true, doc, |v| {
+        self.value(key, Holds::Quantity(example), Wanted::Needed, doc, |v| {
             quantity(v, example, &parse)
         })
     }
-    /// Like [`Self::quantity`], `default` where the key is absent.
+    /// Like [`Self::quantity`]; where the key is absent `default` is read instead.
     pub fn quantity_or<T>(
         &self,
         key: &str,
         example: &'static str,
-        default: T,
+        default: &str,
         doc: &'static str,
         parse: impl Fn(&str) -> Result<T, UnitError>,
     ) -> Option<T> {
-        let read = self.value(key, Holds::Quantity(example), false, doc, |v| {
+        let read = self.value(key, Holds::Quantity(example), Wanted::Default(default), doc, |v| {
             quantity(v, example, &parse)
         });
-        if self.get(key).is_none() { Some(default) } else { read }
+        if self.is_absent(key) { parse(default).ok() } else { read }
     }
-    /// `None` where the key is absent; `Some(None)` never: faults are reported and read as absent.
+    /// `None` where the key is absent, or faulty (then it is reported).
     pub fn quantity_opt<T>(
         &self,
         key: &str,
@@ -216,51 +255,57 @@ impl<'a, 't> Section<'a, 't> {
         doc: &'static str,
         parse: impl Fn(&str) -> Result<T, UnitError>,
     ) -> Option<T> {
-        self.value(key, Holds::Quantity(example), false, doc, |v| {
+        self.value(key, Holds::Quantity(example), Wanted::Optional, doc, |v| {
             quantity(v, example, &parse)
         })
     }
     pub fn text(&self, key: &str, doc: &'static str) -> Option<String> {
-        self.value(key, Holds::Text, true, doc, text)
+        self.value(key, Holds::Text, Wanted::Needed, doc, text)
     }
     pub fn text_opt(&self, key: &str, doc: &'static str) -> Option<String> {
-        self.value(key, Holds::Text, false, doc, text)
+        self.value(key, Holds::Text, Wanted::Optional, doc, text)
     }
     /// Text turned into something by `parse`.
     pub fn parsed<T>(&self, key: &str, doc: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        self.value(key, Holds::Text, true, doc, |v| parse(&text(v)?))
+        self.value(key, Holds::Text, Wanted::Needed, doc, |v| parse(&text(v)?))
     }
     pub fn parsed_or<T>(
         &self,
         key: &str,
-        default: T,
+        default: &str,
         doc: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let read = self.value(key, Holds::Text, false, doc, |v| parse(&text(v)?));
-        if self.get(key).is_none() { Some(default) } else { read }
+        let read = self.value(key, Holds::Text, Wanted::Default(default), doc, |v| parse(&text(v)?));
+        if self.is_absent(key) { parse(default).ok() } else { read }
     }
     /// One of a few words.
-    pub fn word<T: Copy>(&self, key: &str, words: &[(&str, T)], default: Option<T>, doc: &'static str) -> Option<T> {
+    pub fn word<T: Copy>(&self, key: &str, words: &[(&str, T)], default: Option<&str>, doc: &'static str) -> Option<T> {
         let names: Vec<String> = words.iter().map(|(n, _)| (*n).to_owned()).collect();
-        let read = self.value(key, Holds::Words(names.clone()), default.is_none(), doc, |v| {
+        let pick = |word: &str| words.iter().find(|(n, _)| *n == word).map(|(_, t)| *t);
+        let wanted = default.map_or(Wanted::Needed, Wanted::Default);
+        let read = self.value(key, Holds::Words(names.clone()), wanted, doc, |v| {
             let found = text(v)?;
-            let hit = words.iter().find(|(n, _)| *n == found).map(|(_, t)| *t);
-            hit.ok_or_else(|| format!("`{found}` is not known here; allowed: {}", names.join(", ")))
+            pick(&found).ok_or_else(|| format!("`{found}` is not known here; allowed: {}", names.join(", ")))
         });
-        if self.get(key).is_none() { default } else { read }
+        if self.is_absent(key) {
+            default.and_then(pick)
+        } else {
+            read
+        }
     }
     pub fn flag_or(&self, key: &str, default: bool, doc: &'static str) -> bool {
-        let read = self.value(key, Holds::Flag, false, doc, |v| {
+        let as_text = if default { "true" } else { "false" };
+        let read = self.value(key, Holds::Flag, Wanted::Default(as_text), doc, |v| {
             v.as_bool().ok_or_else(|| format!("{} is not true or false", shown(v)))
         });
         read.unwrap_or(default)
     }
     pub fn whole(&self, key: &str, range: (i64, i64), default: Option<i64>, doc: &'static str) -> Option<i64> {
-        let read = self.value(key, Holds::Whole(range.0, range.1), default.is_none(), doc, |v| {
-            whole(v, range)
-        });
-        if self.get(key).is_none() { default } else { read }
+        let as_text = default.map(|d| d.to_string());
+        let wanted = as_text.as_deref().map_or(Wanted::Needed, Wanted::Default);
+        let read = self.value(key, Holds::Whole(range.0, range.1), wanted, doc, |v| whole(v, range));
+        if self.is_absent(key) { default } else { read }
     }
     /// A list; absent reads as `None`.
     pub fn list<T>(
@@ -271,7 +316,7 @@ impl<'a, 't> Section<'a, 't> {
         doc: &'static str,
         read: impl Fn(&DeValue<'t>) -> Result<T, String>,
     ) -> Option<Vec<T>> {
-        self.value(key, Holds::List(Box::new(holds)), required, doc, |v| {
+        self.value(key, Holds::List(Box::new(holds)), needed(required), doc, |v| {
             let items = v.as_array().ok_or_else(|| format!("{} is not a list", shown(v)))?;
             items.iter().map(|i| read(i.get_ref())).collect()
         })
@@ -281,30 +326,24 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// A nested table; reads like an empty one where absent (check [`Self::is_there`]).
-    pub fn section(&self, key: &str, required: bool, doc: &'static str) -> Section<'a, 't> {
-        self.know(key, Holds::Table, required, doc);
+    pub fn section(&self, key: &str, required: bool, doc: &'static str) -> Self {
+        self.know(key, Holds::Table, needed(required), doc);
         let found = self.get(key);
-        if let Some((value, span)) = &found {
-            if value.get_ref().as_table().is_none() {
-                self.reader.fault(
-                    span,
-                    &self.name(key),
-                    format!("{} is not a table", shown(value.get_ref())),
-                );
-            }
-        } else if required && self.is_there() {
-            self.reader
-                .fault(&self.span, &self.name(key), format!("missing table: {doc}"));
-        }
         let table = found.as_ref().and_then(|(v, _)| v.get_ref().as_table());
-        let span = self.key_span(key);
-        Section {
-            reader: self.reader,
-            path: self.name(key),
-            table,
-            span,
-            seen: RefCell::default(),
+        match &found {
+            Some((value, span)) if table.is_none() => {
+                let why = format!("{} is not a table", shown(value.get_ref()));
+                self.reader.fault(span, &self.name(key), why);
+            }
+            None if required && self.is_there() => {
+                let why = format!("missing table: {doc}");
+                self.reader.fault(&self.span, &self.name(key), why);
+            }
+            _ => {}
         }
+        let inner = self.inner(self.name(key), table, self.key_span(key));
+        self.keys.borrow_mut().adopt(key, &inner.keys);
+        inner
     }
     fn key_span(&self, key: &str) -> Range<usize> {
         let found = self
@@ -312,65 +351,57 @@ impl<'a, 't> Section<'a, 't> {
             .and_then(|t| t.iter().find(|(k, _)| k.get_ref().as_ref() == key));
         found.map_or_else(|| self.span(), |(k, _)| k.span())
     }
-    /// Tables under names of the author's choice (`[components.<name>]`).
-    pub fn named(&self, key: &str, doc: &'static str) -> Vec<(String, Section<'a, 't>)> {
+    /// Tables under names of the author's choice (`[components.<name>]`), in the order of the file, so that of two alike the
+    /// later one is at fault.
+    pub fn named(&self, key: &str, doc: &'static str) -> Vec<(String, Self)> {
+        self.know(key, Holds::Named, Wanted::Optional, doc);
+        if self.blank {
+            return vec![("any".to_owned(), self.one_blank(key))];
+        }
         let outer = self.section(key, false, doc);
-        self.know(key, Holds::Named, false, doc);
         let Some(table) = outer.table else { return Vec::new() };
         let mut all = Vec::new();
         for (name, value) in table {
-            let path = format!("{key}.{}", name.get_ref());
-            let path = if self.path.is_empty() {
-                path
-            } else {
-                format!("{}.{path}", self.path)
-            };
+            let path = outer.name(name.get_ref());
             if let Some(table) = value.get_ref().as_table() {
-                let span = name.span();
-                let section = Section {
-                    reader: self.reader,
-                    path,
-                    table: Some(table),
-                    span,
-                    seen: RefCell::default(),
-                };
-                all.push((name.get_ref().to_string(), section));
+                all.push((name.get_ref().to_string(), self.inner(path, Some(table), name.span())));
             } else {
-                self.reader.fault(
-                    &value.span(),
-                    &path,
-                    format!("{} is not a table", shown(value.get_ref())),
-                );
+                let why = format!("{} is not a table", shown(value.get_ref()));
+                self.reader.fault(&value.span(), &path, why);
             }
         }
+        all.sort_by_key(|(_, section)| section.span.start);
         all
     }
+    /// Stands for all inner tables of a blank one.
+    fn one_blank(&self, key: &str) -> Self {
+        let one = self.inner(self.name(key), None, 0..0);
+        self.keys.borrow_mut().adopt(key, &one.keys);
+        one
+    }
     /// Tables of an array of tables (`[[tariff.import.period]]`).
-    pub fn rows(&self, key: &str, required: bool, doc: &'static str) -> Vec<Section<'a, 't>> {
-        self.know(key, Holds::List(Box::new(Holds::Table)), required, doc);
+    pub fn rows(&self, key: &str, required: bool, doc: &'static str) -> Vec<Self> {
+        self.know(key, Holds::Rows, needed(required), doc);
+        if self.blank {
+            return vec![self.one_blank(key)];
+        }
         let Some((value, span)) = self.get(key) else {
             if required && self.is_there() {
-                self.reader
-                    .fault(&self.span, &self.name(key), format!("missing: {doc}"));
+                let why = format!("missing: {doc}");
+                self.reader.fault(&self.span, &self.name(key), why);
             }
             return Vec::new();
         };
         let Some(items) = value.get_ref().as_array() else {
-            self.reader
-                .fault(&span, &self.name(key), "is not a list of tables".to_owned());
+            let why = format!("{} is not a list of tables", shown(value.get_ref()));
+            self.reader.fault(&span, &self.name(key), why);
             return Vec::new();
         };
         let mut all = Vec::new();
         for (i, item) in items.iter().enumerate() {
             let path = format!("{}[{i}]", self.name(key));
             match item.get_ref().as_table() {
-                Some(table) => all.push(Section {
-                    reader: self.reader,
-                    path,
-                    table: Some(table),
-                    span: item.span(),
-                    seen: RefCell::default(),
-                }),
+                Some(table) => all.push(self.inner(path, Some(table), item.span())),
                 None => self.reader.fault(&item.span(), &path, "is not a table".to_owned()),
             }
         }
@@ -378,15 +409,14 @@ impl<'a, 't> Section<'a, 't> {
     }
     /// Key → text of a free table (`[devices.x.points]`).
     pub fn texts_by_name(&self, key: &str, doc: &'static str) -> Vec<(String, String)> {
+        self.know(key, Holds::Texts, Wanted::Optional, doc);
         let outer = self.section(key, false, doc);
         let Some(table) = outer.table else { return Vec::new() };
         let mut all = Vec::new();
         for (name, value) in table {
-            match value.get_ref().as_str() {
-                Some(v) => all.push((name.get_ref().to_string(), v.to_owned())),
-                None => self
-                    .reader
-                    .fault(&value.span(), &outer.name(name.get_ref()), "is not text".to_owned()),
+            match text(value.get_ref()) {
+                Ok(v) => all.push((name.get_ref().to_string(), v)),
+                Err(why) => self.reader.fault(&value.span(), &outer.name(name.get_ref()), why),
             }
         }
         all
@@ -394,19 +424,16 @@ impl<'a, 't> Section<'a, 't> {
     /// Reports every key that nobody asked for. Call last.
     pub fn finish(&self) {
         let Some(table) = self.table else { return };
-        let seen = self.seen.borrow();
+        let known = self.shape().keys;
+        let names: Vec<&str> = known.iter().map(|s| s.key.as_str()).collect();
         for (key, _) in table {
             let name = key.get_ref().as_ref();
-            if seen.iter().any(|s| s.key == name) {
+            if names.contains(&name) {
                 continue;
             }
-            let near = seen.iter().map(|s| s.key.as_str()).min_by_key(|k| distance(k, name));
-            let hint = match near.filter(|k| distance(k, name) <= 2) {
-                Some(k) => format!("unknown key; did you mean `{k}`?"),
-                None => {
-                    let keys: Vec<&str> = seen.iter().map(|s| s.key.as_str()).collect();
-                    format!("unknown key; allowed: {}", keys.join(", "))
-                }
+            let hint = match nearest(name, names.iter().copied()) {
+                Some(near) => format!("unknown key; did you mean `{near}`?"),
+                None => format!("unknown key; allowed: {}", names.join(", ")),
             };
             self.reader.fault(&key.span(), &self.name(name), hint);
         }
@@ -425,93 +452,4 @@ pub fn line_of(text: &str, path: &[&str]) -> usize {
         table = value.get_ref().as_table();
     }
     Reader::new("", text).line(at)
-}
-
-fn describe(holds: &Holds) -> String {
-    match holds {
-        Holds::Quantity(example) => format!("write for example \"{example}\""),
-        Holds::Text => "write text".into(),
-        Holds::Words(words) => format!("allowed: {}", words.join(", ")),
-        Holds::Flag => "write true or false".into(),
-        Holds::Whole(low, high) => format!("write a whole number from {low} to {high}"),
-        Holds::List(of) => format!("a list; {}", describe(of)),
-        Holds::Table | Holds::Named => "a table".into(),
-    }
-}
-
-fn quantity<T>(v: &DeValue, example: &'static str, parse: impl Fn(&str) -> Result<T, UnitError>) -> Result<T, String> {
-    match v.as_str() {
-        Some(text) => parse(text).map_err(|why| why.to_string()),
-        None => Err(format!("{} has no unit; write for example \"{example}\"", shown(v))),
-    }
-}
-
-/// Text of a value.
-pub fn text(v: &DeValue) -> Result<String, String> {
-    v.as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("{} is not text in quotes", shown(v)))
-}
-
-/// A whole number in `range`.
-pub fn whole(v: &DeValue, range: (i64, i64)) -> Result<i64, String> {
-    let number = v
-        .as_integer()
-        .and_then(|i| i64::from_str_radix(i.as_str(), i.radix()).ok());
-    match number {
-        Some(n) if (range.0..=range.1).contains(&n) => Ok(n),
-        _ => Err(format!(
-            "{} is not a whole number from {} to {}",
-            shown(v),
-            range.0,
-            range.1
-        )),
-    }
-}
-
-/// A plain number (only where no quantity is meant: weights of a shape).
-pub fn number(v: &DeValue) -> Result<f64, String> {
-    let text = v
-        .as_float()
-        .map(|f| f.as_str())
-        .or_else(|| v.as_integer().map(|i| i.as_str()));
-    let n = text
-        .and_then(|t| t.replace('_', "").parse::<f64>().ok())
-        .filter(|n| n.is_finite());
-    n.ok_or_else(|| format!("{} is not a number", shown(v)))
-}
-
-/// A value as the author wrote it, short.
-fn shown(v: &DeValue) -> String {
-    match v {
-        DeValue::String(s) => format!("`{}`", s.chars().take(40).collect::<String>()),
-        DeValue::Integer(i) => format!("`{}`", i.as_str()),
-        DeValue::Float(f) => format!("`{}`", f.as_str()),
-        DeValue::Boolean(b) => format!("`{b}`"),
-        other => format!("this {}", other.type_str()),
-    }
-}
-
-/// Levenshtein distance, for "did you mean".
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], next);
-        }
-    }
-    row[b.len()]
-}
-
-/// Reads a time of day such as `07:30`.
-pub fn time_of_day(text: &str) -> Result<chrono::NaiveTime, String> {
-    chrono::NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| format!("`{text}` is not a time of day such as 07:30"))
-}
-
-/// A share between 0 and 1, written as a percentage.
-pub fn share(text: &str) -> Result<f64, UnitError> {
-    units::parse_share(text)
 }

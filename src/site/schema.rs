@@ -1,83 +1,147 @@
-//! JSON Schema of site.toml, made from the very keys the parser asks for, so that the two cannot drift.
+//! JSON Schema of site.toml and its reference for people, both made from the very keys the parser asks for, so that they
+//! cannot drift from it.
 
-use super::parse_components::{KINDS, by_kind};
-use super::reader::{Holds, KeySpec, Reader, Section};
-use super::{parse, parse_tariff, parse_wiring};
+use super::parse;
+use super::reader::{Reader, Section};
+use super::shape::{Holds, KeySpec, Shape, describe};
 use serde_json::{Map, Value, json};
+
+/// The keys of a whole site file.
+fn shape() -> Shape {
+    let reader = Reader::new("", "");
+    let root = Section::blank(&reader);
+    // Only the questions matter here, not the (empty) answer.
+    let _nothing = parse::read(&root);
+    root.shape()
+}
 
 /// Draft 2020-12.
 pub fn schema() -> Value {
-    let mut root = object(&specs(parse::read));
-    set(&mut root, "location", object(&specs(parse::location)));
-    set(&mut root, "connection_point", object(&specs(parse::connection)));
-    set(&mut root, "objective", object(&specs(|s| parse::objective(s, "EUR"))));
-    set(&mut root, "timing", object(&specs(parse::timing)));
-    set(&mut root, "telemetry", object(&specs(parse::telemetry)));
-    set(
-        &mut root,
-        "tariff",
-        object(&specs(|s| parse_tariff::tariff(s, chrono_tz::UTC, ""))),
-    );
-    set(&mut root, "twin", object(&specs(parse_wiring::twin)));
-    set(&mut root, "circuits", named(object(&specs(parse::circuit))));
-    set(&mut root, "devices", named(object(&specs(parse_wiring::device))));
-    let kinds: Vec<Value> = KINDS.iter().map(|k| component(k)).collect();
-    set(&mut root, "components", named(json!({ "oneOf": kinds })));
+    let mut root = table(&shape());
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("Madang site file, schema site/1");
     root
 }
 
-/// The keys a reading function asks for.
-fn specs<T>(read: impl Fn(&Section) -> T) -> Vec<KeySpec> {
-    let reader = Reader::new("", "");
-    let section = Section::blank(&reader);
-    // Only the questions matter here, not the (empty) answer.
-    let _answer = read(&section);
-    section.specs()
+/// A table; where its keys depend on `kind`, one form for each word.
+fn table(shape: &Shape) -> Value {
+    if shape.forms.is_empty() {
+        return object(&shape.keys);
+    }
+    let forms: Vec<Value> = shape.forms.iter().map(|(word, own)| form(shape, word, own)).collect();
+    json!({ "oneOf": forms })
 }
 
-fn component(kind: &str) -> Value {
-    let mut own = specs(|s| by_kind(kind, s, "EUR"));
-    own.extend(specs(|s| super::parse_components::component(s, "EUR")));
-    let mut value = object(&own);
-    value["properties"]["kind"] = json!({ "const": kind });
-    value["title"] = json!(kind);
+fn form(shape: &Shape, word: &str, own: &Shape) -> Value {
+    let keys: Vec<KeySpec> = shape.keys.iter().chain(&own.keys).cloned().collect();
+    let mut value = object(&keys);
+    value["properties"]["kind"] = json!({ "const": word });
+    value["title"] = json!(word);
     value
 }
 
-fn object(specs: &[KeySpec]) -> Value {
+fn object(keys: &[KeySpec]) -> Value {
     let mut properties = Map::new();
-    let mut required = Vec::new();
-    for s in specs {
-        let mut value = of(&s.holds);
-        value["description"] = json!(s.doc);
-        properties.insert(s.key.clone(), value);
-        if s.required {
-            required.push(s.key.clone());
+    for key in keys {
+        let mut value = of(&key.holds, key);
+        value["description"] = json!(key.doc);
+        if let Some(default) = &key.default {
+            value["default"] = typed(&key.holds, default);
         }
+        properties.insert(key.key.clone(), value);
     }
+    let required: Vec<&str> = keys.iter().filter(|k| k.required).map(|k| k.key.as_str()).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn of(holds: &Holds) -> Value {
+fn of(holds: &Holds, key: &KeySpec) -> Value {
     match holds {
-        Holds::Quantity(example) => json!({ "type": "string", "examples": [example] }),
+        // A number and something behind it: a bare number is refused.
+        Holds::Quantity(example) => {
+            json!({ "type": "string", "pattern": r"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*[^-+0-9.\s].*$", "examples": [example] })
+        }
         Holds::Text => json!({ "type": "string" }),
         Holds::Words(words) => json!({ "enum": words }),
         Holds::Flag => json!({ "type": "boolean" }),
-        Holds::Whole(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
-        Holds::List(inner) => json!({ "type": "array", "items": of(inner) }),
-        Holds::Table | Holds::Named => json!({ "type": "object" }),
+        Holds::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        Holds::Number(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
+        Holds::List(inner) => json!({ "type": "array", "items": of(inner, key) }),
+        Holds::Table => table(&key.inner()),
+        Holds::Named => json!({
+            "type": "object", "additionalProperties": table(&key.inner()), "propertyNames": { "pattern": "^[a-z0-9-]{1,64}$" }
+        }),
+        Holds::Rows => json!({ "type": "array", "items": table(&key.inner()) }),
+        Holds::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     }
 }
 
-fn set(root: &mut Value, key: &str, value: Value) {
-    let description = root["properties"][key]["description"].clone();
-    root["properties"][key] = value;
-    root["properties"][key]["description"] = description;
+/// A default as the type it has in the file.
+fn typed(holds: &Holds, default: &str) -> Value {
+    match holds {
+        Holds::Flag | Holds::Whole(..) | Holds::Number(..) => serde_json::from_str(default).unwrap_or(json!(default)),
+        _ => json!(default),
+    }
 }
 
-fn named(inner: Value) -> Value {
-    json!({ "type": "object", "additionalProperties": inner, "propertyNames": { "pattern": "^[a-z0-9-]{1,64}$" } })
+/// Every key as Markdown tables, a section each: the reference part of docs/site-file.md.
+pub fn reference() -> String {
+    let mut out = String::new();
+    section(&mut out, "", "The file", "", &shape());
+    out
+}
+
+fn section(out: &mut String, path: &str, title: &str, doc: &str, shape: &Shape) {
+    *out += &format!("### {title}\n\n");
+    if !doc.is_empty() {
+        *out += &format!("{}.\n\n", capital(doc));
+    }
+    rows(out, &shape.keys);
+    for (word, own) in &shape.forms {
+        *out += &format!("With `kind = \"{word}\"`:\n\n");
+        rows(out, &own.keys);
+    }
+    let forms = shape.forms.iter().flat_map(|(_, own)| &own.keys);
+    for key in shape.keys.iter().chain(forms).filter(|k| k.inner.is_some()) {
+        let path = match (path, &key.holds) {
+            ("", Holds::Named) => format!("{}.<name>", key.key),
+            ("", _) => key.key.clone(),
+            (outer, Holds::Named) => format!("{outer}.{}.<name>", key.key),
+            (outer, _) => format!("{outer}.{}", key.key),
+        };
+        let title = if key.holds == Holds::Rows {
+            format!("`[[{path}]]`")
+        } else {
+            format!("`[{path}]`")
+        };
+        if key.holds != Holds::Texts {
+            section(out, &path, &title, key.doc, &key.inner());
+        }
+    }
+}
+
+fn rows(out: &mut String, keys: &[KeySpec]) {
+    if keys.is_empty() {
+        *out += "No further keys.\n\n";
+        return;
+    }
+    *out += "| Key | Meaning | Write | Default |\n|---|---|---|---|\n";
+    for key in keys {
+        let default = match (&key.default, key.required) {
+            (_, true) => "needed".to_owned(),
+            (Some(text), _) => format!("`{text}`"),
+            (None, false) => "–".to_owned(),
+        };
+        let write = describe(&key.holds)
+            .replace("write for example ", "")
+            .replace("write ", "");
+        *out += &format!("| `{}` | {} | {write} | {default} |\n", key.key, key.doc);
+    }
+    out.push('\n');
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |c| c.to_uppercase().chain(letters).collect())
 }

@@ -1,197 +1,228 @@
-//! What no single key can say: references, circles, double addresses, devices without a job.
+//! What no single key can say: references, circles, double addresses, components without a device.
+//!
+//! Works on the names and words of the file itself, not on what was read of it: one bad rating hides no other fault.
 
-use super::plant::*;
 use super::reader::Section;
-use super::{Device, Site};
+use super::values::nearest;
+use super::wiring::Address;
+use crate::reading::Quantity;
 use std::collections::BTreeMap;
 
+type Tables<'a, 't> = Vec<(String, Section<'a, 't>)>;
+
+/// The named tables of a file.
+struct Outline<'a, 't> {
+    circuits: Tables<'a, 't>,
+    components: Tables<'a, 't>,
+    devices: Tables<'a, 't>,
+}
+
+impl Outline<'_, '_> {
+    fn kind(&self, component: &str) -> Option<&str> {
+        find(&self.components, component)?.peek("kind")
+    }
+    fn is_fed(&self, component: &str) -> bool {
+        let feeds = |d: &Section| d.peek_list("components").contains(&component);
+        self.devices.iter().any(|(_, d)| feeds(d))
+    }
+}
+
+fn find<'o, 'a, 't>(tables: &'o Tables<'a, 't>, name: &str) -> Option<&'o Section<'a, 't>> {
+    tables.iter().find(|(n, _)| n == name).map(|(_, s)| s)
+}
+
 /// Reports everything that does not fit together.
-pub fn validate(root: &Section, site: &Site) {
-    let devices = root.named("devices", "");
-    let components = root.named("components", "");
-    for (name, section) in &components {
-        component(section, name, site);
-    }
-    circuits(root, &site.plant);
-    connection(root, &site.plant);
-    for (name, section) in &devices {
-        if let Some(d) = site.wiring.devices.get(name.as_str()) {
-            device(section, d, site);
-        }
-    }
-    addresses(&devices, site);
-    twin(root, site);
-}
-
-fn known(map: &BTreeMap<Id, impl Sized>) -> String {
-    if map.is_empty() {
-        "none".into()
-    } else {
-        map.keys().map(Id::as_str).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn component(section: &Section, name: &str, site: &Site) {
-    let Some(c) = site.plant.components.get(name) else {
-        return;
+pub fn validate(root: &Section) {
+    let outline = Outline {
+        circuits: root.named("circuits", ""),
+        components: root.named("components", ""),
+        devices: root.named("devices", ""),
     };
-    if let Some(circuit) = &c.circuit {
-        if !site.plant.circuits.contains_key(circuit) {
-            section.fault(
-                "circuit",
-                format!(
-                    "there is no circuit `{circuit}`; there are {}",
-                    known(&site.plant.circuits)
-                ),
+    connection(root, &outline);
+    circuits(&outline);
+    components(root, &outline);
+    for (_, section) in &outline.devices {
+        device(section, &outline);
+    }
+    addresses(&outline);
+    twin(root, &outline);
+}
+
+/// "there is no circuit `cellar`; did you mean `cellars`?"
+fn unknown(what: &str, name: &str, tables: &Tables) -> String {
+    let names = || tables.iter().map(|(n, _)| n.as_str());
+    let hint = match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if tables.is_empty() => "there is none".to_owned(),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    format!("there is no {what} `{name}`; {hint}")
+}
+
+fn connection(root: &Section, outline: &Outline) {
+    if root.is_absent("connection_point") {
+        let forming = |(_, c): &(String, Section)| c.peek_flag("grid_forming") == Some(true);
+        if !outline.components.iter().any(forming) {
+            root.fault(
+                "connection_point",
+                "without it the site is an island, and an island needs a battery with grid_forming = true",
             );
         }
+        return;
     }
-    let fed = site
-        .wiring
-        .devices
-        .values()
-        .any(|d| d.components.iter().any(|i| i.as_str() == name));
-    if !fed && !matches!(c.kind, Kind::Load(_)) {
+    let section = root.section("connection_point", false, "");
+    let Some(meter) = section.peek("meter") else { return };
+    if find(&outline.components, meter).is_none() {
+        section.fault("meter", unknown("component", meter, &outline.components));
+    } else if let Some(kind) = outline.kind(meter).filter(|k| *k != "meter") {
+        section.fault("meter", format!("`{meter}` is a {kind}, not a meter"));
+    }
+}
+
+fn circuits(outline: &Outline) {
+    for (name, section) in &outline.circuits {
+        let Some(parent) = section.peek("parent") else { continue };
+        if find(&outline.circuits, parent).is_none() {
+            section.fault("parent", unknown("circuit", parent, &outline.circuits));
+        }
+        let mut way = vec![name.as_str()];
+        let mut at = Some(parent);
+        while let Some(up) = at {
+            if way.contains(&up) {
+                let circle = format!("circuits go round in a circle: {} → {up}", way.join(" → "));
+                section.fault("parent", circle);
+                break;
+            }
+            way.push(up);
+            at = find(&outline.circuits, up).and_then(|c| c.peek("parent"));
+        }
+    }
+}
+
+fn components(root: &Section, outline: &Outline) {
+    let mut residual: Option<&str> = None;
+    for (name, section) in &outline.components {
+        component(root, name, section, outline);
+        if section.peek("kind") != Some("load") || outline.is_fed(name) {
+            continue;
+        }
+        match residual {
+            None => residual = Some(name),
+            Some(first) => section.fault(
+                "kind",
+                format!("no device feeds it, nor `{first}`: only one load may be what the others leave in the balance"),
+            ),
+        }
+    }
+}
+
+fn component(root: &Section, name: &str, section: &Section, outline: &Outline) {
+    if let Some(circuit) = section.peek("circuit") {
+        if find(&outline.circuits, circuit).is_none() {
+            section.fault("circuit", unknown("circuit", circuit, &outline.circuits));
+        }
+    }
+    if !outline.is_fed(name) && section.peek("kind").is_some_and(|k| k != "load") {
         section.fault(
             "kind",
             "no device feeds this component; name it in a device's `components`",
         );
     }
-    if let Kind::Battery(b) = &c.kind {
-        if b.grid_forming && site.plant.connection.is_some() {
-            section.warn(
-                "grid_forming",
-                "the site has a connection point; the battery is not controlled",
-            );
-        }
+    if section.peek_flag("grid_forming") == Some(true) && !root.is_absent("connection_point") {
+        section.warn(
+            "grid_forming",
+            "the site has a connection point; the battery is not controlled",
+        );
+    }
+    let single = root.section("connection_point", false, "").peek_whole("phases") == Some(1);
+    if single && section.peek("phases").is_some_and(|p| p != "L1") {
+        section.fault("phases", "the connection point has one phase; write L1 or leave it out");
     }
 }
 
-fn circuits(root: &Section, plant: &Plant) {
-    for (name, section) in root.named("circuits", "") {
-        let Some(c) = plant.circuits.get(name.as_str()) else {
-            continue;
-        };
-        if let Some(parent) = &c.parent {
-            if !plant.circuits.contains_key(parent) {
-                section.fault(
-                    "parent",
-                    format!("there is no circuit `{parent}`; there are {}", known(&plant.circuits)),
-                );
-            }
-        }
-        let mut seen = vec![name.clone()];
-        let mut at = c.parent.clone();
-        while let Some(up) = at {
-            if seen.iter().any(|s| s == up.as_str()) {
-                section.fault(
-                    "parent",
-                    format!("circuits go round in a circle: {} → {up}", seen.join(" → ")),
-                );
-                break;
-            }
-            seen.push(up.to_string());
-            at = plant.circuits.get(&up).and_then(|c| c.parent.clone());
+fn device(section: &Section, outline: &Outline) {
+    let fed = section.peek_list("components");
+    for name in &fed {
+        if find(&outline.components, name).is_none() {
+            section.fault("components", unknown("component", name, &outline.components));
         }
     }
-}
-
-fn connection(root: &Section, plant: &Plant) {
-    let section = root.section("connection_point", false, "");
-    match &plant.connection {
-        Some(c) => match plant.components.get(&c.meter).map(|m| &m.kind) {
-            Some(Kind::Meter(_)) => {}
-            Some(other) => section.fault("meter", format!("`{}` is a {}, not a meter", c.meter, other.name())),
-            None => section.fault(
-                "meter",
-                format!(
-                    "there is no component `{}`; there are {}",
-                    c.meter,
-                    known(&plant.components)
-                ),
-            ),
-        },
-        None => {
-            let forming = plant
-                .components
-                .values()
-                .any(|c| matches!(&c.kind, Kind::Battery(b) if b.grid_forming));
-            if !forming {
-                root.fault(
-                    "connection_point",
-                    "without it the site is an island, and an island needs a battery with grid_forming = true",
-                );
-            }
-        }
-    }
-}
-
-fn device(section: &Section, d: &Device, site: &Site) {
-    for component in &d.components {
-        if !site.plant.components.contains_key(component) {
-            section.fault(
-                "components",
-                format!(
-                    "there is no component `{component}`; there are {}",
-                    known(&site.plant.components)
-                ),
-            );
-        }
-    }
-    for target in d.points.keys() {
-        let fits = target
-            .split_once('.')
-            .is_some_and(|(c, _)| d.components.iter().any(|i| i.as_str() == c));
-        if !fits {
-            section.fault(
+    for target in section.section("points", false, "").names() {
+        match target.split_once('.') {
+            Some((component, quantity)) if fed.contains(&component) && Quantity::parse(quantity).is_some() => {}
+            _ => section.fault(
                 "points",
-                format!("`{target}` should be \"<component>.<quantity>\" of one of this device's components"),
-            );
+                format!("`{target}` should be \"<component>.<quantity>\" of one of this device's components, for example \"pv.active_power\""),
+            ),
         }
     }
-    if d.components.is_empty() {
+    if fed.is_empty() {
         section.warn("components", "feeds no component: it is read and shown, nothing else");
     }
-    if d.control && site.plant.mode == Mode::Control {
+    if section.peek_flag("control") == Some(true) {
         section.warn(
             "control",
-            "its commands are not verified on this very model; it is controlled because its owner says so",
+            "its commands are not verified on this very model; with mode = \"control\" it is controlled because its owner says so",
         );
     }
 }
 
-fn addresses(devices: &[(String, Section)], site: &Site) {
-    let mut taken: BTreeMap<(String, u8), &str> = BTreeMap::new();
-    // In the order of the file, so that the later one is at fault.
-    let mut in_order: Vec<_> = devices.iter().collect();
-    in_order.sort_by_key(|(_, section)| section.span().start);
-    for (name, section) in in_order {
-        let Some(d) = site.wiring.devices.get(name.as_str()) else {
+/// The same address and unit twice, or one serial line at two speeds.
+fn addresses(outline: &Outline) {
+    let mut taken: BTreeMap<(String, i64), &str> = BTreeMap::new();
+    let mut speeds: BTreeMap<String, (u32, &str)> = BTreeMap::new();
+    for (name, section) in &outline.devices {
+        let Some(address) = section.peek("address").and_then(|a| Address::parse(a).ok()) else {
             continue;
         };
-        if let Some(other) = taken.insert((d.address.to_string(), d.unit), name) {
-            section.fault(
+        let unit = section.peek_whole("unit").unwrap_or(1);
+        let place = match &address {
+            Address::Rtu { path, .. } => path.clone(),
+            other => other.to_string(),
+        };
+        if let Address::Rtu { path, baud } = &address {
+            let (first, other) = *speeds.entry(path.clone()).or_insert((*baud, name));
+            if first != *baud {
+                section.fault(
+                    "address",
+                    format!("{path} runs at {first} baud for `{other}`; one line has one speed"),
+                );
+            }
+        }
+        match taken.get(&(place.clone(), unit)) {
+            Some(other) => section.fault(
                 "address",
-                format!("{} unit {} is already the address of `{other}`", d.address, d.unit),
-            );
+                format!("{address} unit {unit} is already the address of `{other}`"),
+            ),
+            None => {
+                taken.insert((place, unit), name);
+            }
         }
     }
 }
 
-fn twin(root: &Section, site: &Site) {
-    let Some(config) = &site.twin else { return };
-    let section = root.section("twin", false, "");
-    for id in config.visits.keys() {
-        if !matches!(
-            site.plant.components.get(id).map(|c| &c.kind),
-            Some(Kind::ChargePoint(_))
-        ) {
-            section.fault("visits", format!("`{id}` is not a charge point"));
+fn twin(root: &Section, outline: &Outline) {
+    let twin = root.section("twin", false, "");
+    for (key, kind, what) in [
+        ("visits", "charge-point", "charge point"),
+        ("soc_start", "battery", "battery"),
+    ] {
+        let inner = twin.section(key, false, "");
+        for name in inner.names() {
+            if find(&outline.components, name).is_none() {
+                inner.fault(name, unknown("component", name, &outline.components));
+            } else if outline.kind(name).is_some_and(|k| k != kind) {
+                inner.fault(name, format!("`{name}` is not a {what}"));
+            }
         }
     }
-    for id in config.soc_start.keys() {
-        if !matches!(site.plant.components.get(id).map(|c| &c.kind), Some(Kind::Battery(_))) {
-            section.fault("soc_start", format!("`{id}` is not a battery"));
-        }
+}
+
+/// On a single-phase connection every component hangs on L1.
+pub fn phases_of(connection_phases: Option<u8>, phases: [bool; 3]) -> [bool; 3] {
+    if connection_phases == Some(1) {
+        [true, false, false]
+    } else {
+        phases
     }
 }
