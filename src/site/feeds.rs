@@ -8,7 +8,7 @@ use super::wiring::{Device, Wiring};
 use crate::reading::Quantity;
 use serde::Serialize;
 
-/// A point that shows a quantity of a component: `quantity = point × scale`.
+/// A point that shows a quantity of a component: `quantity = point × factor`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Feed {
     pub device: Id,
@@ -17,7 +17,7 @@ pub struct Feed {
     /// Name of the device's point.
     pub point: String,
     /// From the point's unit (`%`) to the quantity's, and −1 where current transformers are mounted backwards.
-    pub scale: f64,
+    pub factor: f64,
 }
 
 /// What a point says when its device feeds several components.
@@ -169,7 +169,7 @@ fn feed(device: &Id, component: &Id, kind: &Kind, quantity: Quantity, point: &st
         component: component.clone(),
         quantity: if reversed { mirrored(quantity) } else { quantity },
         point: point.to_owned(),
-        scale: scale(quantity) * if reversed && is_power(quantity) { -1.0 } else { 1.0 },
+        factor: factor(quantity) * if reversed && is_power(quantity) { -1.0 } else { 1.0 },
     }
 }
 
@@ -187,7 +187,7 @@ fn is_power(quantity: Quantity) -> bool {
     matches!(quantity, ActivePower | ActivePowerL1 | ActivePowerL2 | ActivePowerL3)
 }
 
-fn scale(quantity: Quantity) -> f64 {
+fn factor(quantity: Quantity) -> f64 {
     if quantity == Quantity::StateOfCharge { 0.01 } else { 1.0 }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         let fits = feeds
             .iter()
             .filter(|f| f.component.as_str() == component && f.quantity == quantity);
-        fits.map(|f| (f.point.clone(), f.scale)).collect()
+        fits.map(|f| (f.point.clone(), f.factor)).collect()
     }
 
     fn check(site: &Site, component: &str, quantity: Quantity, expected: &[(&str, f64)]) {
