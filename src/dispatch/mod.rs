@@ -1,9 +1,34 @@
 //! Schedule + Snapshot → Setpoints: envelope, value of stored energy, ramps, failsafe ladder, reasons. Pure.
+//!
+//! One cycle: the ladder says who leads; what can be told is taken out of the measured flow ([`envelope`]); loads, cars and
+//! heat pumps are decided by urgency; generators, then batteries follow what is left; PV is limited last. Only this room
+//! makes setpoints, each with a reason, a number and an end.
 
-use crate::model::{ControllerState, Policy, Rung, Setpoint, Snapshot};
-use crate::site::Plant;
+mod allocate;
+mod battery;
+mod charge_point;
+mod envelope;
+mod generator;
+mod heat_pump;
+mod ladder;
+mod laws;
+mod loads;
+mod order;
+mod pv;
+mod rule;
+mod safe;
+mod view;
+
+use crate::model::{
+    ControllerState, DecisionId, LastTarget, Policy, Reason, ReasonCode, Rung, Setpoint, Snapshot, Target,
+};
+use crate::site::{Kind, Plant};
 use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
+use crate::units::Power;
+use chrono::TimeDelta;
+use order::Order;
+use view::View;
 
 /// What one cycle decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,15 +39,98 @@ pub struct Decision {
     pub binding: bool,
 }
 
-/// Decides all setpoints of this cycle. Updates only `state.last`, `state.rung`, `state.good_cycles`, `state.next_decision`
-/// and the histories of generators and shiftable loads.
+/// A setpoint holds at least this long, and three cycles.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+
+/// Decides all setpoints of this cycle. Updates only `state.last`, `state.rung`, `state.good_cycles`, `state.started`,
+/// `state.marks`, `state.next_decision` and the histories of generators and shiftable loads.
 pub fn decide(
-    _plant: &Plant,
-    _policy: Policy,
-    _snapshot: &Snapshot,
-    _state: &mut ControllerState,
-    _prices: Option<&PriceSeries>,
-    _now: Timestamp,
+    plant: &Plant,
+    policy: Policy,
+    snapshot: &Snapshot,
+    state: &mut ControllerState,
+    prices: Option<&PriceSeries>,
+    now: Timestamp,
 ) -> Decision {
-    todo!()
+    let rung = ladder::climb(plant, policy, snapshot, state, now);
+    state.rung = rung;
+    let schedule = state.schedule.clone();
+    let step = schedule.as_ref().and_then(|s| s.grid.index_of(now));
+    let plan = match rung {
+        Rung::Normal | Rung::LastPlan => schedule.as_deref().zip(step),
+        Rung::Rule | Rung::Safe | Rung::Released => None,
+    };
+    let view = View {
+        plant,
+        snapshot,
+        state,
+        prices,
+        policy,
+        now,
+        plan,
+    };
+    let memory = match rung {
+        Rung::Released => laws::Outcome::of(released(&view)),
+        Rung::Safe if !state.started => laws::Outcome::of(Vec::new()),
+        Rung::Safe => laws::Outcome::of(safe::orders(&view)),
+        Rung::Normal | Rung::LastPlan | Rung::Rule => laws::all(&view),
+    };
+    let binding = memory.orders.iter().any(Order::binds);
+    state.marks.extend(memory.marks);
+    state.generators.extend(memory.generators);
+    state.shiftables.extend(memory.shiftables);
+    let setpoints = memory.orders.into_iter().map(|o| lease(plant, state, o, now)).collect();
+    Decision {
+        setpoints,
+        rung,
+        binding,
+    }
+}
+
+/// Everything that could be told something is given back.
+fn released(view: &View<'_>) -> Vec<Order> {
+    let told = view.plant.components.iter().filter(|(id, c)| {
+        let controllable = match &c.kind {
+            Kind::Meter(_) | Kind::Load(_) => false,
+            Kind::Battery(b) => !b.grid_forming,
+            _ => true,
+        };
+        controllable && view.reachable(id)
+    });
+    told.map(|(id, _)| Order::new(id, Target::Release, Reason::new(ReasonCode::HandedBack)))
+        .collect()
+}
+
+/// Turns an order into a numbered lease and remembers it.
+fn lease(plant: &Plant, state: &mut ControllerState, order: Order, now: Timestamp) -> Setpoint {
+    let decision = state.next_decision;
+    state.next_decision = DecisionId(decision.0 + 1);
+    let same_mode = state
+        .last
+        .get(&order.component)
+        .filter(|l| mode(&l.target) == mode(&order.target));
+    let last = LastTarget {
+        target: order.target,
+        at: now,
+        mode_since: same_mode.map_or(now, |l| l.mode_since),
+        reason: order.reason.clone(),
+    };
+    state.last.insert(order.component.clone(), last);
+    Setpoint {
+        component: order.component,
+        target: order.target,
+        valid_until: now + LEASE.max(plant.timing.cycle * 3),
+        reason: order.reason,
+        decision,
+    }
+}
+
+/// Direction of a target: a change of it is a change of mode.
+fn mode(target: &Target) -> i8 {
+    match target {
+        Target::Power(p) if *p < Power::kw(-0.05) => -1,
+        Target::PowerLimit(_) => 2,
+        Target::Release => 3,
+        other => i8::from(view::is_on(other)),
+    }
 }

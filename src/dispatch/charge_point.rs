@@ -1,0 +1,222 @@
+//! Charge points: what each car wants in this cycle, by session mode and by who leads. Who gets it is `allocate`'s part.
+
+use super::rule;
+use super::view::{Lead, View};
+use crate::model::{Reason, ReasonCode, Session};
+use crate::site::{ChargePoint, Component, EvMode, Id};
+use crate::time::Timestamp;
+use crate::units::hours;
+use chrono::TimeDelta;
+use std::collections::BTreeMap;
+
+/// Pauses and charging last at least this long unless a limit or a departure forces them.
+pub const MIN_ON: TimeDelta = TimeDelta::minutes(5);
+pub const MIN_OFF: TimeDelta = TimeDelta::minutes(5);
+/// Spare of the guard that charges at full power when time becomes short.
+const SPARE: f64 = 1.1;
+const SPARE_H: f64 = 0.05;
+
+/// A car's wish for this cycle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Want {
+    pub id: Id,
+    /// kW of one ampere.
+    pub kw_per_amp: f64,
+    /// Smallest power at which it charges at all, largest it can take, and what it wants now.
+    pub min_kw: f64,
+    pub max_kw: f64,
+    pub kw: f64,
+    /// Must have it now; comes before everybody else and before the demand target.
+    pub must: bool,
+    pub departure: Timestamp,
+    pub reason: Reason,
+}
+
+/// Surplus that a car may take, kW: before and after the batteries.
+#[derive(Debug, Clone, Copy)]
+pub struct Surplus {
+    pub before_storage: f64,
+    pub after_storage: f64,
+    /// Worth of a kWh AC to the batteries.
+    pub storage_worth: Option<f64>,
+}
+
+pub fn want(
+    view: &View<'_>,
+    id: &Id,
+    component: &Component,
+    point: &ChargePoint,
+    surplus: Surplus,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+) -> Want {
+    let kw_per_amp = view.kw_per_amp(component);
+    let mut want = Want {
+        id: id.clone(),
+        kw_per_amp,
+        min_kw: point.current_min.as_amps() * kw_per_amp,
+        max_kw: point.current_max.as_amps() * kw_per_amp,
+        kw: 0.0,
+        must: false,
+        departure: view.now + TimeDelta::days(365),
+        reason: Reason::new(ReasonCode::NoCar),
+    };
+    let Some(session) = view.state.sessions.get(id) else {
+        return want;
+    };
+    want.departure = session.departure;
+    let missing = session.energy.as_kwh() - session.delivered.as_kwh();
+    if missing <= 0.02 {
+        want.reason = Reason::new(ReasonCode::ChargeDone);
+        return want;
+    }
+    if takes_nothing(view, id) {
+        want.kw = want.min_kw;
+        want.reason = Reason::new(ReasonCode::ChargeDone);
+        return want;
+    }
+    let (kw, reason) = by_mode(view, point, session, missing, &want, surplus, marks);
+    want.kw = kw;
+    want.must = session.mode != EvMode::Surplus && is_short(view, point, session, missing, want.max_kw);
+    want.reason = reason;
+    if want.must && view.lead() != Lead::Idle {
+        want.kw = want.max_kw;
+        want.reason = Reason::new(ReasonCode::MustChargeNow);
+    }
+    hold_on(view, &mut want);
+    want
+}
+
+/// Offered for a while, and not taken: the car is full or asleep; the minimum stays on offer.
+fn takes_nothing(view: &View<'_>, id: &Id) -> bool {
+    let (on, since) = view.on_since(id);
+    on && since > TimeDelta::minutes(2).max(view.cycle() * 4) && view.power(id).is_some_and(|kw| kw < 0.1)
+}
+
+/// The remaining time is barely enough at full power.
+fn is_short(view: &View<'_>, point: &ChargePoint, session: &Session, missing: f64, max_kw: f64) -> bool {
+    let needed = missing / (point.efficiency * max_kw).max(1e-6);
+    hours(session.departure - view.now) <= needed * SPARE + SPARE_H
+}
+
+fn by_mode(
+    view: &View<'_>,
+    point: &ChargePoint,
+    session: &Session,
+    missing: f64,
+    want: &Want,
+    surplus: Surplus,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+) -> (f64, Reason) {
+    let reason = Reason::new;
+    match (view.lead(), session.mode) {
+        (Lead::Idle, _) => (want.max_kw, reason(ReasonCode::PolicyIdle)),
+        (_, EvMode::Fast) => (want.max_kw, reason(ReasonCode::ChargeFast)),
+        (_, EvMode::Surplus) => (
+            from_surplus(view, want, surplus.before_storage),
+            reason(ReasonCode::ChargeSurplus),
+        ),
+        (Lead::Rule, EvMode::Cheapest) => match rule::cheap_now(view, point, session, missing, want.max_kw) {
+            true => (want.max_kw, reason(ReasonCode::ChargeCheap)),
+            false => (0.0, reason(ReasonCode::WaitCheaper)),
+        },
+        (Lead::Plan, EvMode::Cheapest) => planned(view, point, session, want, surplus, marks),
+    }
+}
+
+/// Surplus power if it is enough to charge at all, with some patience once the car charges.
+fn from_surplus(view: &View<'_>, want: &Want, surplus: f64) -> f64 {
+    let (on, _) = view.on_since(&want.id);
+    let enough = if on { 0.75 * want.min_kw } else { 1.05 * want.min_kw };
+    if surplus >= enough {
+        surplus.clamp(want.min_kw, want.max_kw)
+    } else {
+        0.0
+    }
+}
+
+/// The plan's energy of this step, at or above the smallest current; surplus on top where the car values it most.
+fn planned(
+    view: &View<'_>,
+    point: &ChargePoint,
+    session: &Session,
+    want: &Want,
+    surplus: Surplus,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+) -> (f64, Reason) {
+    let follow = follow_plan(view, point, session, want, marks);
+    let worth = view.worth(&want.id).map(|w| w * point.efficiency);
+    let sell = view.sell();
+    let first = worth.zip(surplus.storage_worth).is_none_or(|(car, store)| car > store);
+    let free = if first {
+        surplus.before_storage
+    } else {
+        surplus.after_storage
+    };
+    let valued = worth.zip(sell).is_some_and(|(w, s)| w > s);
+    let extra = if valued { from_surplus(view, want, free) } else { 0.0 };
+    if extra > follow {
+        return (extra, Reason::new(ReasonCode::ChargeSurplus).worth(worth, sell));
+    }
+    let code = if follow > 0.0 {
+        ReasonCode::FollowPlan
+    } else {
+        ReasonCode::WaitCheaper
+    };
+    (follow, Reason::new(code).worth(worth, view.buy()))
+}
+
+/// Power that brings the car the rest of what the plan gives it in this step; below the smallest current it charges at
+/// that until the energy is there, and then pauses.
+fn follow_plan(
+    view: &View<'_>,
+    point: &ChargePoint,
+    session: &Session,
+    want: &Want,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+) -> f64 {
+    let (Some(step), Some(planned)) = (view.step(), view.planned_kw(&want.id)) else {
+        return 0.0;
+    };
+    let name = format!("step/{}", want.id);
+    let delivered = session.delivered.as_kwh();
+    let start = match view.mark(&name) {
+        Some((at, kwh)) if at == step.start && kwh <= delivered => kwh,
+        _ => delivered,
+    };
+    marks.insert(name, (step.start, start));
+    let due = planned.max(0.0) * hours(step.end - step.start) * point.efficiency;
+    let missing = due - (delivered - start);
+    let rest = view.rest_of_step().max(hours(view.cycle()));
+    let kw = missing / (point.efficiency * rest);
+    // the counter lags: what is missing near the end must not become a burst
+    let most = (1.3 * planned).max(want.min_kw).min(want.max_kw);
+    if planned >= 0.97 * want.max_kw && missing > 0.0 {
+        return want.max_kw;
+    }
+    if kw >= want.min_kw {
+        return kw.min(most);
+    }
+    let (on, _) = view.on_since(&want.id);
+    let shortest = want.min_kw * point.efficiency * hours(MIN_ON);
+    if missing > if on { 0.0 } else { 0.6 * shortest } {
+        want.min_kw
+    } else {
+        0.0
+    }
+}
+
+/// Neither charging nor pause shorter than their minimum, unless something forces it.
+fn hold_on(view: &View<'_>, want: &mut Want) {
+    let (on, since) = view.on_since(&want.id);
+    if on && want.kw < want.min_kw && since < MIN_ON && view.lead() != Lead::Idle {
+        want.kw = want.min_kw;
+    }
+    if !on && want.kw > 0.0 && since < MIN_OFF && !want.must && view.last(&want.id).is_some_and(was_paused) {
+        want.kw = 0.0;
+    }
+}
+
+/// It was charging before and was told to pause (a car that has just come was not).
+fn was_paused(last: &crate::model::LastTarget) -> bool {
+    !matches!(last.reason.code, ReasonCode::NoCar | ReasonCode::SafeStart)
+}

@@ -1,0 +1,323 @@
+//! The laws of one cycle in their order: who must, who may, what follows.
+
+use super::charge_point::{Surplus, Want};
+use super::envelope::{Decided, Envelope, learn_jumps};
+use super::order::Order;
+use super::view::{Lead, View};
+use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
+use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
+use crate::site::{Id, Kind};
+use crate::time::Timestamp;
+use crate::units::hours;
+use std::collections::BTreeMap;
+
+/// Orders, and what the laws want remembered.
+#[derive(Debug)]
+pub struct Outcome {
+    pub orders: Vec<Order>,
+    pub marks: BTreeMap<String, (Timestamp, f64)>,
+    pub generators: BTreeMap<Id, GeneratorHistory>,
+    pub shiftables: BTreeMap<Id, ShiftableHistory>,
+}
+
+impl Outcome {
+    pub fn of(orders: Vec<Order>) -> Self {
+        Self {
+            orders,
+            marks: BTreeMap::new(),
+            generators: BTreeMap::new(),
+            shiftables: BTreeMap::new(),
+        }
+    }
+}
+
+/// Measured flows the laws share, kW.
+struct Flows {
+    /// Measured power of each component that is decided in this cycle.
+    decided: Decided,
+    /// At the meter (zero on an island).
+    grid: f64,
+    batteries: f64,
+    pv: f64,
+}
+
+pub fn all(view: &View<'_>) -> Outcome {
+    let mut out = Outcome::of(Vec::new());
+    let flows = flows(view);
+    learn_jumps(view, &flows.decided, &mut out.marks);
+    let mut envelope = envelope(view, &flows);
+    let mut starts = 0;
+    switched(view, &mut envelope, &mut out, &mut starts);
+    cars(view, &mut envelope, &flows, &mut out, &mut starts);
+    heat(view, &mut envelope, &flows, &mut out);
+    generators(view, &mut envelope, &flows, &mut out);
+    storage(view, &mut envelope, &flows, &mut out);
+    sun(view, &mut envelope, &flows, &mut out);
+    out
+}
+
+/// May be told something in this cycle.
+fn is_decided(view: &View<'_>, id: &Id, kind: &Kind) -> bool {
+    let can = match kind {
+        Kind::Meter(_) | Kind::Load(_) => false,
+        Kind::Battery(b) => !b.grid_forming,
+        Kind::Pv(_) | Kind::ChargePoint(_) | Kind::HeatPump(_) | Kind::Generator(_) => true,
+        Kind::ShiftableLoad(_) | Kind::SheddableLoad(_) => true,
+    };
+    can && view.reachable(id)
+}
+
+fn flows(view: &View<'_>) -> Flows {
+    let parts = view.plant.components.iter();
+    let decided: Decided = parts
+        .filter(|(id, c)| is_decided(view, id, &c.kind))
+        .filter_map(|(id, _)| Some((id.clone(), view.power(id)?)))
+        .collect();
+    let sum = |pick: fn(&Kind) -> bool| {
+        let parts = view.plant.components.iter().filter(|(_, c)| pick(&c.kind));
+        parts.filter_map(|(id, _)| view.power(id)).sum()
+    };
+    Flows {
+        decided,
+        grid: view.snapshot.grid.and_then(|g| g.usable()).map_or(0.0, |g| g.as_kw()),
+        batteries: sum(|k| matches!(k, Kind::Battery(_))),
+        pv: sum(|k| matches!(k, Kind::Pv(_))),
+    }
+}
+
+/// Limits with the sun as it shines, batteries counted as far as they are sure to help, and the demand target.
+fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
+    let mut envelope = Envelope::new(view, &flows.decided);
+    for (id, c) in &view.plant.components {
+        let Some(kw) = flows.decided.get(id) else { continue };
+        match &c.kind {
+            Kind::Pv(_) | Kind::Generator(_) => envelope.take(id, *kw, *kw, *kw),
+            Kind::Battery(b) => {
+                let help = battery::support(view, id, b);
+                envelope.take(id, -help, -help, 0.0);
+            }
+            _ => {}
+        }
+    }
+    if let Some(kw) = demand_target(view) {
+        envelope.demand(kw);
+    }
+    envelope
+}
+
+/// Import that keeps the mean of the running metering window at the plan's peak, kW.
+fn demand_target(view: &View<'_>) -> Option<f64> {
+    let (schedule, _) = view.plan?;
+    let window = view.plant.tariff.demand.as_ref()?.window;
+    let peak = schedule.peak_kw?.max(view.state.month.peak.as_kw());
+    let end = view.state.window.start + window;
+    let left = hours(end - view.now);
+    if left <= 0.0 {
+        return Some(peak);
+    }
+    let allowed = 0.99 * peak * hours(window) - view.state.window.imported.as_kwh();
+    // in the last moments what is left is divided by little: no wilder than twice the peak
+    Some((allowed / left.max(hours(view.cycle()))).clamp(0.0, 2.0 * peak))
+}
+
+fn told(view: &View<'_>, id: &Id) -> Option<Target> {
+    let given = view.state.overrides.get(id).filter(|o| o.until > view.now)?;
+    Some(given.target)
+}
+
+fn told_kw(view: &View<'_>, id: &Id) -> Option<f64> {
+    match told(view, id)? {
+        Target::Power(p) => Some(p.as_kw()),
+        _ => None,
+    }
+}
+
+/// A person gave the component back to its device, or set a target that needs no law.
+fn plainly_told(view: &View<'_>, id: &Id) -> Option<Order> {
+    let target = told(view, id)?;
+    let plain = matches!(target, Target::Release | Target::On(_) | Target::PowerLimit(_));
+    plain.then(|| Order::new(id, target, Reason::new(ReasonCode::Override)))
+}
+
+/// A plain order of a person for a consumer; it may then draw up to `most`.
+fn as_told(view: &View<'_>, envelope: &mut Envelope, id: &Id, most: f64) -> Option<Order> {
+    let order = plainly_told(view, id)?;
+    let drawn = view.power(id).unwrap_or(most);
+    let high = if order.target == Target::On(false) {
+        drawn
+    } else {
+        most.max(drawn)
+    };
+    envelope.take(id, 0.0, high, drawn);
+    Some(order)
+}
+
+fn parts<'a>(view: &View<'a>, flows: &'a Flows) -> impl Iterator<Item = (&'a Id, &'a Kind, f64)> + use<'a> {
+    let all = view.plant.components.iter();
+    all.filter_map(|(id, c)| Some((id, &c.kind, *flows.decided.get(id)?)))
+}
+
+/// Loads with a switch: served ones first, then runs that wait.
+fn switched(view: &View<'_>, envelope: &mut Envelope, out: &mut Outcome, starts: &mut u32) {
+    let shed_from = loads::shed_all_from(view);
+    for (id, c) in &view.plant.components {
+        let Kind::SheddableLoad(load) = &c.kind else { continue };
+        if !view.reachable(id) {
+            continue;
+        }
+        let order = as_told(view, envelope, id, load.expected.max.as_kw())
+            .unwrap_or_else(|| loads::sheddable(view, envelope, id, load, shed_from));
+        out.orders.push(order);
+    }
+    for (id, c) in &view.plant.components {
+        let Kind::ShiftableLoad(load) = &c.kind else { continue };
+        if !view.reachable(id) {
+            continue;
+        }
+        let order = as_told(view, envelope, id, load.power.as_kw())
+            .unwrap_or_else(|| loads::shiftable(view, envelope, id, load, &mut out.shiftables, starts));
+        out.orders.push(order);
+    }
+}
+
+fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome, starts: &mut u32) {
+    let charging: f64 = view
+        .charge_points()
+        .filter_map(|(id, _, _)| flows.decided.get(id))
+        .sum();
+    let export = charging - flows.grid;
+    let surplus = Surplus {
+        before_storage: export + flows.batteries,
+        after_storage: export + flows.batteries.min(0.0),
+        storage_worth: storage_worth(view),
+    };
+    let mut wants = Vec::new();
+    for (id, component, point) in view.charge_points() {
+        if !view.reachable(id) {
+            continue;
+        }
+        let most = point.current_max.as_amps() * view.kw_per_amp(component);
+        if let Some(order) = as_told(view, envelope, id, most) {
+            out.orders.push(order);
+            continue;
+        }
+        let mut want = charge_point::want(view, id, component, point, surplus, &mut out.marks);
+        if let Some(Target::Current(amps)) = told(view, id) {
+            override_current(&mut want, amps.as_amps());
+        }
+        wants.push(want);
+    }
+    out.orders.extend(allocate::cars(view, envelope, wants, starts));
+}
+
+fn override_current(want: &mut Want, amps: f64) {
+    let kw = (amps * want.kw_per_amp).min(want.max_kw);
+    want.kw = if kw < want.min_kw { 0.0 } else { kw };
+    want.must = false;
+    want.reason = Reason::new(ReasonCode::Override);
+}
+
+/// Worth of a kWh AC to the battery that values it most.
+fn storage_worth(view: &View<'_>) -> Option<f64> {
+    let worth = view.batteries().filter_map(|(id, b)| {
+        let full = battery::reach(view, id, b).1 < 0.05;
+        view.worth(id)
+            .filter(|_| !full)
+            .map(|w| w * b.charge_efficiency - b.wear.as_per_kwh())
+    });
+    worth.reduce(f64::max)
+}
+
+fn heat(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+    for (id, c) in &view.plant.components {
+        let Kind::HeatPump(pump) = &c.kind else { continue };
+        if !view.reachable(id) {
+            continue;
+        }
+        if let Some(order) = as_told(view, envelope, id, pump.electric_max.as_kw()) {
+            out.orders.push(order);
+            continue;
+        }
+        let own = flows.decided.get(id).copied().unwrap_or(0.0);
+        let surplus = own - flows.grid + flows.batteries.min(0.0);
+        let order = heat_pump::order(view, envelope, id, pump, surplus, told_kw(view, id), &mut out.marks);
+        out.orders.push(order);
+    }
+}
+
+fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+    for (id, kind, kw) in parts(view, flows) {
+        let Kind::Generator(g) = kind else { continue };
+        // what load asks for beyond the sun: the batteries' discharge, the generators' own power and the grid's
+        let made: f64 = parts(view, flows)
+            .filter(|(_, k, _)| matches!(k, Kind::Generator(_)))
+            .map(|(_, _, kw)| kw)
+            .sum();
+        let net = flows.grid - flows.batteries - made;
+        let order = generator::order(view, id, g, net, told_kw(view, id), &mut out.generators);
+        if let Target::Power(p) = order.target {
+            let more = -p.as_kw() - kw;
+            envelope.take(id, more.min(0.0), more.max(0.0), 0.0);
+        }
+        out.orders.push(order);
+    }
+}
+
+fn storage(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+    let told_batteries: f64 = parts(view, flows)
+        .filter(|(_, k, _)| matches!(k, Kind::Battery(_)))
+        .map(|(_, _, kw)| kw)
+        .sum();
+    let mut net = flows.grid - told_batteries;
+    for (id, kind, _) in parts(view, flows) {
+        let Kind::Battery(b) = kind else { continue };
+        let help = battery::support(view, id, b);
+        envelope.take(id, help, help, 0.0);
+        let order = match plainly_told(view, id) {
+            Some(order) => order,
+            None => battery::order(view, envelope, id, b, net, told_kw(view, id)),
+        };
+        if let Target::Power(p) = order.target {
+            net += p.as_kw();
+        }
+        out.orders.push(order);
+    }
+}
+
+/// PV shares what may be exported by rating.
+fn sun(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+    let rated = |k: &Kind| {
+        if let Kind::Pv(p) = k {
+            p.inverter_max.as_kw()
+        } else {
+            0.0
+        }
+    };
+    let all: f64 = parts(view, flows).map(|(_, k, _)| rated(k)).sum();
+    let told: f64 = parts(view, flows)
+        .filter(|(_, k, _)| matches!(k, Kind::Pv(_)))
+        .map(|(_, _, kw)| kw)
+        .sum();
+    for (id, kind, kw) in parts(view, flows) {
+        if matches!(kind, Kind::Pv(_)) {
+            envelope.take(id, -kw, -kw, -kw);
+        }
+    }
+    let on_island = view.plant.connection.is_none();
+    let others = if on_island {
+        -flows.pv - flows.batteries
+    } else {
+        flows.grid - told - flows.batteries
+    };
+    let taken: f64 = if view.lead() == Lead::Idle {
+        0.0
+    } else {
+        view.batteries().map(|(id, b)| battery::reach(view, id, b).1).sum()
+    };
+    for (id, kind, _) in parts(view, flows) {
+        let Kind::Pv(p) = kind else { continue };
+        let share = rated(kind) / all.max(1e-9);
+        let law = || pv::order(view, envelope, id, p, share, others, taken);
+        out.orders.push(plainly_told(view, id).unwrap_or_else(law));
+    }
+}

@@ -1,0 +1,87 @@
+//! Setpoints without sight of the connection point: storage rests, cars charge at the least current the limits surely
+//! allow, PV stays below its share of the export limit, heat pumps run on their own thermostats.
+
+use super::order::Order;
+use super::view::View;
+use crate::model::{Reason, ReasonCode, Target};
+use crate::site::{Component, Id, Kind};
+use crate::units::{Current, Power};
+
+pub fn orders(view: &View<'_>) -> Vec<Order> {
+    let parts = view.plant.components.iter().filter(|(id, _)| view.reachable(id));
+    let cars = cars_fit(view);
+    parts.filter_map(|(id, c)| order(view, id, c, cars)).collect()
+}
+
+fn order(view: &View<'_>, id: &Id, component: &Component, cars: bool) -> Option<Order> {
+    let target = match &component.kind {
+        Kind::Battery(b) if !b.grid_forming => Target::Power(Power::ZERO),
+        Kind::ChargePoint(p) => {
+            let wants = view
+                .state
+                .sessions
+                .get(id)
+                .is_some_and(|s| s.energy.as_kwh() - s.delivered.as_kwh() > 0.02);
+            Target::Current(if wants && cars { p.current_min } else { Current::ZERO })
+        }
+        Kind::HeatPump(_) => Target::Release,
+        Kind::Pv(p) if p.curtailable => static_share(view, p.inverter_max.as_kw())?,
+        _ => return None,
+    };
+    Some(Order::new(id, target, Reason::new(ReasonCode::SafeGridSilent)))
+}
+
+/// This inverter's share of the export limit, as if nobody used anything; `None` where all of it may be exported.
+fn static_share(view: &View<'_>, rated: f64) -> Option<Target> {
+    let limits = &view.state.limits;
+    let point = view.plant.connection.as_ref()?;
+    let outside = limits.get(&crate::model::Direction::Export).map(|l| l.power.as_kw());
+    let export = outside.unwrap_or(f64::INFINITY).min(point.export_max.as_kw());
+    let all: f64 = view
+        .plant
+        .components
+        .values()
+        .map(|c| {
+            if let Kind::Pv(p) = &c.kind {
+                p.inverter_max.as_kw()
+            } else {
+                0.0
+            }
+        })
+        .sum();
+    let kw = export * rated / all.max(1e-9);
+    Some(if kw >= rated {
+        Target::Release
+    } else {
+        Target::PowerLimit(Power::kw(kw))
+    })
+}
+
+/// The smallest currents of all cars fit below the import limit beside the highest load ever expected.
+fn cars_fit(view: &View<'_>) -> bool {
+    let Some(point) = &view.plant.connection else {
+        return true;
+    };
+    let outside = view
+        .state
+        .limits
+        .get(&crate::model::Direction::Import)
+        .map(|l| l.power.as_kw());
+    let import = outside.unwrap_or(f64::INFINITY).min(point.import_max.as_kw());
+    let most: f64 = view
+        .plant
+        .components
+        .iter()
+        .map(|(id, c)| match &c.kind {
+            Kind::Load(l) => l.expected.max.as_kw(),
+            Kind::SheddableLoad(l) => l.expected.max.as_kw(),
+            Kind::ShiftableLoad(l) => l.power.as_kw(),
+            Kind::HeatPump(h) => h.electric_max.as_kw(),
+            Kind::ChargePoint(p) if view.state.sessions.contains_key(id) => {
+                p.current_min.as_amps() * view.kw_per_amp(c)
+            }
+            _ => 0.0,
+        })
+        .sum();
+    most <= import
+}

@@ -1,0 +1,160 @@
+//! What all laws look at in one cycle: plant, snapshot, memory, plan step and prices, with the questions they ask of them.
+
+use crate::model::{ControllerState, LastTarget, Policy, Quantity, Schedule, Snapshot, Target};
+use crate::site::{Battery, ChargePoint, Component, Id, Kind, Plant};
+use crate::tariff::PriceSeries;
+use crate::time::{Interval, Timestamp};
+use crate::units::{Power, hours};
+use chrono::TimeDelta;
+
+/// Who leads in this cycle: the policy, or the rule where there is no valid plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    Idle,
+    Rule,
+    Plan,
+}
+
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub plant: &'a Plant,
+    pub snapshot: &'a Snapshot,
+    pub state: &'a ControllerState,
+    pub prices: Option<&'a PriceSeries>,
+    pub policy: Policy,
+    pub now: Timestamp,
+    /// The plan in force and its current step, where the plan leads.
+    pub plan: Option<(&'a Schedule, usize)>,
+}
+
+impl<'a> View<'a> {
+    pub fn lead(&self) -> Lead {
+        match self.policy {
+            Policy::Idle => Lead::Idle,
+            Policy::Rule => Lead::Rule,
+            Policy::Plan | Policy::Perfect if self.plan.is_some() => Lead::Plan,
+            Policy::Plan | Policy::Perfect => Lead::Rule,
+        }
+    }
+    pub fn cycle(&self) -> TimeDelta {
+        self.plant.timing.cycle
+    }
+    /// Phase-to-neutral voltage the currents are counted with, V.
+    pub fn volts(&self) -> f64 {
+        self.plant.connection.as_ref().map_or(230.0, |c| c.voltage.as_volts())
+    }
+    /// Phases of the connection, 1 or 3.
+    pub fn phases(&self) -> usize {
+        self.plant
+            .connection
+            .as_ref()
+            .map_or(3, |c| usize::from(c.phases.clamp(1, 3)))
+    }
+    /// Share of a component's power on each phase; sums to one.
+    pub fn phase_shares(&self, component: &Component) -> [f64; 3] {
+        let used = |p: usize| p < self.phases() && component.phases[p];
+        let count = (0..3).filter(|p| used(*p)).count();
+        if count == 0 {
+            return [1.0, 0.0, 0.0];
+        }
+        [0, 1, 2].map(|p| if used(p) { 1.0 / count as f64 } else { 0.0 })
+    }
+    /// kW of one ampere on each of the charger's phases.
+    pub fn kw_per_amp(&self, component: &Component) -> f64 {
+        let phases = self.phase_shares(component).iter().filter(|s| **s > 0.0).count();
+        self.volts() * phases as f64 / 1e3
+    }
+    pub fn power(&self, id: &Id) -> Option<f64> {
+        self.snapshot.power(id).map(Power::as_kw)
+    }
+    /// Its device answers and is the right one: it may be told something.
+    pub fn reachable(&self, id: &Id) -> bool {
+        use crate::model::IdentityStatus::Mismatch;
+        let mut feeding = self
+            .snapshot
+            .devices
+            .iter()
+            .filter(|d| d.components.contains(id))
+            .peekable();
+        if feeding.peek().is_none() {
+            return self.snapshot.reading(id, Quantity::ActivePower).is_some();
+        }
+        feeding.any(|d| d.online && d.identity != Mismatch)
+    }
+    pub fn batteries(&self) -> impl Iterator<Item = (&'a Id, &'a Battery)> + use<'a> {
+        self.plant.components.iter().filter_map(|(id, c)| match &c.kind {
+            Kind::Battery(b) => Some((id, b)),
+            _ => None,
+        })
+    }
+    pub fn charge_points(&self) -> impl Iterator<Item = (&'a Id, &'a Component, &'a ChargePoint)> + use<'a> {
+        self.plant.components.iter().filter_map(|(id, c)| match &c.kind {
+            Kind::ChargePoint(p) => Some((id, c, p)),
+            _ => None,
+        })
+    }
+    pub fn last(&self, id: &Id) -> Option<&'a LastTarget> {
+        self.state.last.get(id)
+    }
+    /// The component is told to be on (charging, heating, running) and for how long it has been so, or off and how long.
+    pub fn on_since(&self, id: &Id) -> (bool, TimeDelta) {
+        match self.last(id) {
+            None => (false, TimeDelta::days(1)),
+            Some(l) => (is_on(&l.target), self.now - l.mode_since),
+        }
+    }
+    pub fn mark(&self, name: &str) -> Option<(Timestamp, f64)> {
+        self.state.marks.get(name).copied()
+    }
+    pub fn planned_kw(&self, id: &Id) -> Option<f64> {
+        let (schedule, step) = self.plan?;
+        schedule.power_kw.get(id)?.get(step).copied()
+    }
+    /// Worth of one more kWh in the component's store, money.
+    pub fn worth(&self, id: &Id) -> Option<f64> {
+        let (schedule, step) = self.plan?;
+        schedule.marginal_value.get(id)?.get(step).copied()
+    }
+    pub fn step(&self) -> Option<Interval> {
+        let (schedule, step) = self.plan?;
+        schedule.grid.intervals().nth(step)
+    }
+    /// What the meter charges for a kWh now: as the plan counts it, else by the tariff.
+    pub fn buy(&self) -> Option<f64> {
+        let planned = self.plan.and_then(|(s, t)| s.buy.get(t).copied().flatten());
+        planned.or_else(|| {
+            let known = self.plant.tariff.buy(self.now, self.prices, &self.state.month)?;
+            Some(known.price.as_per_kwh())
+        })
+    }
+    /// What the meter pays for an exported kWh now.
+    pub fn sell(&self) -> Option<f64> {
+        let planned = self.plan.and_then(|(s, t)| s.sell.get(t).copied().flatten());
+        planned.or_else(|| Some(self.plant.tariff.sell(self.now, self.prices)?.as_per_kwh()))
+    }
+    /// The price of this step was published, not filled in.
+    pub fn price_known(&self) -> bool {
+        self.plan
+            .is_some_and(|(s, t)| s.buy.get(t).copied().flatten().is_some() && s.price_estimated.get(t) == Some(&false))
+    }
+    /// Planned grid exchange of this step, kW, import positive.
+    pub fn planned_grid(&self) -> Option<f64> {
+        let (schedule, step) = self.plan?;
+        let plan = &schedule.solution.plan;
+        Some(plan.import_kw.get(step)? - plan.export_kw.get(step)?)
+    }
+    /// Length of the rest of the plan's step, h.
+    pub fn rest_of_step(&self) -> f64 {
+        self.step().map_or(0.0, |i| hours(i.end - self.now).max(0.0))
+    }
+}
+
+pub fn is_on(target: &Target) -> bool {
+    match target {
+        Target::Power(p) => p.abs() > Power::kw(0.05),
+        Target::Current(a) => a.as_amps() > 0.0,
+        Target::On(on) => *on,
+        Target::PowerLimit(_) => true,
+        Target::Release => false,
+    }
+}
