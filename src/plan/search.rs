@@ -107,7 +107,6 @@ fn branch(
     incumbent: Option<&Answer>,
 ) -> Result<(Answer, f64, bool), SolveError> {
     let rounded = round::round(program, model, relaxed, lp);
-    let polish = |x: &[f64]| lp(&program.fixed_at(x));
     let good = |a: &Answer| relative_gap(a.objective, relaxed.objective) <= options.gap;
     if let Some(start) = rounded.as_ref().filter(|a| good(a) || options.nodes == Some(0)) {
         return Ok((start.clone(), relaxed.objective, !good(start)));
@@ -122,21 +121,26 @@ fn branch(
         .as_ref()
         .or(incumbent)
         .filter(|a| a.x.len() == program.cost.len());
-    match solver::with_microlp(program, effort, seed.map(|a| a.x.as_slice())) {
-        Ok(found) => {
-            let bound = found.objective - found.gap * found.objective.abs().max(1.0);
-            let cut_short = found.gap > options.gap * 1.01 + 1e-12;
-            let answer = polish(&found.x).unwrap_or(found);
-            let best = match rounded {
-                Some(r) if r.objective < answer.objective => r,
-                _ => answer,
-            };
-            Ok((best, bound.max(relaxed.objective), cut_short))
+    let exact = |a: &Answer| program.residual(&a.x).0 <= solver::RESIDUAL_MAX;
+    let found = solver::with_microlp(program, effort, seed.map(|a| a.x.as_slice())).and_then(|found| {
+        let polished = lp(&program.fixed_at(&found.x));
+        let polished = polished.or_else(|why| if exact(&found) { Ok(found.clone()) } else { Err(why) })?;
+        Ok((found, polished))
+    });
+    let (found, polished) = match found {
+        Ok(both) => both,
+        Err(why) => {
+            let start = rounded.ok_or(SolveError::Failed(why))?;
+            return Ok((start, relaxed.objective, true));
         }
-        Err(why) => rounded
-            .map(|r| (r, relaxed.objective, true))
-            .ok_or(SolveError::Failed(why)),
-    }
+    };
+    let bound = found.objective - found.gap * found.objective.abs().max(1.0);
+    let cut_short = found.gap > options.gap * 1.01 + 1e-12;
+    let best = match rounded {
+        Some(r) if r.objective < polished.objective => r,
+        _ => polished,
+    };
+    Ok((best, bound.max(relaxed.objective), cut_short))
 }
 
 /// Gives each cheating pair the direction of its net flow and solves again; returns the honest answer and who cheated.

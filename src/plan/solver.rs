@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Largest row violation (kW, kWh) of an answer that is taken.
 pub const RESIDUAL_MAX: f64 = 1e-6;
 
+/// The same for the search for whole numbers: only those are taken from its answer.
+const SEARCH_RESIDUAL_MAX: f64 = 1e-3;
+
 /// A measured answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -41,7 +44,12 @@ pub fn linear(program: &Program) -> Result<Answer, String> {
 pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
     if reduced.free.is_empty() {
-        return reduced.answer(program, &[], Some(vec![0.0; reduced.rows.len()]), "clarabel");
+        return reduced.answer(
+            program,
+            &[],
+            Some(vec![0.0; reduced.rows.len()]),
+            ("clarabel", RESIDUAL_MAX),
+        );
     }
     let mut vars = variables!();
     let columns: Vec<Variable> = reduced
@@ -71,7 +79,7 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let values: Vec<f64> = columns.iter().map(|c| solution.value(*c)).collect();
     let dual = solution.compute_dual();
     let duals = references.into_iter().map(|r| dual.dual(r) * scale).collect();
-    reduced.answer(program, &values, Some(duals), "clarabel")
+    reduced.answer(program, &values, Some(duals), ("clarabel", RESIDUAL_MAX))
 }
 
 /// microlp on an LP: a vertex, no duals.
@@ -84,11 +92,11 @@ pub fn with_simplex(program: &Program) -> Result<Answer, String> {
     with_microlp(&program.relaxed(), none, None)
 }
 
-/// microlp on a program with integer columns; `start` seeds the incumbent.
+/// microlp on a program; `start` seeds the incumbent. With integer columns its answer is coarse: fix them and solve the LP.
 pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
     if reduced.free.is_empty() {
-        return reduced.answer(program, &[], None, "microlp");
+        return reduced.answer(program, &[], None, ("microlp", RESIDUAL_MAX));
     }
     let scale = reduced.price_scale(program);
     let mut model = microlp::Problem::new(microlp::OptimizationDirection::Minimize);
@@ -123,7 +131,9 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
         .map_err(|_| "microlp: no feasible point within its bound of nodes or time".to_owned())?;
     let values: Vec<f64> = columns.iter().map(|c| solution.var_value_raw(*c)).collect();
     let gap = solution.gap();
-    let mut answer = reduced.answer(program, &values, None, "microlp")?;
+    let whole = program.integer.iter().any(|i| *i);
+    let tolerance = if whole { SEARCH_RESIDUAL_MAX } else { RESIDUAL_MAX };
+    let mut answer = reduced.answer(program, &values, None, ("microlp", tolerance))?;
     answer.gap = gap.unwrap_or(f64::INFINITY);
     Ok(answer)
 }
@@ -240,14 +250,14 @@ impl Reduced {
         program: &Program,
         values: &[f64],
         duals: Option<Vec<f64>>,
-        solver: &'static str,
+        (solver, tolerance): (&'static str, f64),
     ) -> Result<Answer, String> {
         let mut x: Vec<f64> = self.low.iter().zip(&self.high).map(|(l, h)| 0.5 * (l + h)).collect();
         self.free.iter().zip(values).for_each(|(i, v)| x[*i] = *v);
         program.clip(&mut x);
         let (residual, family) = program.residual(&x);
         // a residual that is not a number was made infinite
-        if residual > RESIDUAL_MAX || x.iter().any(|v| !v.is_finite()) {
+        if residual > tolerance || x.iter().any(|v| !v.is_finite()) {
             return Err(format!("{solver}: its answer breaks {family} by {residual:.1e}"));
         }
         let duals = duals.map(|duals| {
