@@ -93,6 +93,12 @@ fn no_room_uses_a_room_above_it() {
     sources(&src, &mut files);
     let mut broken = Vec::new();
     for file in &files {
+        if file
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().ends_with("tests.rs"))
+        {
+            continue;
+        }
         let inside = file.strip_prefix(&src).unwrap();
         let first = inside
             .components()

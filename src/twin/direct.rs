@@ -149,7 +149,7 @@ impl World {
             (Model::Charger(c), Target::Release) => c.limit.release(),
             (Model::Heat(m), Target::Power(p)) => m.target.set(p.as_kw().max(0.0), until),
             (Model::Heat(m), Target::Release) => m.target.release(),
-            (Model::Generator(g), Target::Power(p)) => g.target.set((-p.as_kw()).max(0.0), until),
+            (Model::Generator(g), Target::Power(p)) => g.target.set(p.as_kw().abs(), until),
             (Model::Generator(g), Target::Release) => g.target.release(),
             (Model::Load(l), Target::On(on)) => l.on.set(on, until),
             (Model::Load(l), Target::Release) => l.on.release(),
