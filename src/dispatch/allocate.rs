@@ -95,22 +95,14 @@ fn grant(view: &View<'_>, envelope: &mut Envelope, wants: &[Want], ideal: &Share
     for w in wants {
         let (target, held) = share(w);
         let before = now[&w.id];
-        let kw = raised(view, envelope, w, before, target, measured[&w.id], starts);
+        let kw = raised(envelope, w, before, target, measured[&w.id], starts);
         orders.push(order(w, kw, held));
     }
     orders
 }
 
 /// Raises one car as far as free room allows; enters the raise into the envelope.
-fn raised(
-    view: &View<'_>,
-    envelope: &mut Envelope,
-    w: &Want,
-    before: f64,
-    target: f64,
-    drawn: f64,
-    starts: &mut u32,
-) -> f64 {
+fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, drawn: f64, starts: &mut u32) -> f64 {
     if target <= before {
         return before;
     }

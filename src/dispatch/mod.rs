@@ -134,3 +134,6 @@ fn mode(target: &Target) -> i8 {
         other => i8::from(view::is_on(other)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Control laws as rows of cycles: inputs → setpoints.
+
+mod bench;
+mod storage;
