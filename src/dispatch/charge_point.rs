@@ -211,12 +211,12 @@ fn hold_on(view: &View<'_>, want: &mut Want) {
     if on && want.kw < want.min_kw && since < MIN_ON && view.lead() != Lead::Idle {
         want.kw = want.min_kw;
     }
-    if !on && want.kw > 0.0 && since < MIN_OFF && !want.must && view.last(&want.id).is_some_and(was_paused) {
+    if !on && want.kw > 0.0 && since < MIN_OFF && !want.must && has_charged(view, &want.id) {
         want.kw = 0.0;
     }
 }
 
-/// It was charging before and was told to pause (a car that has just come was not).
-fn was_paused(last: &crate::model::LastTarget) -> bool {
-    !matches!(last.reason.code, ReasonCode::NoCar | ReasonCode::SafeStart)
+/// A car that has not charged in this session waits; it does not pause.
+fn has_charged(view: &View<'_>, id: &Id) -> bool {
+    view.state.sessions.get(id).is_some_and(|s| s.delivered.as_kwh() > 0.05)
 }

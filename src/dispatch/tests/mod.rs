@@ -1,4 +1,7 @@
 //! Control laws as rows of cycles: inputs → setpoints.
 
 mod bench;
+mod cars;
+mod island;
+mod safety;
 mod storage;
