@@ -79,10 +79,10 @@ impl Source {
 /// disk comes first.
 pub fn source(site: &str) -> Result<Source, LoadError> {
     let path = Path::new(site);
-    if !path.exists() {
-        if let Some(shipped) = shipped(site) {
-            return Ok(shipped);
-        }
+    if !path.exists()
+        && let Some(shipped) = shipped(site)
+    {
+        return Ok(shipped);
     }
     from_disk(path)
 }

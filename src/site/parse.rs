@@ -149,7 +149,7 @@ fn by_name<T>(
 }
 
 fn components(root: &Section, currency: &str, phases: Option<u8>) -> Option<BTreeMap<Id, Component>> {
-    by_name(root, "components", "[components.<name>]: what there is", |s| {
+    by_name(root, "components", "what there is, by name", |s| {
         let mut read = component(s, currency)?;
         read.phases = phases_of(phases, read.phases);
         Some(read)
@@ -157,14 +157,14 @@ fn components(root: &Section, currency: &str, phases: Option<u8>) -> Option<BTre
 }
 
 fn devices(root: &Section) -> Option<BTreeMap<Id, super::Device>> {
-    by_name(root, "devices", "[devices.<name>]: Modbus devices", device)
+    by_name(root, "devices", "Modbus devices, by name", device)
 }
 
 fn circuits(root: &Section) -> Option<BTreeMap<Id, Circuit>> {
     by_name(
         root,
         "circuits",
-        "[circuits.<name>]: nested circuits with their own fuse or limit",
+        "nested circuits with their own fuse or limit",
         circuit,
     )
 }
@@ -307,10 +307,10 @@ pub fn timing(s: &Section) -> Option<Timing> {
     if s.is_there() {
         s.finish();
     }
-    if let (Some(cycle), Some(interval)) = (cycle, interval) {
-        if cycle > interval {
-            s.fault("cycle", "must not be longer than `interval`");
-        }
+    if let (Some(cycle), Some(interval)) = (cycle, interval)
+        && cycle > interval
+    {
+        s.fault("cycle", "must not be longer than `interval`");
     }
     let (cycle, interval, horizon) = (cycle?, interval?, horizon?);
     if !(TimeDelta::milliseconds(200)..=TimeDelta::minutes(1)).contains(&cycle) {

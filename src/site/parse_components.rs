@@ -205,18 +205,18 @@ fn battery(s: &Section, currency: &str) -> Option<Battery> {
         false,
         "balances the island by itself and takes no setpoint",
     );
-    if let (Some(low), Some(high)) = (soc_min, soc_max) {
-        if !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0) {
-            s.fault(
-                "soc_min",
-                "soc_min and soc_max must satisfy 0 % ≤ soc_min < soc_max ≤ 100 %",
-            );
-        }
+    if let (Some(low), Some(high)) = (soc_min, soc_max)
+        && !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0)
+    {
+        s.fault(
+            "soc_min",
+            "soc_min and soc_max must satisfy 0 % ≤ soc_min < soc_max ≤ 100 %",
+        );
     }
-    if let (Some(r), Some(high)) = (reserve, soc_max) {
-        if !(0.0..=high.as_ratio()).contains(&r.as_ratio()) {
-            s.fault("reserve", "must lie between 0 % and soc_max");
-        }
+    if let (Some(r), Some(high)) = (reserve, soc_max)
+        && !(0.0..=high.as_ratio()).contains(&r.as_ratio())
+    {
+        s.fault("reserve", "must lie between 0 % and soc_max");
     }
     for (key, power) in [("charge_max", charge_max), ("discharge_max", discharge_max)] {
         if let Some((c, p)) = capacity.zip(power).filter(|(c, p)| p.as_kw() > 20.0 * c.as_kwh()) {
@@ -275,13 +275,13 @@ fn charge_point(s: &Section) -> Option<ChargePoint> {
         "discharge to the site, if car and charger can",
         Power::parse,
     );
-    if let (Some(low), Some(high)) = (current_min, current_max) {
-        if !(low.as_amps() > 0.0 && low <= high && high.as_amps() <= 500.0) {
-            s.fault(
-                "current_max",
-                "currents must satisfy 0 A < current_min ≤ current_max ≤ 500 A",
-            );
-        }
+    if let (Some(low), Some(high)) = (current_min, current_max)
+        && !(low.as_amps() > 0.0 && low <= high && high.as_amps() <= 500.0)
+    {
+        s.fault(
+            "current_max",
+            "currents must satisfy 0 A < current_min ≤ current_max ≤ 500 A",
+        );
     }
     if discharge_max.is_some_and(|p| !(p.as_kw() > 0.0 && p.as_kw() <= 1e6)) {
         s.fault("discharge_max", "is not a possible rating: it must be above 0");
@@ -433,10 +433,10 @@ fn heat_pump(s: &Section) -> Option<HeatPump> {
     );
     let tank = tank(&s.section("tank", true, "the buffer or hot water tank"));
     let building = building(&s.section("building", true, "the heated building"));
-    if let (Some(low), Some(high)) = (electric_min, electric_max) {
-        if low > high {
-            s.fault("electric_min", "is above electric_max");
-        }
+    if let (Some(low), Some(high)) = (electric_min, electric_max)
+        && low > high
+    {
+        s.fault("electric_min", "is above electric_max");
     }
     let (cold, mild) = (cop_cold?, cop_mild?);
     if cold.0 >= mild.0 {
@@ -525,10 +525,10 @@ fn building(s: &Section) -> Option<Building> {
 }
 
 fn ordered(s: &Section, key: &str, low: Option<Temperature>, high: Option<Temperature>) {
-    if let (Some(low), Some(high)) = (low, high) {
-        if low >= high {
-            s.fault(key, "must be above the lower temperature");
-        }
+    if let (Some(low), Some(high)) = (low, high)
+        && low >= high
+    {
+        s.fault(key, "must be above the lower temperature");
     }
 }
 
@@ -564,20 +564,20 @@ fn generator(s: &Section, currency: &str) -> Option<Generator> {
     let soc = |key, default, doc| s.quantity_or(key, "30 %", default, doc, Soc::parse);
     let start_below = soc("start_below", "30 %", "rule: starts when the battery is below");
     let stop_above = soc("stop_above", "80 %", "rule: stops when the battery is above");
-    if let (Some(low), Some(high)) = (power_min, power_max) {
-        if low > high {
-            s.fault("power_min", "is above power_max");
-        }
+    if let (Some(low), Some(high)) = (power_min, power_max)
+        && low > high
+    {
+        s.fault("power_min", "is above power_max");
     }
     for (key, value) in [("min_up", min_up), ("min_down", min_down), ("start_time", start_time)] {
         if value.is_some_and(|v| !(TimeDelta::zero()..=TimeDelta::days(2)).contains(&v)) {
             s.fault(key, "must lie between 0 s and 2 d");
         }
     }
-    if let (Some(low), Some(high)) = (start_below, stop_above) {
-        if !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0) {
-            s.fault("start_below", "must satisfy 0 % ≤ start_below < stop_above ≤ 100 %");
-        }
+    if let (Some(low), Some(high)) = (start_below, stop_above)
+        && !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0)
+    {
+        s.fault("start_below", "must satisfy 0 % ≤ start_below < stop_above ≤ 100 %");
     }
     Some(Generator {
         power_min: power_min?,

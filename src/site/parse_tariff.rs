@@ -76,7 +76,7 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         currency,
         time_zone: tz,
         country: country.to_owned(),
-        holidays: holidays.unwrap_or_else(Vec::new),
+        holidays: holidays.unwrap_or_default(),
         import: import?,
         import_fee: import_fee?,
         tax: tax?,

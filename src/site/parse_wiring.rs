@@ -40,7 +40,7 @@ pub fn device(s: &Section) -> Option<Device> {
         address: address?,
         profile: profile?,
         unit: u8::try_from(unit?).ok()?,
-        components: components.unwrap_or_else(Vec::new).iter().map(|c| Id::new(c)).collect(),
+        components: components.unwrap_or_default().iter().map(|c| Id::new(c)).collect(),
         points: points.into_iter().collect(),
         control,
         identity_confirmed,

@@ -117,10 +117,10 @@ fn components(root: &Section, outline: &Outline) {
 }
 
 fn component(root: &Section, name: &str, section: &Section, outline: &Outline) {
-    if let Some(circuit) = section.peek("circuit") {
-        if find(&outline.circuits, circuit).is_none() {
-            section.fault("circuit", unknown("circuit", circuit, &outline.circuits));
-        }
+    if let Some(circuit) = section.peek("circuit")
+        && find(&outline.circuits, circuit).is_none()
+    {
+        section.fault("circuit", unknown("circuit", circuit, &outline.circuits));
     }
     if !outline.is_fed(name) && section.peek("kind").is_some_and(|k| k != "load") {
         section.fault(
