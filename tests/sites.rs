@@ -1,6 +1,6 @@
 //! Site files: the shipped ones hold, faults are found all at once and in place, and no text makes the parser panic.
 
-use madang::site::{Kind, Mode, Severity, builtin, builtin_names, parse, reference, schema};
+use madang::site::{Kind, LoadError, Mode, Severity, builtin, builtin_names, load, parse, reference, schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -332,6 +332,41 @@ fn one_serial_line_has_one_speed_and_each_unit_once() {
             "{faults:#?}"
         );
     }
+}
+
+#[test]
+fn a_profile_is_built_in_or_a_good_file_beside_the_site() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    let found = |profile: &str, capacity: &str| {
+        let text = SMALL
+            .replacen("\"sunspec\"", &format!("\"{profile}\""), 1)
+            .replace("\"5 kWh\"", capacity);
+        std::fs::write(&file, text).unwrap();
+        match load(&file) {
+            Ok(_) => vec![],
+            Err(LoadError::Faults(faults)) => faults.into_iter().map(|f| (f.key, f.message)).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let is_named = |faults: &[(String, String)], part: &str| {
+        let at = |(k, m): &(String, String)| k == "devices.meter.profile" && m.contains(part);
+        assert!(faults.iter().any(at), "{part}: {faults:?}");
+    };
+    is_named(&found("sunspek", "\"5 kWh\""), "did you mean `sunspec`?");
+    let both = found("own", "5");
+    is_named(&both, "there is no profile `own`");
+    assert!(both.iter().any(|(k, _)| k == "components.battery.capacity"), "{both:?}");
+    let profiles = folder.path().join("profiles");
+    std::fs::create_dir(&profiles).unwrap();
+    std::fs::write(profiles.join("own.toml"), "schema = 3").unwrap();
+    is_named(&found("own", "\"5 kWh\""), "profiles/own.toml:1");
+    std::fs::write(
+        profiles.join("own.toml"),
+        include_str!("../src/profile/builtin/generic-relay.toml"),
+    )
+    .unwrap();
+    assert_eq!(found("own", "\"5 kWh\""), vec![]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Finds a site: a folder, a path to site.toml, or one of the sites inside the binary.
 
-use super::reader::line_of;
+use super::reader::{Reader, Section, line_of};
+use super::values::nearest;
 use super::{Fault, Severity, Site, parse};
+use crate::profile;
 use crate::tariff::{ImportPrice, PriceSeries};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use toml::de::DeTable;
 
 /// Folders of `sites/`, inside the binary.
 #[derive(rust_embed::Embed)]
@@ -34,12 +37,63 @@ pub struct Source {
 }
 
 impl Source {
-    /// Parses and validates.
+    /// Parses and validates, with the profiles that devices name.
     pub fn site(&self) -> Result<(Site, Vec<Fault>), Vec<Fault>> {
-        let (mut site, warnings) = parse(&self.file, &self.text)?;
+        let profiles = self.profile_faults();
+        let (mut site, warnings) = match parse(&self.file, &self.text) {
+            Ok(read) if profiles.is_empty() => read,
+            Ok((_, mut faults)) | Err(mut faults) => {
+                faults.extend(profiles);
+                faults.sort_by_key(|f| f.line);
+                return Err(faults);
+            }
+        };
         site.folder = self.folder.clone();
         site.files = self.files.clone();
         Ok((site, warnings))
+    }
+
+    /// Devices whose profile is neither built in nor a good file in the site's `profiles` folder.
+    fn profile_faults(&self) -> Vec<Fault> {
+        let reader = Reader::new(&self.file, &self.text);
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        for (_, device) in Section::root(&reader, document.get_ref()).named("devices", "") {
+            if let Some(why) = device.peek("profile").and_then(|name| self.profile_fault(name)) {
+                device.fault("profile", why);
+            }
+        }
+        let mut faults = reader.into_faults();
+        // What else is wrong with a device is the parser's to say.
+        faults.retain(|f| f.key.ends_with(".profile"));
+        faults
+    }
+
+    fn profile_fault(&self, name: &str) -> Option<String> {
+        let shipped = profile::builtin_names();
+        if shipped.contains(&name) {
+            return None;
+        }
+        let own = self
+            .folder
+            .as_ref()
+            .map(|f| f.join("profiles").join(format!("{name}.toml")));
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if let Some(text) = own.filter(|_| plain).and_then(|path| read_text(&path).ok()) {
+            let faults = profile::parse(&text).err()?;
+            let first = faults.first()?;
+            let more = faults.len() - 1;
+            return Some(format!(
+                "profiles/{name}.toml:{}: {}: {} (and {more} more)",
+                first.line, first.key, first.message
+            ));
+        }
+        let hint = match nearest(name, shipped.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("built in are {}", shipped.join(", ")),
+        };
+        Some(format!(
+            "there is no profile `{name}`, nor a file profiles/{name}.toml beside the site file; {hint}"
+        ))
     }
 
     /// Every fault and warning, also of the files it names.
