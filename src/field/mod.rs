@@ -1,1 +1,20 @@
-//! The wire: one task per physical link, guard transport, register codec, SunSpec, verified writes.
+//! The wire: one task per physical link, a guard under the Modbus client, register codec, SunSpec, verified writes.
+//!
+//! In: devices of the site's wiring, setpoints. Out: measurements by component (engineering units, passive sign), health by
+//! device, a report for each write. Only this room writes registers. What it keeps it can rebuild: sockets, maps, leases.
+
+mod client;
+mod codec;
+mod device;
+mod dial;
+mod guard;
+mod link;
+mod map;
+mod port;
+mod program;
+mod read;
+mod sunspec;
+
+pub use dial::{Dial, Wire};
+pub use port::{Field, Options};
+pub use read::{ReadError, ReadPoint, ReadReport, read_once};

@@ -1,0 +1,138 @@
+//! Reads one device once by its profile: `madang read`.
+
+use super::client::{Client, WireError};
+use super::device::FieldDevice;
+use super::dial::Dial;
+use super::map::Value;
+use crate::model::IdentityStatus;
+use crate::profile::Profile;
+use crate::reading::Quality;
+use crate::site::{Address, Device, Id};
+use crate::time::Timestamp;
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReadPoint {
+    pub name: String,
+    pub value: Option<ReadValue>,
+    pub unit: String,
+    pub quality: Quality,
+    pub age_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ReadValue {
+    Number(f64),
+    Text(String),
+}
+
+/// INTERFACE: `read --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReadReport {
+    pub address: String,
+    pub unit_id: u8,
+    pub profile: String,
+    pub identity: serde_json::Value,
+    pub points: Vec<ReadPoint>,
+    pub requests: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReadError {
+    #[error("{address} does not answer: {why}")]
+    Unreachable { address: String, why: String },
+    #[error("{address} is not a {profile}: {found}")]
+    NotThat {
+        address: String,
+        profile: String,
+        found: String,
+    },
+}
+
+/// One full read.
+pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timestamp) -> Result<ReadReport, ReadError> {
+    let id = Id::new("device");
+    let name = profile.id.clone();
+    let wiring = Device {
+        address: address.clone(),
+        profile: name.clone(),
+        unit,
+        components: vec![],
+        points: Default::default(),
+        control: false,
+        identity_confirmed: false,
+    };
+    let mut client = Client::new(Dial::Sockets, id.clone(), address.clone(), profile.link.clone());
+    let mut device = FieldDevice::new(id, wiring, profile);
+    let address = address.to_string();
+    let values = device.poll(&mut client, now).await.map_err(|error| match error {
+        WireError::Wrong(found) => ReadError::NotThat {
+            address: address.clone(),
+            profile: name.clone(),
+            found,
+        },
+        WireError::Exception(code) => ReadError::NotThat {
+            address: address.clone(),
+            profile: name.clone(),
+            found: format!("it refuses the first request with exception {code}"),
+        },
+        other => ReadError::Unreachable {
+            address: address.clone(),
+            why: other.to_string(),
+        },
+    })?;
+    if device.identity == IdentityStatus::Mismatch {
+        let found = device.trouble.clone().unwrap_or_else(|| "another device".into());
+        return Err(ReadError::NotThat {
+            address,
+            profile: name,
+            found,
+        });
+    }
+    let unit_of = |point: &str| {
+        let found = device.map().and_then(|m| m.points.iter().find(|p| p.name == point));
+        found.map_or_else(|| derived_unit(point), |p| p.unit.clone())
+    };
+    let points = values.iter().map(|(n, v)| point(n, v, unit_of(n))).collect();
+    Ok(ReadReport {
+        address,
+        unit_id: unit,
+        profile: name,
+        identity: identity(&device),
+        points,
+        requests: client.requests,
+    })
+}
+
+fn derived_unit(point: &str) -> String {
+    if point.contains("energy") {
+        "kWh".into()
+    } else {
+        "kW".into()
+    }
+}
+
+fn point(name: &str, value: &Value, unit: String) -> ReadPoint {
+    let (value, quality) = match value {
+        Value::Number(n) => (Some(ReadValue::Number(*n)), Quality::Good),
+        Value::Text(t) => (Some(ReadValue::Text(t.clone())), Quality::Good),
+        Value::Missing => (None, Quality::Missing),
+        Value::Invalid => (None, Quality::Invalid),
+    };
+    ReadPoint {
+        name: name.to_owned(),
+        value,
+        unit,
+        quality,
+        age_ms: 0,
+    }
+}
+
+fn identity(device: &FieldDevice) -> serde_json::Value {
+    match device.identity_text() {
+        Some(i) => serde_json::json!({"status": device.identity, "manufacturer": i.manufacturer, "model": i.model,
+            "version": i.version, "serial": i.serial}),
+        None => serde_json::json!({ "status": device.identity }),
+    }
+}
