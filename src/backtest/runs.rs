@@ -2,12 +2,13 @@
 
 use super::market::{Market, NoMarket};
 use crate::cycle::{Config, Controller, FieldPort, Planner, PricePort, Stop, Tally, run};
+use crate::field::{Dial, Field, Options, Wire};
 use crate::journal::HashJournal;
 use crate::model::Policy;
 use crate::site::{Mode, Plant, Site};
 use crate::tariff::MonthUse;
-use crate::time::{Pacer, SteppedClock, Timestamp};
-use crate::twin::{Books, Direct, Fault, World};
+use crate::time::{Clock, Pacer, SteppedClock, Timestamp, TokioClock};
+use crate::twin::{Books, Direct, Fault, Pipes, World};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -46,7 +47,13 @@ pub fn run_policy(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, Str
         .start_paused(spec.wire)
         .build()
         .map_err(|e| format!("cannot start the runtime: {e}"))?;
-    runtime.block_on(without_wire(spec, progress))
+    runtime.block_on(async {
+        if spec.wire {
+            with_wire(spec, progress).await
+        } else {
+            without_wire(spec, progress).await
+        }
+    })
 }
 
 async fn without_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
@@ -54,6 +61,27 @@ async fn without_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome,
     let clock = SteppedClock::new(spec.start);
     let field = Direct::new(world.clone(), spec.site.clone());
     closed_loop(spec, world, field, Pacer::Free(clock), progress).await
+}
+
+async fn with_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+    let world = new_world(spec)?;
+    let clock = TokioClock::new(spec.start);
+    let shared: Arc<dyn Clock> = Arc::new(clock);
+    let pipes = Pipes::new(&spec.site, &world, &shared, &spec.faults, spec.seed)?;
+    let dial = Dial::Pipes(Arc::new(move |device| {
+        Ok(Box::new(pipes.dial(device)?) as Box<dyn Wire>)
+    }));
+    let patience = (spec.cycle * 4 / 5).to_std().map_err(|e| e.to_string())?;
+    let options = Options {
+        patience,
+        silent_after: spec.cycle * 2,
+    };
+    let site = Site {
+        plant: (*plant_of(spec)).clone(),
+        ..(*spec.site).clone()
+    };
+    let field = Field::new(&site, &dial, options)?;
+    closed_loop(spec, world, field, Pacer::Tokio(clock), progress).await
 }
 
 fn new_world(spec: &RunSpec) -> Result<Arc<Mutex<World>>, String> {

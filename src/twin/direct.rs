@@ -142,7 +142,10 @@ impl World {
                 return Err("it forms the grid and takes no setpoint".into());
             }
             (Model::Battery(b), Target::Power(p)) => b.target.set(p.as_kw(), until),
-            (Model::Battery(b), Target::Release) => b.target.release(),
+            (Model::Battery(b), Target::Release) => {
+                b.target.release();
+                b.bounds.release();
+            }
             (Model::Pv(m), Target::PowerLimit(p)) => m.limit.set(p.as_kw().max(0.0), until),
             (Model::Pv(m), Target::Release) => m.limit.release(),
             (Model::Charger(c), Target::Current(a)) => c.limit.set(a.as_amps().max(0.0), until),

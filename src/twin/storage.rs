@@ -10,6 +10,8 @@ pub struct BatteryModel {
     pub stored_kwh: f64,
     /// Commanded AC power, charging +.
     pub target: Lease<f64>,
+    /// Bounds on what it does by itself: lowest and highest AC power.
+    pub bounds: Lease<(f64, f64)>,
     /// AC power now, charging +.
     pub power: f64,
     /// Lost inside so far, kWh.
@@ -24,6 +26,7 @@ impl BatteryModel {
             rating,
             stored_kwh,
             target: Lease::none(),
+            bounds: Lease::none(),
             power: 0.0,
             lost_kwh: 0.0,
         }
@@ -65,6 +68,7 @@ impl BatteryModel {
 
     /// The command in force, or self-consumption against `net`, the power of everything else at the meter.
     pub fn wanted(&self, t: Timestamp, net: f64) -> f64 {
-        self.target.at(t).unwrap_or(-net)
+        let (low, high) = self.bounds.at(t).unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        self.target.at(t).unwrap_or_else(|| (-net).min(high).max(low))
     }
 }
