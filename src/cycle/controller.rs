@@ -3,7 +3,7 @@
 use super::alarms::{Alarms, alarm};
 use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
-use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
+use super::ports::{Alarm, Counts, CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
     ControllerState, Forecast, PeopleInput, Policy, Schedule, Snapshot, Trigger, WriteOutcome, WriteReport,
 };
@@ -48,6 +48,30 @@ pub struct Tally {
     /// Cycles in which a limit held something back.
     pub binding_cycles: u64,
     pub cycles: u64,
+}
+
+/// Solve times kept for the report; a day has about a hundred plans.
+const SOLVES_KEPT: usize = 4096;
+
+impl Tally {
+    fn solved(&mut self, ms: f64) {
+        if self.solve_ms.len() >= SOLVES_KEPT {
+            self.solve_ms.drain(..SOLVES_KEPT / 2);
+        }
+        self.solve_ms.push(ms);
+    }
+    /// What every exit shows.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            cycles: self.cycles,
+            plans: self.plans,
+            rejected: self.rejected,
+            writes_issued: self.writes_issued,
+            writes_verified: self.writes_verified,
+            writes_failed: self.writes_failed,
+            last_solve_ms: self.solve_ms.last().copied(),
+        }
+    }
 }
 
 pub struct Controller<F, J> {
@@ -159,9 +183,11 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             snapshot,
             setpoints: Arc::new(decision.setpoints),
             writes: Arc::new(writes),
-            state: Arc::new(self.state.clone()),
+            state: Arc::new(self.state.without_slots()),
             cycle_ms,
             alarms,
+            prices,
+            counts: self.tally.counts(),
         }
     }
 
@@ -316,8 +342,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             Some(PlanOutcome::Adopted(schedule)) => {
                 self.tally.plans += 1;
                 self.tally
-                    .solve_ms
-                    .push(schedule.solution.build_ms + schedule.solution.solve_ms);
+                    .solved(schedule.solution.build_ms + schedule.solution.solve_ms);
                 self.record(
                     now,
                     &Record::Plan {

@@ -10,8 +10,10 @@ mod people;
 mod planner;
 mod ports;
 mod run;
+mod series;
 
 pub use controller::{Config, Controller, Tally};
 pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
 pub use ports::*;
 pub use run::{Heard, Stop, run};
+pub use series::{Sample, help, rung_number, samples, split_key};

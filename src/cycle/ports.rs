@@ -3,6 +3,7 @@
 use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
 use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -111,11 +112,36 @@ pub struct CycleReport {
     pub snapshot: Arc<Snapshot>,
     pub setpoints: Arc<Vec<Setpoint>>,
     pub writes: Arc<Vec<WriteReport>>,
-    /// State after the cycle; shared, never copied per exit.
+    /// State after the cycle without the forecaster's slots; shared, never copied per exit.
     pub state: Arc<ControllerState>,
     /// Milliseconds of CPU-bound work of this cycle.
     pub cycle_ms: f64,
     pub alarms: Vec<Alarm>,
+    /// Dynamic prices as published at that moment.
+    pub prices: Option<Arc<PriceSeries>>,
+    pub counts: Counts,
+}
+
+/// Counts since the process started, as every exit shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Counts {
+    pub cycles: u64,
+    pub plans: u64,
+    pub rejected: u64,
+    pub writes_issued: u64,
+    pub writes_verified: u64,
+    pub writes_failed: u64,
+    /// CPU milliseconds of the last plan, build and solve.
+    pub last_solve_ms: Option<f64>,
+}
+
+/// The historian as the page reads it.
+pub trait HistoryRead: Send + Sync {
+    /// Keys of all series (see [`super::Sample::key`]).
+    fn keys(&self) -> Result<Vec<String>, String>;
+    /// Means of one series over steps of `step` in `[from, to)`; steps without a sample are left out.
+    fn read(&self, key: &str, from: Timestamp, to: Timestamp, step: TimeDelta)
+    -> Result<Vec<(Timestamp, f64)>, String>;
 }
 
 /// Something people should know about now.
