@@ -5,13 +5,14 @@ use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{Alarm, Counts, CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
-    ControllerState, Forecast, PeopleInput, Policy, Schedule, Snapshot, Trigger, WriteOutcome, WriteReport,
+    ControllerState, Forecast, PeopleInput, Policy, Setpoint, Snapshot, Target, Trigger, WriteOutcome, WriteReport,
 };
 use crate::site::{Id, Plant};
 use crate::tariff::PriceSeries;
 use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
 use crate::{dispatch, forecast, state};
 use chrono::TimeDelta;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A plan is asked for when an interval starts and adopted this much later, so that solver time moves nothing.
@@ -20,7 +21,7 @@ const ADOPT_AFTER: TimeDelta = TimeDelta::seconds(2);
 const REPLAN_PAUSE: TimeDelta = TimeDelta::minutes(2);
 /// State without the forecaster's slots goes to the journal this often.
 const LIGHT_EVERY: TimeDelta = TimeDelta::seconds(5);
-const KEYFRAME_EVERY: TimeDelta = TimeDelta::hours(24);
+const KEYFRAME_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// True values of load and PV for the policy with perfect foresight: mean kW magnitude of a component over an interval.
 pub type Oracle = Arc<dyn Fn(&Id, Interval) -> Option<f64> + Send + Sync>;
@@ -91,6 +92,8 @@ pub struct Controller<F, J> {
     pending: Option<Trigger>,
     planned_interval: Option<Timestamp>,
     price_version: u64,
+    /// Targets of the last intent record.
+    intended: BTreeMap<Id, Target>,
     light_due: Timestamp,
     keyframe_due: Timestamp,
 }
@@ -128,6 +131,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             pending: Some(Trigger::Start),
             planned_interval: None,
             price_version: 0,
+            intended: BTreeMap::new(),
             light_due: now,
             keyframe_due: now,
         }
@@ -160,22 +164,10 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.tally.cycles += 1;
         self.tally.binding_cycles += u64::from(decision.binding);
         let cycle_ms = work.elapsed().as_secs_f64() * 1e3;
-        self.record(
-            now,
-            &Record::Intent {
-                setpoints: decision.setpoints.clone(),
-            },
-        );
+        self.record_intent(&decision.setpoints, now);
         let writes = self.field.apply(now, &decision.setpoints).await;
         self.count(&writes);
-        if writes.iter().any(|w| !matches!(w.outcome, WriteOutcome::Withheld(_))) {
-            self.record(
-                now,
-                &Record::Written {
-                    reports: writes.clone(),
-                },
-            );
-        }
+        self.record_written(&writes, now);
         self.keep_state(now);
         let trouble = self.journal_alarm(now);
         let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
@@ -205,16 +197,11 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     pub async fn shut_down(&mut self, now: Timestamp) -> Vec<WriteReport> {
         let writes = self.field.release().await;
         self.count(&writes);
-        self.record(
-            now,
-            &Record::Written {
-                reports: writes.clone(),
-            },
-        );
+        self.record_written(&writes, now);
         self.record(
             now,
             &Record::Light {
-                state: Box::new(self.state.without_slots()),
+                state: Box::new(self.state.light()),
             },
         );
         if let Err(why) = self.journal.commit() {
@@ -349,12 +336,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
                         schedule: schedule.clone(),
                     },
                 );
-                let schedule: Arc<Schedule> = schedule.into();
-                let today = self.state.today.start;
-                if self.state.day_plan.as_ref().is_none_or(|p| p.made_at < today) {
-                    self.state.day_plan = Some(schedule.clone());
-                }
-                self.state.schedule = Some(schedule);
+                self.state.adopt(schedule.into());
             }
         }
     }
@@ -405,12 +387,32 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             self.record(
                 now,
                 &Record::Light {
-                    state: Box::new(self.state.without_slots()),
+                    state: Box::new(self.state.light()),
                 },
             );
         }
         if let Err(why) = self.journal.commit() {
             self.journal_trouble = Some(why);
+        }
+    }
+
+    /// What will be asked of devices goes to the journal before it is: targets that changed since the last record.
+    fn record_intent(&mut self, setpoints: &[Setpoint], now: Timestamp) {
+        let is_new = |s: &&Setpoint| self.intended.get(&s.component) != Some(&s.target);
+        let changed: Vec<Setpoint> = setpoints.iter().filter(is_new).cloned().collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.intended
+            .extend(changed.iter().map(|s| (s.component.clone(), s.target)));
+        self.record(now, &Record::Intent { setpoints: changed });
+    }
+
+    fn record_written(&mut self, writes: &[WriteReport], now: Timestamp) {
+        let sent = |w: &&WriteReport| !matches!(w.outcome, WriteOutcome::Withheld(_));
+        let reports: Vec<WriteReport> = writes.iter().filter(sent).cloned().collect();
+        if !reports.is_empty() {
+            self.record(now, &Record::Written { reports });
         }
     }
 

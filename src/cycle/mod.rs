@@ -9,11 +9,13 @@ mod controller;
 mod people;
 mod planner;
 mod ports;
+mod recovery;
 mod run;
 mod series;
 
 pub use controller::{Config, Controller, Tally};
 pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
 pub use ports::*;
+pub use recovery::recover;
 pub use run::{Heard, Stop, run};
 pub use series::{Sample, help, rung_number, samples, split_key};

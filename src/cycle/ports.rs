@@ -5,7 +5,6 @@ use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ pub enum Record {
     Keyframe {
         state: Box<ControllerState>,
     },
-    /// State without the forecaster's slots, every few seconds; laid over the last keyframe.
+    /// What changed within seconds ([`ControllerState::light`]); laid over the last keyframe.
     Light {
         state: Box<ControllerState>,
     },
@@ -51,10 +50,11 @@ pub enum Record {
     Slots {
         slots: Vec<(String, Timestamp, Option<f32>)>,
     },
-    /// Written before the registers are.
+    /// Setpoints that changed; written before the registers are.
     Intent {
         setpoints: Vec<Setpoint>,
     },
+    /// What was sent to devices and what became of it.
     Written {
         reports: Vec<WriteReport>,
     },
@@ -71,39 +71,6 @@ pub enum Record {
     Note {
         text: String,
     },
-}
-
-/// Lays journal records over each other, oldest first: what a restarted controller goes on from.
-pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState> {
-    let mut state: Option<ControllerState> = None;
-    for record in records {
-        match record {
-            Record::Keyframe { state: full } => state = Some(*full),
-            Record::Light { state: light } => {
-                let slots = state.take().map_or_else(BTreeMap::new, |s| s.forecast.series);
-                state = Some(light.with_slots(slots));
-            }
-            Record::Slots { slots } => {
-                for (name, start, mean) in slots {
-                    if let Some(s) = state.as_mut() {
-                        s.forecast.put_slot(&name, start, mean);
-                    }
-                }
-            }
-            Record::Plan { schedule } => {
-                if let Some(s) = state.as_mut() {
-                    s.schedule = Some(Arc::new(*schedule));
-                }
-            }
-            Record::Intent { setpoints } => {
-                if let (Some(s), Some(last)) = (state.as_mut(), setpoints.last()) {
-                    s.next_decision.0 = s.next_decision.0.max(last.decision.0 + 1);
-                }
-            }
-            Record::Written { .. } | Record::Rejected { .. } | Record::People { .. } | Record::Note { .. } => {}
-        }
-    }
-    state
 }
 
 /// What one cycle did; side exits (history, telemetry, web) take what they want of it and may be slow or absent.

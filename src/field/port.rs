@@ -239,7 +239,7 @@ fn blank(s: &Setpoint, order: &Order, outcome: WriteOutcome) -> WriteReport {
         } else {
             format!("release {}", order.command)
         },
-        value: order.value.unwrap_or(f64::NAN),
+        value: order.value,
         writes: Vec::new(),
         outcome,
     }
@@ -317,7 +317,7 @@ fn released(w: Written) -> WriteReport {
         device: w.device,
         decision: DecisionId(0),
         command: format!("release {}", w.command),
-        value: f64::NAN,
+        value: None,
         writes: w.sent,
         outcome: w.outcome,
     }

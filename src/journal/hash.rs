@@ -1,14 +1,14 @@
 //! The chain without a file: for virtual time, where only "was it the same run" matters.
 
+use super::chain::{self, Link};
 use crate::cycle::{JournalPort, Record};
 use crate::model::Solution;
 use crate::time::Timestamp;
-use sha2::{Digest, Sha256};
 
 /// Running hash over every record.
 #[derive(Debug, Clone)]
 pub struct HashJournal {
-    chain: [u8; 32],
+    chain: Link,
     pub records: u64,
 }
 
@@ -21,7 +21,7 @@ impl HashJournal {
     }
     /// Hex of the chain so far.
     pub fn hash(&self) -> String {
-        self.chain.iter().map(|b| format!("{b:02x}")).collect()
+        chain::hex(&self.chain)
     }
 }
 
@@ -55,11 +55,7 @@ impl JournalPort for HashJournal {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&without_timing(record)).map_err(|e| e.to_string())?;
-        let mut hasher = Sha256::new();
-        hasher.update(self.chain);
-        hasher.update(now.timestamp_micros().to_le_bytes());
-        hasher.update(&bytes);
-        self.chain = hasher.finalize().into();
+        self.chain = chain::next(&self.chain, now, &bytes);
         self.records += 1;
         Ok(())
     }

@@ -44,8 +44,8 @@ pub struct WriteReport {
     pub device: Id,
     pub decision: DecisionId,
     pub command: String,
-    /// In the command's unit.
-    pub value: f64,
+    /// In the command's unit; `None` for a release.
+    pub value: Option<f64>,
     /// Register writes sent (address, words).
     pub writes: Vec<(u16, Vec<u16>)>,
     pub outcome: WriteOutcome,

@@ -1,6 +1,6 @@
 //! The one thing that survives a cycle; journaled, and restored after a restart.
 
-use super::forecast::{ForecastMemory, SeriesMemory};
+use super::forecast::ForecastMemory;
 use super::people::Direction;
 use super::reason::Reason;
 use super::schedule::Schedule;
@@ -128,7 +128,7 @@ impl ControllerState {
         }
     }
 
-    /// The state without the forecaster's slots, small enough to be journaled every few seconds.
+    /// The state without the forecaster's slots, as the planner and the side exits see it.
     pub fn without_slots(&self) -> Self {
         let memory = &self.forecast;
         let forecast = ForecastMemory {
@@ -160,10 +160,38 @@ impl ControllerState {
         }
     }
 
-    /// Puts the slots of an older full state under this one.
-    pub fn with_slots(mut self, series: BTreeMap<String, SeriesMemory>) -> Self {
-        self.forecast.series = series;
-        self
+    /// What changes within seconds and must survive a crash; plans, forecaster slots and scores are journaled apart,
+    /// and what plausibility last accepted is found again.
+    pub fn light(&self) -> Self {
+        let mut light = self.without_slots();
+        light.schedule = None;
+        light.day_plan = None;
+        light.accepted = BTreeMap::new();
+        light.forecast.scores = BTreeMap::new();
+        light
+    }
+
+    /// Lays a [`Self::light`] state over this older one.
+    pub fn overlay(self, light: Self) -> Self {
+        Self {
+            schedule: self.schedule,
+            day_plan: self.day_plan,
+            accepted: self.accepted,
+            forecast: ForecastMemory {
+                series: self.forecast.series,
+                scores: self.forecast.scores,
+                ..light.forecast
+            },
+            ..light
+        }
+    }
+
+    /// Puts a plan in force; the first one after local midnight is the plan of the day.
+    pub fn adopt(&mut self, schedule: Arc<Schedule>) {
+        if self.day_plan.as_ref().is_none_or(|p| p.made_at < self.today.start) {
+            self.day_plan = Some(schedule.clone());
+        }
+        self.schedule = Some(schedule);
     }
 }
 

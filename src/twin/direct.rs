@@ -121,12 +121,12 @@ fn health(id: &Id, device: &Device, now: Timestamp) -> DeviceHealth {
     }
 }
 
-fn value_of(target: Target) -> f64 {
+fn value_of(target: Target) -> Option<f64> {
     match target {
-        Target::Power(p) | Target::PowerLimit(p) => p.as_kw(),
-        Target::Current(a) => a.as_amps(),
-        Target::On(on) => f64::from(u8::from(on)),
-        Target::Release => f64::NAN,
+        Target::Power(p) | Target::PowerLimit(p) => Some(p.as_kw()),
+        Target::Current(a) => Some(a.as_amps()),
+        Target::On(on) => Some(f64::from(u8::from(on))),
+        Target::Release => None,
     }
 }
 
