@@ -102,6 +102,23 @@ pub struct Counts {
     pub last_solve_ms: Option<f64>,
 }
 
+/// All samples of one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tick {
+    pub at: Timestamp,
+    /// Historian's key and value.
+    pub values: Vec<(Arc<str>, f64)>,
+}
+
+/// The historian as a store-and-forward buffer for sinks that may be away.
+pub trait HistoryFeed: Send {
+    /// Ticks later than `after`, oldest first, about `limit` of them; fewer where a stored block ends.
+    fn after(&self, after: Timestamp, limit: usize) -> Result<Vec<Tick>, String>;
+    /// Up to where a sink has everything; `None` for a sink that never sent.
+    fn cursor(&self, sink: &str) -> Result<Option<Timestamp>, String>;
+    fn set_cursor(&self, sink: &str, at: Timestamp) -> Result<(), String>;
+}
+
 /// The historian as the page reads it.
 pub trait HistoryRead: Send + Sync {
     /// Keys of all series (see [`super::Sample::key`]).
