@@ -89,7 +89,9 @@ fn every_sample_arrives_although_the_server_is_killed_and_the_controller_restart
     server.signal("-9");
     drop(server);
     record(&historian, 200, 275);
-    eventually("the outage is noticed", Duration::from_secs(20), || first.status().trouble);
+    eventually("the outage is noticed", Duration::from_secs(20), || {
+        first.status().trouble
+    });
     first.finish();
     let second = sink(&path, port);
     let server = victoria(&vm, &data, port, &[]);

@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod exits;
+pub mod live;
 pub mod plan;
+pub mod prices;
 pub mod schema;
 pub mod solve;
 

@@ -60,6 +60,14 @@ impl Historian {
         }
     }
 
+    /// Like [`Self::record`], but waits for room: for playing the past faster than it was.
+    pub fn record_waiting(&self, at: Timestamp, samples: Vec<Sample>) {
+        let taken = self.queue.as_ref().is_some_and(|q| q.send((at, samples)).is_ok());
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Instants that were not stored since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)

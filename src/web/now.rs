@@ -1,0 +1,166 @@
+//! The state now, as JSON for people's pages: quantities carry their unit in the key, reasons come in both languages.
+
+use crate::cycle::CycleReport;
+use crate::model::{DeviceHealth, Language, Reason, Rung, Setpoint, Target};
+use crate::reading::{Quality, Quantity};
+use crate::site::{Component, Id, Kind, Mode, Plant};
+use serde_json::{Value, json};
+
+/// `GET /api/v1/now` and the `now` event.
+pub fn view(plant: &Plant, report: &CycleReport) -> Value {
+    let (snapshot, state) = (&report.snapshot, &report.state);
+    let prices = report.prices.as_deref();
+    let buy = plant.tariff.buy(snapshot.at, prices, &state.month);
+    let components: Vec<Value> = plant
+        .components
+        .iter()
+        .map(|(id, c)| component(id, c, report))
+        .collect();
+    json!({
+        "at": snapshot.at, "site": plant.name, "mode": state.mode, "rung": state.rung,
+        "rung_text": rung(state.rung, state.mode),
+        "sentence": sentence(plant, report),
+        "grid_power_kw": snapshot.grid.and_then(|g| g.usable()).map(|p| p.as_kw()),
+        "residual_power_kw": snapshot.residual.and_then(|g| g.usable()).map(|p| p.as_kw()),
+        "components": components,
+        "price": {
+            "import_per_kwh": buy.map(|p| p.price.as_per_kwh()), "estimated": buy.map(|p| p.estimated),
+            "export_per_kwh": plant.tariff.sell(snapshot.at, prices).map(|p| p.as_per_kwh()),
+            "period": plant.tariff.period(snapshot.at).map(|p| &p.name),
+        },
+        "today": {
+            "cost": state.today.cost, "baseline_cost": state.today.baseline_cost,
+            "imported_kwh": state.today.imported.as_kwh(), "exported_kwh": state.today.exported.as_kwh(),
+            "co2_kg": state.today.co2_kg,
+        },
+        "month": {
+            "peak_kw": state.month.peak.as_kw(), "imported_kwh": state.month.imported.as_kwh(),
+            "contract_kw": plant.tariff.demand.as_ref().and_then(|d| d.contract).map(|p| p.as_kw()),
+            "demand_charge": plant.tariff.demand.is_some(),
+        },
+        "limits": state.limits.iter().map(|(d, l)| json!({"direction": d, "power_kw": l.power.as_kw(), "until": l.until})).collect::<Vec<_>>(),
+        "alarms": report.alarms, "counts": report.counts, "plan_id": state.schedule.as_ref().map(|s| s.id),
+        "cycle_ms": report.cycle_ms,
+    })
+}
+
+fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
+    let (snapshot, state) = (&report.snapshot, &report.state);
+    let usable = |q| snapshot.usable(id, q);
+    let main = snapshot.reading(id, Quantity::ActivePower);
+    let setpoint = report.setpoints.iter().find(|s| s.component == *id);
+    let device = snapshot.devices.iter().find(|d| d.components.contains(id));
+    let schedule = state.schedule.as_ref();
+    let step = schedule.and_then(|s| s.grid.index_of(snapshot.at));
+    let planned = |list: Option<&Vec<f64>>| list.zip(step).and_then(|(l, t)| l.get(t).copied());
+    let session = state.sessions.get(id).map(|s| {
+        json!({"since": s.since, "departure": s.departure, "energy_kwh": s.energy.as_kwh(), "mode": s.mode,
+               "delivered_kwh": s.delivered.as_kwh(), "told": s.told})
+    });
+    json!({
+        "id": id, "kind": c.kind.name(), "title": {"en": c.title_en, "ko": c.title_ko},
+        "power_kw": usable(Quantity::ActivePower), "last_power_kw": main.and_then(|r| r.last_known()),
+        "quality": main.map_or(Quality::Missing, |r| r.quality()),
+        "age_s": main.map(|r| r.age(snapshot.at).as_seconds_f64()),
+        "soc": usable(Quantity::StateOfCharge), "plugged": snapshot.plugged(id),
+        "charging": usable(Quantity::ChargePointState).map(|s| s >= 2.0),
+        "room_celsius": usable(Quantity::RoomTemperature), "tank_celsius": usable(Quantity::TankTemperature),
+        "running": usable(Quantity::Running).map(|r| r > 0.5),
+        "session": session, "device": device.map(device_view),
+        "planned_kw": planned(schedule.and_then(|s| s.power_kw.get(id))),
+        "marginal_value_per_kwh": planned(schedule.and_then(|s| s.marginal_value.get(id))),
+        "target": setpoint.map(|s| target(&s.target)),
+        "reason": setpoint.map(|s| reason(&s.reason)),
+        "override_until": state.overrides.get(id).map(|o| o.until),
+    })
+}
+
+pub fn device_view(d: &DeviceHealth) -> Value {
+    json!({"device": d.device, "components": d.components, "online": d.online, "identity": d.identity,
+           "last_answer": d.last_answer, "answer_ms": d.answer_ms, "requests": d.requests, "failures": d.failures,
+           "trouble": d.trouble})
+}
+
+/// A setpoint with why, as people read it.
+pub fn decision(s: &Setpoint) -> Value {
+    json!({"component": s.component, "target": target(&s.target), "reason": reason(&s.reason),
+           "decision": s.decision, "valid_until": s.valid_until})
+}
+
+pub fn target(target: &Target) -> Value {
+    match target {
+        Target::Power(p) => json!({"power_kw": p.as_kw()}),
+        Target::PowerLimit(p) => json!({"power_limit_kw": p.as_kw()}),
+        Target::Current(a) => json!({"current_a": a.as_amps()}),
+        Target::On(on) => json!({"on": on}),
+        Target::Release => json!({"release": true}),
+    }
+}
+
+pub fn reason(r: &Reason) -> Value {
+    json!({"code": r.code, "en": r.sentence(Language::En), "ko": r.sentence(Language::Ko),
+           "value_per_kwh": r.value_per_kwh, "price_per_kwh": r.price_per_kwh, "limit": r.limit})
+}
+
+/// Where the controller stands, in words.
+pub fn rung(rung: Rung, mode: Mode) -> Value {
+    let (en, ko) = match (rung, mode) {
+        (Rung::Released, _) => ("Handed back to the devices", "장치에 제어권 반환됨"),
+        (_, Mode::Observe) => ("Observing: writes nothing", "관찰 중: 쓰기 없음"),
+        (Rung::Normal, _) => ("In control", "제어 중"),
+        (Rung::LastPlan, _) => ("In control, on an older plan", "이전 계획으로 제어 중"),
+        (Rung::Rule, _) => ("In control by rule, without a plan", "계획 없이 규칙으로 제어 중"),
+        (Rung::Safe, _) => ("Safe setpoints", "안전 설정값"),
+    };
+    json!({"en": en, "ko": ko})
+}
+
+/// One sentence for the whole site: what its largest controlled component does, and why.
+fn sentence(plant: &Plant, report: &CycleReport) -> Value {
+    let weight = |s: &&Setpoint| report.snapshot.power(&s.component).map_or(0.0, |p| p.as_kw().abs());
+    let is_storage = |s: &&Setpoint| {
+        plant
+            .components
+            .get(&s.component)
+            .is_some_and(|c| matches!(c.kind, Kind::Battery(_) | Kind::ChargePoint(_)))
+    };
+    let busy = report.setpoints.iter().filter(|s| weight(s) > 0.05);
+    let chosen = busy.max_by(|a, b| {
+        (is_storage(a), weight(a))
+            .partial_cmp(&(is_storage(b), weight(b)))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let Some(s) = chosen else {
+        return rung(report.state.rung, report.state.mode);
+    };
+    let kw = report.snapshot.power(&s.component).map_or(0.0, |p| p.as_kw());
+    let title = |language| title(plant, &s.component, language);
+    json!({
+        "en": format!("{} {}: {}", title(Language::En), doing(plant, &s.component, kw, Language::En), s.reason.sentence(Language::En)),
+        "ko": format!("{} {}: {}", title(Language::Ko), doing(plant, &s.component, kw, Language::Ko), s.reason.sentence(Language::Ko)),
+    })
+}
+
+fn title(plant: &Plant, id: &Id, language: Language) -> String {
+    let c = plant.components.get(id);
+    let named = c.and_then(|c| match language {
+        Language::En => c.title_en.clone(),
+        Language::Ko => c.title_ko.clone(),
+    });
+    named.unwrap_or_else(|| id.to_string())
+}
+
+/// What a component does, in words instead of signs.
+fn doing(plant: &Plant, id: &Id, kw: f64, language: Language) -> String {
+    let kind = plant.components.get(id).map(|c| &c.kind);
+    let (en, ko) = match kind {
+        Some(Kind::Battery(_) | Kind::ChargePoint(_)) if kw > 0.0 => ("charging", "충전"),
+        Some(Kind::Battery(_) | Kind::ChargePoint(_)) => ("discharging", "방전"),
+        Some(Kind::Pv(_) | Kind::Generator(_)) => ("making", "발전"),
+        _ => ("using", "사용"),
+    };
+    match language {
+        Language::En => format!("{en} {:.1} kW", kw.abs()),
+        Language::Ko => format!("{:.1} kW {ko}", kw.abs()),
+    }
+}
