@@ -18,6 +18,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(cli::demo::Args),
+    Run(cli::run::Args),
     Check(cli::check::Args),
     Plan(cli::plan::Args),
     Solve(cli::solve::Args),
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     cli::start_log();
     match cli.command {
         Command::Demo(args) => cli::demo::run(args),
+        Command::Run(args) => cli::run::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Solve(args) => cli::solve::run(args),

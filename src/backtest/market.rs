@@ -2,22 +2,10 @@
 
 use crate::cycle::PricePort;
 use crate::site::Site;
-use crate::tariff::{ImportPrice, PriceSeries};
-use crate::time::{Timestamp, local_midnight};
-use chrono::{Days, Timelike};
+use crate::tariff::{ImportPrice, PriceSeries, published_until};
+use crate::time::Timestamp;
 use chrono_tz::Tz;
 use std::sync::Arc;
-
-/// Local hour at which tomorrow's prices appear.
-const PUBLISHED_AT: u32 = 13;
-
-/// End of what is published at `now`: of today, and of tomorrow after 13:00 local time.
-pub fn published_until(now: Timestamp, tz: Tz) -> Timestamp {
-    let local = now.with_timezone(&tz);
-    let days = if local.hour() >= PUBLISHED_AT { 2 } else { 1 };
-    let date = local.date_naive();
-    local_midnight(tz, date.checked_add_days(Days::new(days)).unwrap_or(date))
-}
 
 /// Plays a year of prices from the site folder.
 pub struct Market {

@@ -9,7 +9,7 @@ mod report;
 mod runs;
 pub mod savings;
 
-pub use market::{Market, published_until};
+pub use market::{Market, NoMarket};
 pub use money::{Costs, settle};
 pub use report::{Limits, Report, once};
 pub use runs::{Outcome, RunSpec, run_policy};

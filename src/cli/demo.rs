@@ -1,6 +1,7 @@
 //! `madang demo`: the twin of a shipped site and the controller against it, live or as a day in virtual time.
 
-use super::{BAD, USAGE, site_or_exit};
+use super::demo_live::{Demo, live};
+use super::{BAD, UNREACHABLE, USAGE, site_or_exit};
 use crate::backtest::{Report, once};
 use crate::model::Policy;
 use crate::site::Site;
@@ -9,6 +10,7 @@ use crate::units::parse_duration;
 use chrono::{NaiveDate, TimeDelta};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,6 +47,9 @@ pub struct Args {
     /// Control cycle of `--once`
     #[arg(long, default_value = "10s")]
     cycle: String,
+    /// Folder for journal and history of a live demo; default: one of its own that is removed at the end
+    #[arg(long)]
+    state: Option<PathBuf>,
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -73,7 +78,20 @@ fn demo(args: Args) -> Result<u8, (u8, String)> {
         show(&report, args.json);
         return Ok(if report.ok() { super::DONE } else { BAD });
     }
-    Err((USAGE, "only `--once` in this build".to_owned()))
+    if args.json {
+        return Err((USAGE, "--json belongs to --once; a live demo has its API".to_owned()));
+    }
+    let demo = Demo {
+        site,
+        speed: args.speed,
+        port: args.port,
+        seed: args.seed,
+        date: args.date,
+        faults,
+        state: args.state,
+    };
+    live(&demo).map_err(|why| (UNREACHABLE, why))?;
+    Ok(super::DONE)
 }
 
 fn faults(texts: &[String], site: &Site) -> Result<Vec<Fault>, (u8, String)> {

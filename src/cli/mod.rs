@@ -3,11 +3,14 @@
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod demo_live;
 pub mod exits;
 pub mod live;
 pub mod plan;
 pub mod prices;
+pub mod run;
 pub mod schema;
+pub mod service;
 pub mod solve;
 
 use crate::site::{Fault, LoadError, Site};

@@ -1,0 +1,107 @@
+//! `madang run`: the controller for a real site.
+
+use super::exits::{Exits, Places};
+use super::prices::WatchedPrices;
+use super::service::Service;
+use super::{BAD, DONE, UNREACHABLE, site_or_exit, state_dir};
+use crate::backtest::{Market, NoMarket};
+use crate::cycle::PricePort;
+use crate::field::{Dial, Field, Options};
+use crate::site::{Mode, Site};
+use crate::time::{Clock, Pacer, SystemClock};
+use chrono::TimeDelta;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Runs a site: reads its devices, plans, controls (where its owner said so), records, and shows a page.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  madang run sites/home-amsterdam\n  madang run /etc/madang/mysite --state /var/lib/madang --port 8420\n\nEnds on SIGINT or SIGTERM: devices are given back, everything is flushed."
+)]
+pub struct Args {
+    /// Folder with site.toml, or a path to one
+    site: String,
+    /// State folder; default: $STATE_DIRECTORY, else ~/.local/state/madang/<site>
+    #[arg(long)]
+    state: Option<PathBuf>,
+    /// Port of page and API on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8420)]
+    port: u16,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let code = match site_or_exit(&args.site) {
+        Err(code) => code,
+        Ok(site) => match control(Arc::new(site), &args) {
+            Ok(()) => DONE,
+            Err((code, why)) => {
+                eprintln!("{why}");
+                code
+            }
+        },
+    };
+    ExitCode::from(code)
+}
+
+fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
+    let places = Places {
+        state: state_dir(args.state.as_deref(), site.plant.name.as_str()),
+        port: args.port,
+    };
+    let now = SystemClock.now();
+    let opened = Exits::open(&site, &places, now).map_err(|why| (UNREACHABLE, why))?;
+    greet(&site, &opened.exits.access.url, &opened.exits.access.token, &places);
+    let prices = prices(&site).map_err(|why| (BAD, why))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| (UNREACHABLE, format!("cannot start the runtime: {e}")))?;
+    let served = runtime.block_on(async {
+        let field = Field::new(&site, &Dial::Sockets, options(&site, 1.0)?)?;
+        let service = Service {
+            site: site.clone(),
+            field,
+            prices,
+            pacer: Pacer::System,
+            opened,
+            restored: None,
+        };
+        service.serve().await
+    });
+    runtime.shutdown_background();
+    served.map_err(|why| (UNREACHABLE, why))
+}
+
+/// How long a cycle waits for devices: less than half of it, so that the rest of the work fits behind a silent one.
+pub fn options(site: &Site, speed: f64) -> Result<Options, String> {
+    let cycle = site.plant.timing.cycle;
+    let patience = (cycle * 2 / 5).to_std().map_err(|e| e.to_string())?;
+    Ok(Options {
+        patience: patience.div_f64(speed).max(std::time::Duration::from_millis(40)),
+        silent_after: (cycle * 2).max(TimeDelta::seconds(2)),
+    })
+}
+
+fn prices(site: &Site) -> Result<Box<dyn PricePort>, String> {
+    if let Some(watched) = WatchedPrices::of(site) {
+        return Ok(Box::new(watched));
+    }
+    let until = SystemClock.now() + TimeDelta::days(400);
+    Ok(match Market::of(site, until)? {
+        Some(market) => Box::new(market),
+        None => Box::new(NoMarket),
+    })
+}
+
+fn greet(site: &Site, url: &str, token: &str, places: &Places) {
+    let mode = match site.plant.mode {
+        Mode::Observe => {
+            "observe: reads, plans and shows what it would write; `mode = \"control\"` in site.toml lets it act"
+        }
+        Mode::Control => "control",
+    };
+    println!("madang run {}  mode {mode}", site.plant.name);
+    println!("page   {url}/#token={token}");
+    println!("state  {}\n", places.state.display());
+}
