@@ -19,6 +19,10 @@ struct Cli {
 enum Command {
     Demo(cli::demo::Args),
     Run(cli::run::Args),
+    Twin(cli::twin::Args),
+    Set(cli::set::Args),
+    Read(cli::read::Args),
+    Devices(cli::devices::Args),
     Check(cli::check::Args),
     Plan(cli::plan::Args),
     Solve(cli::solve::Args),
@@ -32,6 +36,10 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Demo(args) => cli::demo::run(args),
         Command::Run(args) => cli::run::run(args),
+        Command::Twin(args) => cli::twin::run(args),
+        Command::Set(args) => cli::set::run(args),
+        Command::Read(args) => cli::read::run(args),
+        Command::Devices(args) => cli::devices::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Solve(args) => cli::solve::run(args),

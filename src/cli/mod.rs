@@ -4,14 +4,18 @@ pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod demo_live;
+pub mod devices;
 pub mod exits;
 pub mod live;
 pub mod plan;
 pub mod prices;
+pub mod read;
 pub mod run;
 pub mod schema;
 pub mod service;
+pub mod set;
 pub mod solve;
+pub mod twin;
 
 use crate::site::{Fault, LoadError, Site};
 use std::path::{Path, PathBuf};

@@ -5,9 +5,10 @@ use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{Alarm, Counts, CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
-    ControllerState, Forecast, PeopleInput, Policy, Setpoint, Snapshot, Target, Trigger, WriteOutcome, WriteReport,
+    ControllerState, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger, WriteOutcome,
+    WriteReport,
 };
-use crate::site::{Id, Plant};
+use crate::site::{Id, Mode, Plant};
 use crate::tariff::PriceSeries;
 use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
 use crate::{dispatch, forecast, state};
@@ -92,6 +93,8 @@ pub struct Controller<F, J> {
     pending: Option<Trigger>,
     planned_interval: Option<Timestamp>,
     price_version: u64,
+    /// Devices were written to in the last cycle.
+    in_control: bool,
     /// Targets of the last intent record.
     intended: BTreeMap<Id, Target>,
     light_due: Timestamp,
@@ -109,9 +112,12 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         restored: Option<ControllerState>,
         now: Timestamp,
     ) -> Self {
-        let mut state = restored.unwrap_or_else(|| ControllerState::fresh(&config.plant, now));
-        if state.rung != crate::model::Rung::Released {
-            state.rung = crate::model::Rung::Safe;
+        let mut state = match restored {
+            Some(state) => state.fitted(&config.plant),
+            None => ControllerState::fresh(&config.plant, now),
+        };
+        if state.rung != Rung::Released {
+            state.rung = Rung::Safe;
         }
         state.good_cycles = 0;
         let next_plan_id = state.schedule.as_ref().map_or(1, |s| s.id + 1);
@@ -131,6 +137,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             pending: Some(Trigger::Start),
             planned_interval: None,
             price_version: 0,
+            in_control: false,
             intended: BTreeMap::new(),
             light_due: now,
             keyframe_due: now,
@@ -164,6 +171,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.tally.cycles += 1;
         self.tally.binding_cycles += u64::from(decision.binding);
         let cycle_ms = work.elapsed().as_secs_f64() * 1e3;
+        self.hand_back_if_told(now).await;
         self.record_intent(&decision.setpoints, now);
         let writes = self.field.apply(now, &decision.setpoints).await;
         self.count(&writes);
@@ -181,6 +189,19 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             prices,
             counts: self.tally.counts(),
         }
+    }
+
+    /// Leaving control gives the devices back at once; observing writes nothing.
+    async fn hand_back_if_told(&mut self, now: Timestamp) {
+        let control = self.state.mode == Mode::Control && self.state.rung != Rung::Released;
+        if self.in_control && !control {
+            let writes = self.field.release().await;
+            self.count(&writes);
+            self.record_written(&writes, now);
+            self.intended.clear();
+        }
+        self.in_control = control;
+        self.field.set_mode(if control { Mode::Control } else { Mode::Observe });
     }
 
     /// Takes what a person said; the sentence is for them.
@@ -400,7 +421,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     fn record_intent(&mut self, setpoints: &[Setpoint], now: Timestamp) {
         let is_new = |s: &&Setpoint| self.intended.get(&s.component) != Some(&s.target);
         let changed: Vec<Setpoint> = setpoints.iter().filter(is_new).cloned().collect();
-        if changed.is_empty() {
+        if changed.is_empty() || !self.in_control {
             return;
         }
         self.intended

@@ -1,6 +1,7 @@
 //! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
 
 use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
+use crate::site::Mode;
 use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
@@ -15,6 +16,8 @@ pub trait FieldPort {
     fn scan(&mut self, now: Timestamp) -> impl Future<Output = Scan> + Send;
     /// Writes setpoints (on change or when a refresh is due) and reports what became of each.
     fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> impl Future<Output = Vec<WriteReport>> + Send;
+    /// Whether registers may be written from now on; in observe mode `apply` withholds everything.
+    fn set_mode(&mut self, mode: Mode);
     /// Gives every device back; bounded in time.
     fn release(&mut self) -> impl Future<Output = Vec<WriteReport>> + Send;
 }

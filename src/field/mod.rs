@@ -17,4 +17,4 @@ mod sunspec;
 
 pub use dial::{Dial, Wire};
 pub use port::{Field, Options};
-pub use read::{ReadError, ReadPoint, ReadReport, read_once};
+pub use read::{ReadError, ReadPoint, ReadReport, ReadValue, read_once};

@@ -78,11 +78,6 @@ impl Field {
         })
     }
 
-    /// Whether registers may be written at all; people may change it while running.
-    pub fn set_mode(&mut self, mode: Mode) {
-        self.mode = mode;
-    }
-
     fn ask_links(&mut self, now: Timestamp) {
         for link in &mut self.links {
             if link.pending.is_some() {
@@ -290,6 +285,10 @@ impl FieldPort for Field {
 
     async fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> Vec<WriteReport> {
         self.send(now, setpoints).await
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
     }
 
     async fn release(&mut self) -> Vec<WriteReport> {

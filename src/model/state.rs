@@ -43,6 +43,8 @@ pub enum Rung {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ControllerState {
     pub mode: Mode,
+    /// What the site file said when this state was made: a file that says something else wins over `mode`.
+    pub file_mode: Mode,
     pub rung: Rung,
     /// Consecutive good cycles, needed to climb the ladder again.
     pub good_cycles: u32,
@@ -86,6 +88,7 @@ impl ControllerState {
         let peak = plant.tariff.demand.as_ref().map_or(Power::ZERO, |d| d.peak_so_far);
         Self {
             mode: plant.mode,
+            file_mode: plant.mode,
             rung: Rung::Safe,
             good_cycles: 0,
             next_decision: DecisionId(1),
@@ -139,6 +142,7 @@ impl ControllerState {
         };
         Self {
             mode: self.mode,
+            file_mode: self.file_mode,
             rung: self.rung,
             good_cycles: self.good_cycles,
             next_decision: self.next_decision,
@@ -184,6 +188,24 @@ impl ControllerState {
             },
             ..light
         }
+    }
+
+    /// A restored state under a site file that may have changed since: the file's mode wins where it is new, and what
+    /// belongs to components that are gone is dropped.
+    pub fn fitted(mut self, plant: &Plant) -> Self {
+        if self.file_mode != plant.mode {
+            (self.mode, self.file_mode) = (plant.mode, plant.mode);
+        }
+        let known = |id: &Id| plant.components.contains_key(id);
+        self.sessions.retain(|id, _| known(id));
+        self.overrides.retain(|id, _| known(id));
+        self.generators.retain(|id, _| known(id));
+        self.shiftables.retain(|id, _| known(id));
+        self.last.retain(|id, _| known(id));
+        let fits = |s: &Arc<Schedule>| s.power_kw.keys().all(known);
+        self.schedule = self.schedule.filter(fits);
+        self.day_plan = self.day_plan.filter(fits);
+        self
     }
 
     /// Puts a plan in force; the first one after local midnight is the plan of the day.

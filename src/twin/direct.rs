@@ -6,7 +6,7 @@ use crate::model::{
     DeviceHealth, IdentityStatus, Measurement, Quantity, Scan, Setpoint, Target, WriteOutcome, WriteReport,
 };
 use crate::reading::Reading;
-use crate::site::{Device, Id, Site};
+use crate::site::{Device, Id, Mode, Site};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
@@ -39,12 +39,14 @@ pub struct Direct {
     world: Arc<Mutex<World>>,
     site: Arc<Site>,
     last: BTreeMap<Id, Target>,
+    mode: Mode,
 }
 
 impl Direct {
     pub fn new(world: Arc<Mutex<World>>, site: Arc<Site>) -> Self {
         Self {
             world,
+            mode: site.plant.mode,
             site,
             last: BTreeMap::new(),
         }
@@ -80,11 +82,23 @@ impl Direct {
 
     fn write(&mut self, now: Timestamp, setpoint: &Setpoint) -> WriteReport {
         let fresh = self.last.insert(setpoint.component.clone(), setpoint.target) != Some(setpoint.target);
-        let outcome = match self.world().obey(&setpoint.component, setpoint.target, now + LEASE) {
+        let outcome = if self.mode == Mode::Observe {
+            WriteOutcome::Withheld("observe mode".into())
+        } else {
+            self.carry_out(now, setpoint, fresh)
+        };
+        self.report(setpoint, outcome)
+    }
+
+    fn carry_out(&self, now: Timestamp, setpoint: &Setpoint, fresh: bool) -> WriteOutcome {
+        match self.world().obey(&setpoint.component, setpoint.target, now + LEASE) {
             Ok(()) if fresh => WriteOutcome::Verified,
             Ok(()) => WriteOutcome::Withheld("unchanged".into()),
             Err(why) => WriteOutcome::Failed(why),
-        };
+        }
+    }
+
+    fn report(&self, setpoint: &Setpoint, outcome: WriteOutcome) -> WriteReport {
         WriteReport {
             component: setpoint.component.clone(),
             device: self.device_of(&setpoint.component),
@@ -171,6 +185,10 @@ impl FieldPort for Direct {
 
     async fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> Vec<WriteReport> {
         setpoints.iter().map(|s| self.write(now, s)).collect()
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
     }
 
     async fn release(&mut self) -> Vec<WriteReport> {
