@@ -18,4 +18,4 @@ pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
 pub use ports::*;
 pub use recovery::recover;
 pub use run::{Heard, Stop, run};
-pub use series::{Sample, help, rung_number, samples, split_key};
+pub use series::{Sample, help, residual, rung_number, samples, split_key};

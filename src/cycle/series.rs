@@ -6,7 +6,7 @@
 
 use super::ports::CycleReport;
 use crate::model::{Rung, Setpoint, Snapshot, Target};
-use crate::site::{Id, Mode, Plant};
+use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 
 /// One value of one series at the report's instant.
@@ -78,13 +78,24 @@ fn components(all: &mut Collector, plant: &Plant, snapshot: &Snapshot) {
     for (id, component) in &plant.components {
         let kind = component.kind.name();
         let readings = snapshot.components.get(id);
-        let up = readings.is_some_and(|r| r.values().any(|v| v.usable().is_some()));
+        let residual = residual(snapshot, id, &component.kind);
+        let up = residual.is_some() || readings.is_some_and(|r| r.values().any(|v| v.usable().is_some()));
         all.add(kind, "up", Some(id), f64::from(u8::from(up)));
+        all.maybe(kind, "active_power_watts", Some(id), residual.map(|kw| kw * 1e3));
         for (quantity, reading) in readings.into_iter().flatten() {
             let (field, factor) = quantity.series();
             all.maybe(kind, field, Some(id), reading.usable().map(|v| v * factor));
         }
     }
+}
+
+/// kW of the load that no device measures: what the others leave in the balance.
+pub fn residual(snapshot: &Snapshot, id: &Id, kind: &Kind) -> Option<f64> {
+    let measured = snapshot.devices.iter().any(|d| d.components.contains(id));
+    if measured || !matches!(kind, Kind::Load(_)) {
+        return None;
+    }
+    snapshot.residual?.usable().map(|p| p.as_kw())
 }
 
 fn devices(all: &mut Collector, snapshot: &Snapshot) {

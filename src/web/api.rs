@@ -2,7 +2,7 @@
 
 use super::hub::{Event, Hub};
 use super::people::{EndOverride, Ev, Limit, Override, SetMode};
-use super::{Exits, guard, now, openapi, ui};
+use super::{Exits, guard, now, openapi, site, ui};
 use crate::cycle::{CycleReport, Heard, HistoryRead};
 use crate::model::{PeopleInput, Rung};
 use crate::site::{Id, Mode};
@@ -45,7 +45,7 @@ pub fn router(exits: Exits) -> Router {
         metrics: exits.metrics,
     };
     let reads = Router::new()
-        .route("/site", get(site))
+        .route("/site", get(site_view))
         .route(
             "/now",
             get(|s: State<App>| async move { show(&s.hub, |r| now::view(&s.hub.site.plant, r)) }),
@@ -155,14 +155,8 @@ async fn readyz(State(app): State<App>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
-async fn site(State(app): State<App>) -> Response {
-    let plant = &app.hub.site.plant;
-    let zone = plant.location.time_zone;
-    Json(
-        json!({"site": plant.name, "currency": plant.tariff.currency, "time_zone": zone.name(), "plant": plant,
-                "devices": app.hub.site.wiring.devices, "version": env!("CARGO_PKG_VERSION")}),
-    )
-    .into_response()
+async fn site_view(State(app): State<App>) -> Response {
+    Json(site::view(&app.hub.site)).into_response()
 }
 
 async fn plan_view(State(app): State<App>) -> Response {

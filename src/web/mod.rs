@@ -11,6 +11,8 @@ mod now;
 mod openapi;
 mod people;
 mod plan;
+mod sentence;
+mod site;
 mod ui;
 
 pub use hub::Hub;

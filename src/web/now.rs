@@ -1,9 +1,10 @@
 //! The state now, as JSON for people's pages: quantities carry their unit in the key, reasons come in both languages.
 
-use crate::cycle::CycleReport;
+use super::sentence;
+use crate::cycle::{CycleReport, residual};
 use crate::model::{DeviceHealth, Language, Reason, Rung, Setpoint, Target};
 use crate::reading::{Quality, Quantity};
-use crate::site::{Component, Id, Kind, Mode, Plant};
+use crate::site::{Component, Id, Mode, Plant};
 use serde_json::{Value, json};
 
 /// `GET /api/v1/now` and the `now` event.
@@ -19,7 +20,7 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Value {
     json!({
         "at": snapshot.at, "site": plant.name, "mode": state.mode, "rung": state.rung,
         "rung_text": rung(state.rung, state.mode),
-        "sentence": sentence(plant, report),
+        "sentence": sentence::of(plant, report),
         "grid_power_kw": snapshot.grid.and_then(|g| g.usable()).map(|p| p.as_kw()),
         "residual_power_kw": snapshot.residual.and_then(|g| g.usable()).map(|p| p.as_kw()),
         "components": components,
@@ -48,6 +49,11 @@ fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
     let usable = |q| snapshot.usable(id, q);
     let main = snapshot.reading(id, Quantity::ActivePower);
+    let residual = residual(snapshot, id, &c.kind);
+    let quality = match residual {
+        Some(_) => Quality::Derived,
+        None => main.map_or(Quality::Missing, |r| r.quality()),
+    };
     let setpoint = report.setpoints.iter().find(|s| s.component == *id);
     let device = snapshot.devices.iter().find(|d| d.components.contains(id));
     let schedule = state.schedule.as_ref();
@@ -59,9 +65,8 @@ fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
     });
     json!({
         "id": id, "kind": c.kind.name(), "title": {"en": c.title_en, "ko": c.title_ko},
-        "power_kw": usable(Quantity::ActivePower), "last_power_kw": main.and_then(|r| r.last_known()),
-        "quality": main.map_or(Quality::Missing, |r| r.quality()),
-        "age_s": main.map(|r| r.age(snapshot.at).as_seconds_f64()),
+        "power_kw": usable(Quantity::ActivePower).or(residual), "last_power_kw": main.and_then(|r| r.last_known()),
+        "quality": quality, "age_s": main.map(|r| r.age(snapshot.at).as_seconds_f64()),
         "soc": usable(Quantity::StateOfCharge), "plugged": snapshot.plugged(id),
         "charging": usable(Quantity::ChargePointState).map(|s| s >= 2.0),
         "room_celsius": usable(Quantity::RoomTemperature), "tank_celsius": usable(Quantity::TankTemperature),
@@ -71,7 +76,7 @@ fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
         "marginal_value_per_kwh": planned(schedule.and_then(|s| s.marginal_value.get(id))),
         "target": setpoint.map(|s| target(&s.target)),
         "reason": setpoint.map(|s| reason(&s.reason)),
-        "override_until": state.overrides.get(id).map(|o| o.until),
+        "override": state.overrides.get(id).map(|o| json!({"target": target(&o.target), "until": o.until})),
     })
 }
 
@@ -99,6 +104,7 @@ pub fn target(target: &Target) -> Value {
 
 pub fn reason(r: &Reason) -> Value {
     json!({"code": r.code, "en": r.sentence(Language::En), "ko": r.sentence(Language::Ko),
+           "plain": {"en": r.code.en(), "ko": r.code.ko()},
            "value_per_kwh": r.value_per_kwh, "price_per_kwh": r.price_per_kwh, "limit": r.limit})
 }
 
@@ -113,54 +119,4 @@ pub fn rung(rung: Rung, mode: Mode) -> Value {
         (Rung::Safe, _) => ("Safe setpoints", "안전 설정값"),
     };
     json!({"en": en, "ko": ko})
-}
-
-/// One sentence for the whole site: what its largest controlled component does, and why.
-fn sentence(plant: &Plant, report: &CycleReport) -> Value {
-    let weight = |s: &&Setpoint| report.snapshot.power(&s.component).map_or(0.0, |p| p.as_kw().abs());
-    let is_storage = |s: &&Setpoint| {
-        plant
-            .components
-            .get(&s.component)
-            .is_some_and(|c| matches!(c.kind, Kind::Battery(_) | Kind::ChargePoint(_)))
-    };
-    let busy = report.setpoints.iter().filter(|s| weight(s) > 0.05);
-    let chosen = busy.max_by(|a, b| {
-        (is_storage(a), weight(a))
-            .partial_cmp(&(is_storage(b), weight(b)))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    let Some(s) = chosen else {
-        return rung(report.state.rung, report.state.mode);
-    };
-    let kw = report.snapshot.power(&s.component).map_or(0.0, |p| p.as_kw());
-    let title = |language| title(plant, &s.component, language);
-    json!({
-        "en": format!("{} {}: {}", title(Language::En), doing(plant, &s.component, kw, Language::En), s.reason.sentence(Language::En)),
-        "ko": format!("{} {}: {}", title(Language::Ko), doing(plant, &s.component, kw, Language::Ko), s.reason.sentence(Language::Ko)),
-    })
-}
-
-fn title(plant: &Plant, id: &Id, language: Language) -> String {
-    let c = plant.components.get(id);
-    let named = c.and_then(|c| match language {
-        Language::En => c.title_en.clone(),
-        Language::Ko => c.title_ko.clone(),
-    });
-    named.unwrap_or_else(|| id.to_string())
-}
-
-/// What a component does, in words instead of signs.
-fn doing(plant: &Plant, id: &Id, kw: f64, language: Language) -> String {
-    let kind = plant.components.get(id).map(|c| &c.kind);
-    let (en, ko) = match kind {
-        Some(Kind::Battery(_) | Kind::ChargePoint(_)) if kw > 0.0 => ("charging", "충전"),
-        Some(Kind::Battery(_) | Kind::ChargePoint(_)) => ("discharging", "방전"),
-        Some(Kind::Pv(_) | Kind::Generator(_)) => ("making", "발전"),
-        _ => ("using", "사용"),
-    };
-    match language {
-        Language::En => format!("{en} {:.1} kW", kw.abs()),
-        Language::Ko => format!("{:.1} kW {ko}", kw.abs()),
-    }
 }
