@@ -67,6 +67,8 @@ fn stored(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: &Bil
             Kind::Battery(b) => Some(change * price * b.discharge_efficiency),
             // Heat is worth the electricity it saves, at the pump's COP in mild weather.
             Kind::HeatPump(h) => Some(change * price / h.cop[1].1),
+            // A car that will leave tomorrow: else whoever charges it before midnight would seem dearer.
+            Kind::ChargePoint(_) => Some(change * price),
             _ => None,
         }
     });

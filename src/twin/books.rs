@@ -23,7 +23,7 @@ pub struct StoredBook {
 pub struct Books {
     pub components: BTreeMap<Id, ComponentBook>,
     pub metered: Vec<MeterInterval>,
-    /// Batteries (kWh stored) and tanks (kWh of heat).
+    /// Batteries (kWh stored), tanks (kWh of heat), and cars plugged in (kWh they got since plug-in).
     pub stored: BTreeMap<Id, StoredBook>,
     pub ev_shortfall_kwh: f64,
     pub unserved_kwh: f64,

@@ -473,6 +473,8 @@ fn stored(models: &BTreeMap<Id, Model>) -> BTreeMap<Id, f64> {
     let one = |(id, m): (&Id, &Model)| match m {
         Model::Battery(b) => Some((id.clone(), b.stored_kwh)),
         Model::Heat(h) => Some((id.clone(), h.stored_kwh())),
+        // A car is a store as long as it stays plugged in; what it got leaves with it as a service.
+        Model::Charger(c) => Some((id.clone(), if c.visit.is_some() { c.delivered_kwh } else { 0.0 })),
         _ => None,
     };
     models.iter().filter_map(one).collect()
