@@ -12,8 +12,8 @@ use crate::site::Id;
 use crate::units::Current;
 use std::collections::BTreeMap;
 
-/// Steps in which a current is told, A.
-const STEP_A: f64 = 0.1;
+/// Currents are told in tenths of an ampere.
+const STEPS_PER_A: f64 = 10.0;
 /// Smaller raises wait until they are worth a write, A.
 const RAISE_A: f64 = 0.4;
 
@@ -130,7 +130,7 @@ fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, drawn: f6
 }
 
 fn order(w: &Want, kw: f64, held: Option<Held>) -> Order {
-    let amps = (kw / w.kw_per_amp.max(1e-9) / STEP_A + 1e-6).floor() * STEP_A;
+    let amps = (kw / w.kw_per_amp.max(1e-9) * STEPS_PER_A + 1e-6).floor() / STEPS_PER_A;
     let reason = match held {
         Some(h) => Reason::new(h.code).limited(h.limit),
         None if kw > 0.0 && w.reason.code == ReasonCode::WaitCheaper => Reason::new(ReasonCode::FollowPlan),

@@ -36,7 +36,6 @@ impl Wish {
 
 /// `net`: what the meter would show if the battery did nothing, kW, import positive.
 pub fn order(view: &View<'_>, envelope: &mut Envelope, id: &Id, b: &Battery, net: f64, told: Option<f64>) -> Order {
-    let (empty, full) = reach(view, id, b);
     let wish = match (told, view.lead()) {
         (Some(kw), _) => Wish {
             grid_charge: true,
@@ -47,7 +46,7 @@ pub fn order(view: &View<'_>, envelope: &mut Envelope, id: &Id, b: &Battery, net
         (None, Lead::Rule) => by_rule(view, net),
         (None, Lead::Plan) => by_value(view, id, b, net),
     };
-    let (kw, reason) = limited(view, envelope, id, &wish, net, (empty, full));
+    let (kw, reason) = limited(view, envelope, id, b, &wish, net);
     let kw = steady(view, id, kw);
     envelope.take(id, kw, kw, kw);
     Order::new(id, Target::Power(Power::kw(kw)), reason)
@@ -68,10 +67,7 @@ fn by_value(view: &View<'_>, id: &Id, b: &Battery, net: f64) -> Wish {
     let (Some(worth), Some(buy), Some(sell)) = (view.worth(id), view.buy(), view.sell()) else {
         return guarded(planned, grid, net);
     };
-    let wear = b.wear.as_per_kwh();
-    let tie = TIE * buy.abs().max(worth.abs());
-    let cover = buy + tie >= worth / b.discharge_efficiency + wear;
-    let store = sell - tie <= worth * b.charge_efficiency - wear;
+    let Modes { cover, store } = modes(b, worth, buy, sell);
     let why = |code| Reason::new(code).worth(Some(worth), Some(buy));
     if planned > SMALL && grid > SMALL && b.grid_charge && view.price_known() {
         let surplus = if store { -net } else { f64::NEG_INFINITY };
@@ -116,8 +112,8 @@ fn guarded(planned: f64, grid: f64, net: f64) -> Wish {
 }
 
 /// Limits on top of a wish: other people's fuses first, then rating and state of charge.
-fn limited(view: &View<'_>, envelope: &Envelope, id: &Id, wish: &Wish, net: f64, reach: (f64, f64)) -> (f64, Reason) {
-    let (lowest, highest) = reach;
+fn limited(view: &View<'_>, envelope: &Envelope, id: &Id, b: &Battery, wish: &Wish, net: f64) -> (f64, Reason) {
+    let (lowest, highest) = reach(view, id, b);
     let mut kw = wish.kw;
     let mut reason = wish.reason.clone();
     // nobody asked for an exchange with the grid: none beyond what the others cause
@@ -147,7 +143,9 @@ fn limited(view: &View<'_>, envelope: &Envelope, id: &Id, wish: &Wish, net: f64,
         bind(&mut kw, below, held);
     }
     if kw > highest || kw < lowest {
-        let code = if highest < SMALL && kw > 0.0 || lowest > -SMALL && kw < 0.0 {
+        let rating = if kw > highest { b.charge_max } else { -b.discharge_max };
+        let end = if kw > highest { highest } else { lowest };
+        let code = if (end - rating.as_kw()).abs() > SMALL {
             ReasonCode::LimitSoc
         } else {
             ReasonCode::LimitRating
@@ -183,8 +181,39 @@ fn floor(view: &View<'_>, id: &Id, b: &Battery) -> f64 {
     planned.map_or(least.max(reserve), |p| least.max(reserve.min(p)))
 }
 
-/// Discharge that others may count on for the next minutes: what it does now, as long as its charge lasts.
+/// It will cover the load in this cycle.
+fn covers(view: &View<'_>, id: &Id, b: &Battery) -> bool {
+    match view.lead() {
+        Lead::Idle => false,
+        Lead::Rule => true,
+        Lead::Plan => match (view.worth(id), view.buy()) {
+            (Some(worth), Some(buy)) => modes(b, worth, buy, buy).cover,
+            _ => view.planned_kw(id).is_some_and(|kw| kw < -SMALL),
+        },
+    }
+}
+
+/// What a stored kWh is good for at these prices.
+struct Modes {
+    cover: bool,
+    store: bool,
+}
+
+fn modes(b: &Battery, worth: f64, buy: f64, sell: f64) -> Modes {
+    let wear = b.wear.as_per_kwh();
+    let tie = TIE * buy.abs().max(worth.abs());
+    Modes {
+        cover: buy + tie >= worth / b.discharge_efficiency + wear,
+        store: sell - tie <= worth * b.charge_efficiency - wear,
+    }
+}
+
+/// Discharge that others may count on for the next minutes: what it does now and goes on doing, as long as its charge
+/// lasts.
 pub fn support(view: &View<'_>, id: &Id, b: &Battery) -> f64 {
+    if !covers(view, id, b) {
+        return 0.0;
+    }
     let Some(soc) = view.snapshot.soc(id).map(|s| s.as_ratio()) else {
         return 0.0;
     };

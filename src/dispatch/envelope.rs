@@ -43,8 +43,10 @@ pub struct Envelope {
 
 /// Part of a limit always left free.
 const MARGIN: f64 = 0.03;
-/// A limit counts as broken at once only beyond a tenth above it; a little of that is used.
-const TOLERATED: f64 = 0.07;
+/// A limit counts as broken at once only beyond a tenth above it; what a jump adds may use most of that for one cycle.
+const TOLERATED: f64 = 0.085;
+/// The next jump may be a little larger than any before.
+const LARGER: f64 = 1.05;
 
 /// Power of components that this cycle decides; others count as measured.
 pub type Decided = BTreeMap<Id, f64>;
@@ -151,9 +153,8 @@ fn uncontrolled(view: &View<'_>, decided: &Decided) -> BTreeMap<String, f64> {
 /// Flow that may be added before the next cycle, kW: the largest jump remembered, and never more than the loads can still
 /// rise.
 fn volatility(view: &View<'_>, name: &str, up: bool, base: f64) -> f64 {
-    let jump = view
-        .mark(&jump_mark(name, up))
-        .map_or(first_jump(view, name), |(_, kw)| kw);
+    let first = first_jump(view, name);
+    let jump = view.mark(&jump_mark(name, up)).map_or(first, |(_, kw)| kw.max(first));
     if up {
         jump.min((most_load(view) - base).max(0.0))
     } else {
@@ -170,14 +171,14 @@ fn most_load(view: &View<'_>) -> f64 {
     loads.sum()
 }
 
-/// Jump assumed before any was seen.
+/// Jump assumed before any was seen, and never forgotten.
 fn first_jump(view: &View<'_>, name: &str) -> f64 {
     let part = if name == "site" { 0.25 } else { 0.15 };
     part * most_load(view)
 }
 
-/// Jumps are forgotten over a day.
-const MEMORY_H: f64 = 24.0;
+/// Larger jumps are forgotten over days.
+const MEMORY_H: f64 = 72.0;
 
 /// Memory of the largest jumps after this cycle.
 pub fn learn_jumps(view: &View<'_>, decided: &Decided, marks: &mut BTreeMap<String, (Timestamp, f64)>) {
@@ -201,7 +202,7 @@ pub fn learn_jumps(view: &View<'_>, decided: &Decided, marks: &mut BTreeMap<Stri
 
 /// Bound for grants: the margin, and the jump beyond what is tolerated for one cycle.
 fn granted(limit: f64, jump: f64) -> f64 {
-    limit - (MARGIN * limit).max(jump - TOLERATED * limit)
+    limit - (MARGIN * limit).max(LARGER * jump - TOLERATED * limit)
 }
 
 fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {

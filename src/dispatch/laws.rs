@@ -51,8 +51,9 @@ pub fn all(view: &View<'_>) -> Outcome {
     cars(view, &mut envelope, &flows, &mut out, &mut starts);
     heat(view, &mut envelope, &flows, &mut out);
     generators(view, &mut envelope, &flows, &mut out);
-    storage(view, &mut envelope, &flows, &mut out);
-    sun(view, &mut envelope, &flows, &mut out);
+    let changes = changes(view, &flows, &out.orders);
+    storage(view, &mut envelope, &flows, &changes, &mut out);
+    sun(view, &mut envelope, &flows, &changes, &mut out);
     out
 }
 
@@ -263,12 +264,42 @@ fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut
     }
 }
 
-fn storage(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+/// How consumption will move by what was just told, kW; only in the cycle in which a target changes, so that a component
+/// that does not obey is seen as it is.
+struct Changes {
+    less: f64,
+    more: f64,
+}
+
+fn changes(view: &View<'_>, flows: &Flows, orders: &[Order]) -> Changes {
+    let mut sum = Changes { less: 0.0, more: 0.0 };
+    for order in orders {
+        let (Some(c), Some(drawn)) = (
+            view.plant.components.get(&order.component),
+            flows.decided.get(&order.component),
+        ) else {
+            continue;
+        };
+        let kw = match (&c.kind, order.target) {
+            (Kind::ChargePoint(_), Target::Current(a)) => a.as_amps() * view.kw_per_amp(c),
+            (Kind::HeatPump(_), Target::Power(p)) => p.as_kw(),
+            _ => continue,
+        };
+        let new = view.last(&order.component).is_none_or(|l| l.target != order.target);
+        if new {
+            sum.less += (drawn - kw).max(0.0);
+            sum.more += (kw - drawn).max(0.0);
+        }
+    }
+    sum
+}
+
+fn storage(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, changes: &Changes, out: &mut Outcome) {
     let told_batteries: f64 = parts(view, flows)
         .filter(|(_, k, _)| matches!(k, Kind::Battery(_)))
         .map(|(_, _, kw)| kw)
         .sum();
-    let mut net = flows.grid - told_batteries;
+    let mut net = flows.grid - told_batteries - changes.less;
     for (id, kind, _) in parts(view, flows) {
         let Kind::Battery(b) = kind else { continue };
         let help = battery::support(view, id, b);
@@ -285,7 +316,7 @@ fn storage(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Ou
 }
 
 /// PV shares what may be exported by rating.
-fn sun(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
+fn sun(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, changes: &Changes, out: &mut Outcome) {
     let rated = |k: &Kind| {
         if let Kind::Pv(p) = k {
             p.inverter_max.as_kw()
@@ -309,6 +340,8 @@ fn sun(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcom
     } else {
         flows.grid - told - flows.batteries
     };
+    // what is about to start will use the sun that shines now
+    let others = others + changes.more;
     let taken: f64 = if view.lead() == Lead::Idle {
         0.0
     } else {
