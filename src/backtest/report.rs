@@ -147,7 +147,12 @@ fn assemble(
         limits: Limits {
             breaches: plan.books.limits.breaches,
             worst_excess_kw: plan.books.limits.worst_excess_kw,
-            binding_minutes: plan.books.limits.binding_minutes,
+            // Power kept within 5 % of a limit, or a margin before it that dispatch held something back for.
+            binding_minutes: plan
+                .books
+                .limits
+                .binding_minutes
+                .max(plan.tally.binding_cycles as f64 * cycle.as_seconds_f64() / 60.0),
         },
         writes: Writes {
             issued: plan.tally.writes_issued,
