@@ -311,7 +311,8 @@ fn is_holiday(date: NaiveDate, country: &str) -> bool {
 
 /// Seollal and Chuseok (three days each) and Buddha's birthday.
 fn korean_lunar(date: NaiveDate) -> bool {
-    const DAYS: [(i32, (u32, u32), (u32, u32), (u32, u32)); 7] = [
+    type MonthDay = (u32, u32);
+    const DAYS: [(i32, MonthDay, MonthDay, MonthDay); 7] = [
         // year, Seollal, Buddha's birthday, Chuseok
         (2024, (2, 10), (5, 15), (9, 17)),
         (2025, (1, 29), (5, 5), (10, 6)),

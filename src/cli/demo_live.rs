@@ -95,10 +95,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.own {
-            if let Err(why) = std::fs::remove_dir_all(&self.path) {
-                tracing::debug!("{} stays: {why}", self.path.display());
-            }
+        if self.own
+            && let Err(why) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::debug!("{} stays: {why}", self.path.display());
         }
     }
 }

@@ -21,6 +21,12 @@ pub struct Screen {
     rung: Option<Rung>,
 }
 
+impl Default for Screen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Screen {
     pub fn new() -> Self {
         Self {

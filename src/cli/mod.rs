@@ -38,10 +38,11 @@ pub fn start_log() {
 /// A site by folder, by file, or by the name of one inside the binary.
 pub fn find_site(name: &str) -> Result<(Site, Vec<Fault>), LoadError> {
     let path = Path::new(name);
-    if !path.exists() && !name.contains('/') {
-        if let Some(site) = crate::site::builtin(name) {
-            return Ok((site, Vec::new()));
-        }
+    if !path.exists()
+        && !name.contains('/')
+        && let Some(site) = crate::site::builtin(name)
+    {
+        return Ok((site, Vec::new()));
     }
     crate::site::load(path)
 }

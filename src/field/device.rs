@@ -322,10 +322,10 @@ impl FieldDevice {
                 .await
                 .map_err(|e| e.to_string())?;
             let shown = map.values(&block, &words).into_iter().next().map(|(_, v)| v);
-            if let Some(Value::Number(n)) = shown {
-                if (n - value).abs() <= tolerance {
-                    return Ok(());
-                }
+            if let Some(Value::Number(n)) = shown
+                && (n - value).abs() <= tolerance
+            {
+                return Ok(());
             }
             if tokio::time::Instant::now() >= until {
                 return Err(format!(

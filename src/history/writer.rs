@@ -87,10 +87,10 @@ impl Historian {
 
     fn close(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the historian stopped in the middle of its work");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the historian stopped in the middle of its work");
         }
     }
 }

@@ -382,21 +382,22 @@ fn lint_command(p: &Profile, name: &str, c: &Command, add: &mut dyn FnMut(&str, 
     if c.variants.iter().all(|v| v.set.is_empty()) {
         add(name, format!("command `{name}` writes nothing"));
     }
-    if let (Some(refresh), Some(timeout)) = (c.refresh_s, c.device_timeout_s) {
-        if timeout > 0.0 && refresh > timeout / 2.0 {
-            add(
-                name,
-                format!("command `{name}` refreshes every {refresh} s, more than half of its {timeout} s"),
-            );
-        }
+    if let (Some(refresh), Some(timeout)) = (c.refresh_s, c.device_timeout_s)
+        && timeout > 0.0
+        && refresh > timeout / 2.0
+    {
+        add(
+            name,
+            format!("command `{name}` refreshes every {refresh} s, more than half of its {timeout} s"),
+        );
     }
-    if let Some(v) = &c.verify {
-        if !p.points.iter().any(|point| point.name == v.point) {
-            add(
-                name,
-                format!("command `{name}` is verified by `{}`, which is no point", v.point),
-            );
-        }
+    if let Some(v) = &c.verify
+        && !p.points.iter().any(|point| point.name == v.point)
+    {
+        add(
+            name,
+            format!("command `{name}` is verified by `{}`, which is no point", v.point),
+        );
     }
     let writes = c.variants.iter().flat_map(|v| &v.set).chain(&c.arm).chain(&c.release);
     for w in writes.filter(|w| !matches!(w.fc, 5 | 6 | 16)) {

@@ -84,10 +84,10 @@ impl Sink {
     /// Sends what is left, if the server takes it, and ends.
     pub fn finish(mut self) {
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the InfluxDB sink stopped in the middle of its work");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the InfluxDB sink stopped in the middle of its work");
         }
     }
 }

@@ -4,10 +4,13 @@ use crate::cycle::{Tick, split_key};
 use influxdb2::models::{DataPoint, WriteDataPoint};
 use std::collections::BTreeMap;
 
+/// Field names and values of one line.
+type Fields<'a> = Vec<(&'a str, f64)>;
+
 /// Appends a tick's lines to `body`; returns how many values went in. What line protocol cannot carry safely (names with
 /// control characters or a backslash, values that are not finite) is left out.
 pub fn append(body: &mut Vec<u8>, site: &str, tick: &Tick) -> usize {
-    let mut groups: BTreeMap<(&str, Option<&str>), Vec<(&str, f64)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Option<&str>), Fields<'_>> = BTreeMap::new();
     for (key, value) in &tick.values {
         match split_key(key) {
             Some((kind, field, component)) if value.is_finite() && component.is_none_or(is_safe) => {
@@ -26,7 +29,7 @@ pub fn append(body: &mut Vec<u8>, site: &str, tick: &Tick) -> usize {
     lines.sum()
 }
 
-fn point(site: &str, kind: &str, component: Option<&str>, fields: Vec<(&str, f64)>, stamp: i64) -> Option<DataPoint> {
+fn point(site: &str, kind: &str, component: Option<&str>, fields: Fields<'_>, stamp: i64) -> Option<DataPoint> {
     let mut builder = DataPoint::builder(format!("madang_{kind}")).tag("site", site);
     if let Some(component) = component {
         builder = builder.tag("component", component);

@@ -103,11 +103,11 @@ impl ChargerModel {
             self.visit = None;
         }
         let today = t.with_timezone(&self.tz).date_naive();
-        let now = [today.pred_opt(), Some(today)]
+        let mut now = [today.pred_opt(), Some(today)]
             .into_iter()
             .flatten()
             .filter_map(|d| self.visit_of(d));
-        if let Some(v) = now.filter(|v| v.arrival <= t && t < v.departure).last() {
+        if let Some(v) = now.rfind(|v| v.arrival <= t && t < v.departure) {
             self.visit = Some(v);
             (self.delivered_kwh, self.session_kwh) = (0.0, 0.0);
             self.limit.release();

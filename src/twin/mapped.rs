@@ -38,7 +38,7 @@ impl Mapped {
             .devices
             .get(device)
             .map(|d| d.components.clone())
-            .unwrap_or_else(Vec::new);
+            .unwrap_or_default();
         let moved = components.into_iter().find_map(|c| {
             let command = command_of(&site.plant.components.get(&c)?.kind)?;
             profile.commands.contains_key(command).then_some((c, command))

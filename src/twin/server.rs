@@ -20,7 +20,7 @@ const LATE: Duration = Duration::from_millis(2_500);
 #[derive(Debug)]
 enum Image {
     SunSpec(SunSpec),
-    Mapped(Mapped),
+    Mapped(Box<Mapped>),
 }
 
 /// One device behind a unit id.
@@ -57,7 +57,7 @@ pub fn station(
         let image = if profile.sunspec {
             Image::SunSpec(SunSpec::new(site, id))
         } else {
-            Image::Mapped(Mapped::new(site, id, profile))
+            Image::Mapped(Box::new(Mapped::new(site, id, profile)))
         };
         let own = faults.iter().filter(|f| f.device == *id).map(|f| f.kind).collect();
         let dice = fastrand::Rng::with_seed(Noise::new(seed, id.as_str()).uniform(0).to_bits());

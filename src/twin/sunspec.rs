@@ -55,7 +55,7 @@ impl SunSpec {
             .devices
             .get(device)
             .map(|d| d.components.clone())
-            .unwrap_or_else(Vec::new);
+            .unwrap_or_default();
         let find = |wanted: fn(&Kind) -> bool| {
             components
                 .iter()

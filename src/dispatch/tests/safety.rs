@@ -176,7 +176,7 @@ proptest! {
             }
             b.snapshot();
             let grid = b.grid();
-            prop_assert!(grid <= 8.0 * 1.1 && grid >= -17.0, "{} kW", grid);
+            prop_assert!((-17.0..=8.0 * 1.1).contains(&grid), "{} kW", grid);
         }
     }
 }
