@@ -5,6 +5,7 @@
 
 mod market;
 mod money;
+mod perfect;
 mod report;
 mod runs;
 pub mod savings;
@@ -12,4 +13,4 @@ pub mod savings;
 pub use market::{Market, NoMarket};
 pub use money::{Costs, settle};
 pub use report::{Limits, Report, once};
-pub use runs::{Outcome, RunSpec, run_policy};
+pub use runs::{Outcome, RunSpec, run_policy, run_watched};

@@ -1,7 +1,8 @@
 //! One policy, one world, one loop.
 
 use super::market::{Market, NoMarket};
-use crate::cycle::{Config, Controller, FieldPort, Planner, PricePort, Stop, Tally, run};
+use super::perfect::foresight;
+use crate::cycle::{Config, Controller, CycleReport, FieldPort, Planner, PricePort, Stop, Tally, run};
 use crate::field::{Dial, Field, Options, Wire};
 use crate::journal::HashJournal;
 use crate::model::Policy;
@@ -42,6 +43,14 @@ pub struct Outcome {
 
 /// Runs one policy in virtual time. `progress` is told the share done.
 pub fn run_policy(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+    run_watched(spec, &|report| {
+        let length = TimeDelta::days(i64::from(spec.days)).as_seconds_f64();
+        progress((report.snapshot.at - spec.start).as_seconds_f64() / length);
+    })
+}
+
+/// The same, and every cycle's report is shown to `watch`.
+pub fn run_watched(spec: &RunSpec, watch: &dyn Fn(&CycleReport)) -> Result<Outcome, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(spec.wire)
@@ -49,21 +58,21 @@ pub fn run_policy(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, Str
         .map_err(|e| format!("cannot start the runtime: {e}"))?;
     runtime.block_on(async {
         if spec.wire {
-            with_wire(spec, progress).await
+            with_wire(spec, watch).await
         } else {
-            without_wire(spec, progress).await
+            without_wire(spec, watch).await
         }
     })
 }
 
-async fn without_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+async fn without_wire(spec: &RunSpec, watch: &dyn Fn(&CycleReport)) -> Result<Outcome, String> {
     let world = new_world(spec)?;
     let clock = SteppedClock::new(spec.start);
     let field = Direct::new(world.clone(), spec.site.clone());
-    closed_loop(spec, world, field, Pacer::Free(clock), progress).await
+    closed_loop(spec, world, field, Pacer::Free(clock), watch).await
 }
 
-async fn with_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, String> {
+async fn with_wire(spec: &RunSpec, watch: &dyn Fn(&CycleReport)) -> Result<Outcome, String> {
     let world = new_world(spec)?;
     let clock = TokioClock::new(spec.start);
     let shared: Arc<dyn Clock> = Arc::new(clock);
@@ -81,7 +90,7 @@ async fn with_wire(spec: &RunSpec, progress: &dyn Fn(f64)) -> Result<Outcome, St
         ..(*spec.site).clone()
     };
     let field = Field::new(&site, &dial, options)?;
-    closed_loop(spec, world, field, Pacer::Tokio(clock), progress).await
+    closed_loop(spec, world, field, Pacer::Tokio(clock), watch).await
 }
 
 fn new_world(spec: &RunSpec) -> Result<Arc<Mutex<World>>, String> {
@@ -102,7 +111,7 @@ async fn closed_loop<F: FieldPort>(
     world: Arc<Mutex<World>>,
     field: F,
     mut pacer: Pacer,
-    progress: &dyn Fn(f64),
+    show: &dyn Fn(&CycleReport),
 ) -> Result<Outcome, String> {
     let end = spec.start + TimeDelta::days(i64::from(spec.days));
     let prices: Box<dyn PricePort> = match Market::of(&spec.site, end + TimeDelta::days(2))? {
@@ -114,7 +123,7 @@ async fn closed_loop<F: FieldPort>(
         plant: plant.clone(),
         policy: spec.policy,
         deadline: None,
-        oracle: None,
+        oracle: foresight(spec)?,
     };
     let journal = HashJournal::new();
     let mut controller = Controller::new(config, field, journal, prices, Planner::inline(), None, spec.start);
@@ -122,13 +131,12 @@ async fn closed_loop<F: FieldPort>(
     let (_keep, told) = watch::channel(false);
     let (_people, mut inbox) = mpsc::channel(1);
     let moved = world.clone();
-    let length = (end - spec.start).as_seconds_f64();
-    let publish = |report: crate::cycle::CycleReport| {
+    let publish = |report: CycleReport| {
         let at = report.snapshot.at;
         if let Ok(mut w) = moved.lock() {
             w.advance_to(at);
         }
-        progress((at - spec.start).as_seconds_f64() / length);
+        show(&report);
     };
     run(
         &mut controller,

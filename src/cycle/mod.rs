@@ -13,7 +13,7 @@ mod recovery;
 mod run;
 mod series;
 
-pub use controller::{Config, Controller, Tally};
+pub use controller::{Config, Controller, Oracle, Tally};
 pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
 pub use ports::*;
 pub use recovery::recover;

@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod mapped;
 mod noise;
+mod outside;
 mod played;
 mod pv;
 mod registers;

@@ -118,6 +118,11 @@ impl World {
         self.now
     }
 
+    /// The recorded load, where one is played.
+    pub fn played_load_at(&self, t: Timestamp) -> Option<f64> {
+        self.played_load.as_ref().and_then(|p| p.at(t))
+    }
+
     /// Moves time forward to `t`; never backwards.
     pub fn advance_to(&mut self, t: Timestamp) {
         while self.now < t {
