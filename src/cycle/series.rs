@@ -5,7 +5,7 @@
 //! A value that must not be acted on gives no sample; `up` and `online` say so. Counters end in `_total`.
 
 use super::ports::CycleReport;
-use crate::model::{Rung, Setpoint, Snapshot, Target};
+use crate::model::{Quantity, Rung, Setpoint, Snapshot, Target};
 use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 
@@ -79,7 +79,12 @@ fn components(all: &mut Collector, plant: &Plant, snapshot: &Snapshot) {
         let kind = component.kind.name();
         let readings = snapshot.components.get(id);
         let residual = residual(snapshot, id, &component.kind);
-        let up = residual.is_some() || readings.is_some_and(|r| r.values().any(|v| v.usable().is_some()));
+        // Slow values (charge, temperatures) may be used for longer; what is shown as up follows the power.
+        let seen = readings.is_some_and(|r| match r.get(&Quantity::ActivePower) {
+            Some(power) => power.usable().is_some(),
+            None => r.values().any(|v| v.usable().is_some()),
+        });
+        let up = seen || residual.is_some();
         all.add(kind, "up", Some(id), f64::from(u8::from(up)));
         all.maybe(kind, "active_power_watts", Some(id), residual.map(|kw| kw * 1e3));
         for (quantity, reading) in readings.into_iter().flatten() {
@@ -225,7 +230,7 @@ pub fn rung_number(rung: Rung) -> u8 {
 /// What a series shows, for `# HELP` lines and the API.
 pub fn help(kind: &str, field: &str) -> String {
     let text = match (kind, field) {
-        (_, "up") => "1 if any value of the component may be acted on",
+        (_, "up") => "1 if the power of the component (or any value, where it has none) may be acted on",
         ("device", "online") => "1 if the device answers",
         ("device", "answer_seconds") => "Time of the last complete answer",
         ("plan", "active_power_watts") => "Planned power of this interval, positive into the component",

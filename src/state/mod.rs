@@ -42,9 +42,10 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
     snapshot
 }
 
-/// Electric values are stale after three cycles and at least three seconds; what moves slowly may be older.
+/// Electric values are stale after two and a half cycles (so that a silent device shows within three); what moves slowly
+/// may be older.
 pub fn max_age(plant: &Plant, quantity: Quantity) -> TimeDelta {
-    let fast = (plant.timing.cycle * 3).max(TimeDelta::seconds(3));
+    let fast = (plant.timing.cycle * 5 / 2).max(TimeDelta::milliseconds(2_500));
     match quantity {
         Quantity::EnergyImport
         | Quantity::EnergyExport
