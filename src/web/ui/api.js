@@ -1,0 +1,54 @@
+// Talks to the controller: reads, the live stream, and changes with the site's token.
+
+const KEY = 'madang-token';
+
+/** Takes the token out of `#token=…` so that it does not stay in the address bar. */
+export function takeToken() {
+  const found = /[#&]token=([0-9A-Za-z_-]+)/.exec(location.hash);
+  if (found) {
+    sessionStorage.setItem(KEY, found[1]);
+    history.replaceState(null, '', location.pathname + location.search);
+  }
+  return sessionStorage.getItem(KEY);
+}
+
+export async function read(path) {
+  const answer = await fetch(`/api/v1/${path}`);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+/** Posts a change; gives `{ok, text}`. */
+export async function say(path, body) {
+  try {
+    const answer = await fetch(`/api/v1/${path}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${sessionStorage.getItem(KEY)}` },
+      body: JSON.stringify(body),
+    });
+    const told = await answer.json().catch(() => ({}));
+    return { ok: answer.ok, text: answer.ok ? told.done : told.error || String(answer.status) };
+  } catch (e) {
+    return { ok: false, text: String(e.message || e) };
+  }
+}
+
+/** Follows the live stream; the browser connects again by itself. */
+export function follow({ now, plan, lost }) {
+  const source = new EventSource('/api/v1/live');
+  source.addEventListener('now', (e) => now(JSON.parse(e.data)));
+  source.addEventListener('plan', (e) => plan(JSON.parse(e.data)));
+  source.addEventListener('error', lost);
+  return () => source.close();
+}
+
+/** Means of series since `from`, by key: `[[ms, value], …]`. */
+export async function past(keys, from, step) {
+  const all = {};
+  for (let i = 0; i < keys.length; i += 60) {
+    const q = new URLSearchParams({ series: keys.slice(i, i + 60).join(','), from: new Date(from).toISOString(), step_s: step });
+    const got = await read(`history?${q}`);
+    for (const [key, points] of Object.entries(got.series)) all[key] = points.map(([t, v]) => [Date.parse(t), v]);
+  }
+  return all;
+}

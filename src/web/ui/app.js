@@ -1,0 +1,142 @@
+// The page: follows the controller and lays out what it says.
+
+import { html, render, useState, useEffect, useMemo, useRef } from '/vendor/htm-preact.js';
+import { takeToken, read, follow, past } from '/api.js';
+import { translator } from '/words.js';
+import { formats } from '/format.js';
+import { Flow } from '/flow.js';
+import { Day, span } from '/day.js';
+import { keys, STEP } from '/rows.js';
+import { Devices, Details } from '/devices.js';
+import { Control } from '/forms.js';
+
+const token = takeToken();
+
+function useLanguage() {
+  const asked = new URLSearchParams(location.search).get('lang');
+  const known = asked || localStorage.getItem('madang-language') || (navigator.language.startsWith('ko') ? 'ko' : 'en');
+  const [language, setLanguage] = useState(known === 'ko' ? 'ko' : 'en');
+  useEffect(() => { document.documentElement.lang = language; }, [language]);
+  return [language, (l) => { localStorage.setItem('madang-language', l); setLanguage(l); }];
+}
+
+/** Everything that is known, kept fresh: live where it streams, the rest each half minute of the page's time. */
+function useSite() {
+  const [site, setSite] = useState(null);
+  const [now, setNow] = useState(null);
+  const [plan, setPlan] = useState(null);
+  const [day, setDay] = useState({ past: {}, prices: [] });
+  const [lost, setLost] = useState(false);
+  const heard = useRef(0);
+  const fresh = (value) => { heard.current = Date.now(); setLost(false); setNow(value); };
+  useEffect(() => {
+    read('site').then(setSite).catch(() => setLost(true));
+    read('now').then(fresh).catch(() => {});
+    read('plan').then(setPlan).catch(() => {});
+    const stop = follow({ now: fresh, plan: setPlan, lost: () => setLost(true) });
+    const watch = setInterval(() => Date.now() - heard.current > 5000 && setLost(true), 1000);
+    return () => { stop(); clearInterval(watch); };
+  }, []);
+  const ready = !!(site && now);
+  useEffect(() => {
+    if (!ready) return undefined;
+    const load = async () => {
+      const latest = await read('now');
+      const [from] = span(site.time_zone, Date.parse(latest.at));
+      const [series, prices] = await Promise.all([past(keys(latest), from, STEP), read('prices')]);
+      setDay({ past: series, prices });
+    };
+    const again = () => load().catch(() => {});
+    again();
+    const timer = setInterval(again, 30000);
+    return () => clearInterval(timer);
+  }, [ready, site]);
+  return { site, now, plan, day, lost };
+}
+
+function Page() {
+  const [language, setLanguage] = useLanguage();
+  const { site, now, plan, day, lost } = useSite();
+  const [opened, setOpened] = useState(null);
+  const t = useMemo(() => translator(language), [language]);
+  const f = useMemo(() => site && formats(language, site.time_zone, site.currency), [language, site]);
+  if (!site || !now) return html`<main class="empty">${t('connecting')}</main>`;
+  document.title = `${site.title[language]} · Madang`;
+  const all = { now, site, t, f, language, token };
+  const detailed = now.components.find((c) => c.id === opened);
+  return html`<div class=${lost ? 'page lost' : 'page'}>
+    <${Head} ...${all} lost=${lost} setLanguage=${setLanguage} />
+    <main>
+      <${Headline} ...${all} plan=${plan} />
+      <div class="columns top">
+        <section class="card"><${Flow} ...${all} /></section>
+        <div class="stack"><${Money} ...${all} /><${Notices} ...${all} /></div>
+      </div>
+      <${Day} ...${all} plan=${plan} past=${day.past} prices=${day.prices} />
+      <div class="columns"><${Devices} ...${all} open=${setOpened} /><${Control} ...${all} /></div>
+    </main>
+    <footer>${foot(t, site)}</footer>
+    ${detailed && html`<${Details} key=${detailed.id} c=${detailed} ...${all} close=${() => setOpened(null)} />`}
+  </div>`;
+}
+
+function foot(t, site) {
+  const parts = t('foot', site.version).split(/(\{1\}|\{2\})/);
+  const link = (to) => html`<a href=${to}>${to}</a>`;
+  return parts.map((p) => (p === '{1}' ? link('/api/v1/openapi.json') : p === '{2}' ? link('/metrics') : p));
+}
+
+function Head({ site, now, t, f, language, lost, setLanguage }) {
+  const at = Date.parse(now.at);
+  const calm = now.mode === 'control' && (now.rung === 'normal' || now.rung === 'last_plan');
+  const tone = lost ? 'wrong' : calm ? 'right' : now.mode === 'observe' ? 'quiet' : 'warn';
+  return html`<header class="head">
+    <div class="site"><h1>${site.title[language]}</h1><time>${f.day(at)} · <span class="clock">${f.clock(at)}</span></time></div>
+    <span class=${`pill ${tone}`} role="status">${lost ? t('lost', f.clock(at)) : now.rung_text[language]}</span>
+    <div class="languages" role="group" aria-label="Language">
+      ${[['en', 'EN'], ['ko', '한국어']].map(([l, name]) => html`<button key=${l} lang=${l} class="plain" aria-pressed=${l === language} onClick=${() => setLanguage(l)}>${name}</button>`)}
+    </div>
+  </header>`;
+}
+
+function Headline({ now, t, f, language, plan }) {
+  const s = now.sentence;
+  const worth = s.value_per_kwh != null && s.price_per_kwh != null;
+  return html`<div class="headline">
+    <p class="what">${s.what ? s.what[language] : s[language]}${s.why && html`<span class="why"> — ${s.why[language]}.</span>`}</p>
+    <p class="soft">${[
+      worth && `${t('worth')} ${f.perKwh(s.value_per_kwh)}`,
+      worth && `${t('price')} ${f.perKwh(s.price_per_kwh)}`,
+      plan ? t('planMade', plan.id, f.clock(Date.parse(plan.made_at))) : t('noPlan'),
+    ].filter(Boolean).join(' · ')}</p>
+  </div>`;
+}
+
+function Money({ now, t, f }) {
+  const { today, month, price } = now;
+  const saved = today.baseline_cost - today.cost;
+  const contract = month.contract_kw;
+  return html`<section class="card money">
+    <h2>${t('todayCost')}</h2>
+    <p class="big">${f.money(today.cost)}</p>
+    <p class="saved"><b>${f.money(Math.abs(saved))}</b> ${t(saved >= 0 ? 'saved' : 'moreSoFar')} <span class="soft">${t('savedHelp')}</span></p>
+    <dl>
+      <div><dt>${t('price')}${price.period ? html` <span class="soft">${price.period}</span>` : ''}</dt><dd>${price.import_per_kwh === null ? t('unknown') : f.perKwh(price.import_per_kwh)}</dd></div>
+      <div><dt>${t('bought')}</dt><dd>${f.kwh(today.imported_kwh)}</dd></div>
+      <div><dt>${t('sold')}</dt><dd>${f.kwh(today.exported_kwh)}</dd></div>
+      <div><dt>${t('carbon')}</dt><dd>${f.n1(today.co2_kg)} kg</dd></div>
+      ${month.demand_charge && html`<div><dt>${t('peak')}</dt><dd>${f.kw(month.peak_kw)}${contract ? html` <span class="soft">${t('ofContract', f.kw(contract))}</span>` : ''}</dd></div>`}
+    </dl>
+    ${month.demand_charge && contract && html`<div class=${`bar ${month.peak_kw > contract ? 'over' : ''}`}><span style=${{ width: `${Math.min(100, (month.peak_kw / contract) * 100)}%` }} /></div>`}
+  </section>`;
+}
+
+function Notices({ now, t, f, language }) {
+  return html`<section class="card notices"><h2>${t('notices')}</h2>
+    ${now.alarms.length === 0
+      ? html`<p class="soft">${t('allWell')}</p>`
+      : html`<ul>${now.alarms.map((a) => html`<li key=${`${a.code}${a.component}`}>${language === 'ko' ? a.text_ko : a.text_en} <span class="soft">${t('since', f.clock(Date.parse(a.since)))}</span></li>`)}</ul>`}
+  </section>`;
+}
+
+render(html`<${Page} />`, document.getElementById('page'));

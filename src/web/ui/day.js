@@ -1,0 +1,176 @@
+// Today: the plan against what happened, one row a kind, prices above, reasons below.
+
+import { html, useState, useMemo } from '/vendor/htm-preact.js';
+import { useWidth } from '/flow.js';
+import { rows, valueAt, stepAt, STEP } from '/rows.js';
+import { midnight } from '/format.js';
+import { title } from '/words.js';
+
+const HOUR = 3600000;
+
+/** `[midnight, now, end]` in ms: all of today, and at least twelve hours ahead. */
+export function span(zone, now) {
+  const start = midnight(zone, now);
+  return [start, now, Math.max(midnight(zone, now, 1), Math.ceil((now + 12 * HOUR) / HOUR) * HOUR)];
+}
+
+export function Day({ now, plan, past, prices, site, t, f, language }) {
+  const at = Date.parse(now.at);
+  const bounds = useMemo(() => span(site.time_zone, at), [Math.floor(at / 60000), site]);
+  const list = useMemo(() => rows(now, past, plan, bounds), [past, plan, bounds]);
+  const [ref, width] = useWidth();
+  const [pointed, setPointed] = useState(null);
+  const x = (time) => ((time - bounds[0]) / (bounds[2] - bounds[0])) * width;
+  const point = (e) => {
+    const box = ref.current.getBoundingClientRect();
+    const share = (e.clientX - box.left) / box.width;
+    setPointed(share < 0 || share > 1 ? null : bounds[0] + share * (bounds[2] - bounds[0]));
+  };
+  const when = pointed === null ? at : pointed;
+  const frame = { x, width, at, pointed, bounds };
+  return html`<section class="card day">
+    <header><h2>${t('planTitle')}</h2><${Legend} t=${t} /></header>
+    <div class="rows" onPointerMove=${point} onPointerDown=${point} onPointerLeave=${() => setPointed(null)}>
+      <div class="ruler" aria-hidden="true"><span /><div ref=${ref} /></div>
+      <${Prices} prices=${prices} when=${when} frame=${frame} t=${t} f=${f} />
+      ${list.map((r) => html`<${Row} key=${r.kind} row=${r} when=${when} frame=${frame} t=${t} f=${f} />`)}
+      <${Hours} frame=${frame} zone=${site.time_zone} f=${f} t=${t} />
+    </div>
+    <${Reasons} now=${now} plan=${plan} when=${pointed} at=${at} t=${t} f=${f} language=${language} />
+  </section>`;
+}
+
+function Legend({ t }) {
+  return html`<ul class="legend">
+    <li><svg width="22" height="10"><rect class="fill" x="0" y="2" width="22" height="8" /><path class="line" d="M0 2H22" /></svg>${t('actual')}</li>
+    <li><svg width="22" height="10"><path class="planned" d="M0 5H22" /></svg>${t('plan')}</li>
+    <li class="extra"><svg width="22" height="10"><path class="first" d="M0 5H22" /></svg>${t('dayPlan')}</li>
+  </ul>`;
+}
+
+const nice = (v) => {
+  if (v <= 0) return 0;
+  const unit = 10 ** Math.floor(Math.log10(v));
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((m) => m * unit).find((m) => m >= v * 0.999);
+};
+
+function range(row) {
+  if (row.fixed) return row.fixed;
+  const values = [...row.actual.map((p) => p[1]), ...row.first.map((s) => s[2]), ...row.plan.map((s) => s[2])];
+  return [-nice(-Math.min(0, ...values)), Math.max(nice(Math.max(0, ...values)), 0.5)];
+}
+
+const H = 46;
+
+function Row({ row, when, frame, t, f }) {
+  const [low, high] = range(row);
+  const y = (v) => 3 + (H - 6) * (1 - (v - low) / (high - low));
+  const { x, width, at, bounds } = frame;
+  const known = when <= at ? valueAt(row.actual, when) : null;
+  const meant = stepAt(when < at ? row.first : row.plan, when);
+  const said = (v) => (v === null ? '–' : row.unit === '%' ? f.n0(v) : f.kwBare(Math.abs(v) < 0.05 ? 0 : v));
+  const signed = (v) => words(row.kind, v, t);
+  const number = (v) => (low < 0 && row.unit !== '%' && v !== null ? said(Math.abs(v)) : said(v));
+  return html`<div class="row">
+    <div class="label"><span class="name">${t(row.kind)}</span>
+      <span class="values">
+        ${when <= at && html`<b>${number(known)} ${row.unit}</b>`}
+        <span class="meant">${t('planWord')} ${number(meant)}</span>
+        <span class="word">${signed(when <= at ? known : meant)}</span>
+      </span></div>
+    <div class="plot">
+      <svg width=${width} height=${H} aria-hidden="true">
+        <rect class="future" x=${x(at)} y="0" width=${Math.max(0, width - x(at))} height=${H} />
+        <line class="zero" x1="0" x2=${width} y1=${y(0)} y2=${y(0)} />
+        <path class="fill" d=${area(row.actual, x, y, at)} />
+        <path class="soft" d=${blocks(row.plan, x, y)} />
+        <path class="first" d=${stairs(row.first, x, y)} />
+        <path class="line" d=${line(row.actual, x, y, at)} />
+        <path class="planned" d=${stairs(row.plan, x, y)} />
+        <${Marks} frame=${frame} />
+      </svg>
+      <span class="top">${row.unit === '%' ? '100 %' : `${f.n1(high).replace(/[.,]0$/, '')} kW`}</span>
+    </div>
+  </div>`;
+}
+
+/** The word that stands for the sign. */
+function words(kind, v, t) {
+  if (v === null || Math.abs(v) < 0.05) return '';
+  if (kind === 'grid') return t(v > 0 ? 'importing' : 'exporting');
+  if (kind === 'battery') return t(v > 0 ? 'charging' : 'discharging');
+  return '';
+}
+
+function Marks({ frame }) {
+  const { x, at, pointed } = frame;
+  return html`<g><line class="now" x1=${x(at)} x2=${x(at)} y1="0" y2=${H} />
+    ${pointed !== null && html`<line class="pointed" x1=${x(pointed)} x2=${x(pointed)} y1="0" y2=${H} />`}</g>`;
+}
+
+/** Runs of points without a gap; a mean stands for its whole step. */
+function runs(points, at) {
+  const all = [];
+  for (const [t, v] of points) {
+    const last = all[all.length - 1];
+    if (last && t - last[last.length - 1][0] <= 3 * STEP * 1000) last.push([t, v]);
+    else all.push([[t, v]]);
+  }
+  for (const run of all) {
+    const [t, v] = run[run.length - 1];
+    run.push([Math.min(t + STEP * 1000, at), v]);
+  }
+  return all;
+}
+
+const at1 = (v) => v.toFixed(1);
+const line = (points, x, y, at) => runs(points, at).map((run) => `M${run.map(([t, v]) => `${at1(x(t))},${at1(y(v))}`).join('L')}`).join('');
+const area = (points, x, y, at) => runs(points, at)
+  .map((run) => `M${at1(x(run[0][0]))},${at1(y(0))}L${run.map(([t, v]) => `${at1(x(t))},${at1(y(v))}`).join('L')}L${at1(x(run[run.length - 1][0]))},${at1(y(0))}Z`).join('');
+const stairs = (list, x, y) => list.map(([a, b, v], i) => `${i && list[i - 1][1] === a ? 'L' : 'M'}${at1(x(a))},${at1(y(v))}L${at1(x(b))},${at1(y(v))}`).join('');
+const blocks = (list, x, y) => list.map(([a, b, v]) => `M${at1(x(a))},${at1(y(0))}L${at1(x(a))},${at1(y(v))}L${at1(x(b))},${at1(y(v))}L${at1(x(b))},${at1(y(0))}Z`).join('');
+
+function Prices({ prices, when, frame, t, f }) {
+  const { x, width, at, bounds } = frame;
+  const list = prices.map((p, i) => ({ ...p, a: Date.parse(p.start), b: i + 1 < prices.length ? Date.parse(prices[i + 1].start) : Date.parse(p.start) + 900000 }))
+    .filter((p) => p.import_per_kwh !== null && p.a < bounds[2] && p.b > bounds[0]);
+  const values = list.map((p) => p.import_per_kwh);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const share = (v) => (high > low ? (v - low) / (high - low) : 0.3);
+  const current = list.find((p) => p.a <= when && when < p.b);
+  return html`<div class="row price">
+    <div class="label"><span class="name">${t('price').replace(/ now$/, '')}</span>
+      <span class="values"><b>${current ? f.perKwh(current.import_per_kwh) : '–'}</b>${current && current.estimated && html` <span class="word">${t('estimated')}</span>`}</span></div>
+    <div class="plot"><svg width=${width} height=${H} aria-hidden="true">
+      ${list.map((p) => {
+        const s = share(p.import_per_kwh);
+        const top = 4 + (H - 12) * (1 - s);
+        return html`<rect key=${p.start} class=${`tariff ${p.estimated ? 'guess' : ''}`} x=${x(p.a)} width=${Math.max(0.5, x(p.b) - x(p.a) + 0.3)} y=${top} height=${H - top} opacity=${0.25 + 0.75 * s} />`;
+      })}
+      <${Marks} frame=${frame} /></svg>
+      <span class="top">${values.length ? f.perKwh(high) : ''}</span>
+    </div></div>`;
+}
+
+function Hours({ frame, zone, f, t }) {
+  const { x, width, bounds } = frame;
+  const every = width < 420 ? 6 : 3;
+  const ticks = [];
+  for (let h = 0; bounds[0] + h * HOUR <= bounds[2]; h += every) ticks.push(bounds[0] + h * HOUR);
+  const tomorrow = midnight(zone, bounds[0] + 1000, 1);
+  return html`<div class="row hours" aria-hidden="true"><div class="label" /><div class="plot">
+    ${ticks.filter((h) => x(h) < width - 14).map((h) => html`<span key=${h} style=${{ left: `${x(h)}px` }}>${h === tomorrow ? t('tomorrow') : f.clock(h)}</span>`)}
+  </div></div>`;
+}
+
+function Reasons({ now, plan, when, at, t, f, language }) {
+  const ahead = when !== null && when >= at && plan && plan.why;
+  if (!ahead) return html`<p class="reasons hint">${t('planHint')}</p>`;
+  const starts = plan.start.map((s) => Date.parse(s));
+  let i = starts.findIndex((s) => s > when) - 1;
+  if (i === -2) i = starts.length - 1;
+  const moving = now.components.filter((c) => ['battery', 'charge_point', 'heat_pump', 'generator'].includes(c.kind));
+  const busy = moving.filter((c) => c.kind === 'battery' || Math.abs(((plan.power_kw || {})[c.id] || [])[i] || 0) > 0.05);
+  const told = busy.filter((c) => (plan.why[c.id] || [])[i]).slice(0, 3);
+  return html`<p class="reasons"><b>${f.clock(when)}</b> ${told.map((c) => html`<span key=${c.id}><b>${title(language, c)}</b> ${plan.why[c.id][i].reason.plain[language]}</span> `)}</p>`;
+}

@@ -1,0 +1,96 @@
+// Every component: what it does, why, how old that is; and a dialog with everything about one of them.
+
+import { html, useEffect, useRef } from '/vendor/htm-preact.js';
+import { Icon } from '/flow.js';
+import { doing, title } from '/words.js';
+import { EvForm, OverrideForm } from '/forms.js';
+
+const ORDER = ['grid', 'pv', 'battery', 'load', 'heat_pump', 'generator', 'shiftable_load', 'sheddable_load', 'charge_point'];
+
+export function age(seconds, t) {
+  if (seconds === null || seconds === undefined) return '–';
+  if (seconds < 1.5) return t('justNow');
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return t('minutes', Math.round(seconds / 60));
+  return t('hours', Math.round(seconds / 3600));
+}
+
+/** Null while the component can be trusted, else the word that says why not. */
+export function trouble(c, t) {
+  if (c.device && !c.device.online) return t('silent');
+  if (c.quality === 'stale') return t('stale');
+  if (c.quality === 'missing' || c.quality === 'invalid') return t('unknown');
+  return null;
+}
+
+export function Devices({ now, t, f, language, open }) {
+  const list = [...now.components].sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
+  return html`<section class="card devices">
+    <header><h2>${t('devices')}</h2></header>
+    <table>
+      <thead><tr><th /><th>${t('does')}</th><th>${t('why')}</th><th class="num">${t('planned')}</th><th class="num">${t('age')}</th></tr></thead>
+      <tbody>${list.map((c) => html`<${Line} key=${c.id} c=${c} t=${t} f=${f} language=${language} open=${open} />`)}</tbody>
+    </table>
+  </section>`;
+}
+
+function Line({ c, t, f, language, open }) {
+  const bad = trouble(c, t);
+  const does = doing(t, f, c);
+  const planned = c.planned_kw === null || c.planned_kw === undefined ? '–' : f.kw(Math.abs(c.planned_kw) < 0.05 ? 0 : Math.abs(c.planned_kw));
+  return html`<tr class=${bad ? 'bad' : does.state}>
+    <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
+    <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}</td>
+    <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : c.reason ? c.reason.plain[language] : ''}</td>
+    <td class="num">${planned}</td>
+    <td class="num">${age(c.age_s, t)}</td>
+  </tr>`;
+}
+
+function extra(c, t, f) {
+  if (c.soc !== null && c.soc !== undefined) return html` <span class="soft">${f.percent(c.soc)}</span>`;
+  if (c.session) return html` <span class="soft">${f.n1(c.session.delivered_kwh)} / ${f.n1(c.session.energy_kwh)} kWh → ${f.clock(Date.parse(c.session.departure))}</span>`;
+  if (c.room_celsius !== null && c.room_celsius !== undefined) return html` <span class="soft">${f.n1(c.room_celsius)} °C</span>`;
+  return null;
+}
+
+/** Everything about one component, and what people may say about it. */
+export function Details({ c, now, site, t, f, language, token, close }) {
+  const ref = useRef(null);
+  useEffect(() => {
+    if (ref.current && !ref.current.open) ref.current.showModal();
+  }, [c.id]);
+  const rating = (site.components.find((s) => s.id === c.id) || {}).ratings || {};
+  const facts = [
+    [t('does'), doing(t, f, c).text],
+    [t('planned'), c.planned_kw === null ? '–' : f.kw(Math.abs(c.planned_kw))],
+    [t('target'), target(c, t, f)],
+    [t('worth'), c.marginal_value_per_kwh === null ? null : f.perKwh(c.marginal_value_per_kwh)],
+    [t('age'), age(c.age_s, t)],
+    [t('answered'), c.device ? (c.device.answer_ms === null ? '–' : `${f.n1(c.device.answer_ms)} ms`) : null],
+    [t('requests'), c.device ? `${f.n0(c.device.requests)}, ${f.n0(c.device.failures)}` : null],
+    [t('identity'), c.device ? t(c.device.identity) : null],
+  ].filter(([, v]) => v !== null && v !== undefined);
+  return html`<dialog ref=${ref} onClose=${close} onClick=${(e) => e.target === ref.current && ref.current.close()}>
+    <div class="sheet">
+      <header><h2><${Icon} kind=${c.kind} />${title(language, c)}</h2><button class="plain x" onClick=${() => ref.current.close()} aria-label=${t('close')}>✕</button></header>
+      ${c.reason && html`<p class="because">${c.reason.plain[language]}</p>`}
+      ${c.device && c.device.trouble && html`<p class="badge">${c.device.trouble}</p>`}
+      <dl>${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+      ${c.session && html`<${EvForm} c=${c} site=${site} now=${now} t=${t} f=${f} token=${token} />`}
+      <${OverrideForm} c=${c} rating=${rating} t=${t} f=${f} token=${token} />
+      ${!token && html`<p class="hint">${t('readOnly')}</p>`}
+    </div>
+  </dialog>`;
+}
+
+function target(c, t, f) {
+  const g = c.target;
+  if (!g) return null;
+  if (g.release) return t('released');
+  if (g.on !== undefined) return t(g.on ? 'on' : 'off');
+  if (g.current_a !== undefined) return `${f.n1(g.current_a)} A`;
+  if (g.power_limit_kw !== undefined) return t('atMost', f.kw(g.power_limit_kw));
+  const word = c.kind === 'battery' && Math.abs(g.power_kw) >= 0.05 ? `${t(g.power_kw > 0 ? 'charging' : 'discharging')} ` : '';
+  return `${word}${f.kw(Math.abs(g.power_kw))}`;
+}

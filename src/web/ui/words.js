@@ -1,0 +1,166 @@
+// Every word of the page, in both languages, and what a component does in words instead of signs.
+
+const WORDS = {
+  now: ['Now', '지금'],
+  today: ['Today', '오늘'],
+  todayCost: ['Cost today', '오늘 비용'],
+  saved: ['saved so far', '지금까지 절감'],
+  moreSoFar: ['more so far', '지금까지 추가'],
+  savedHelp: ['against the same day without storage or control', '저장·제어가 없는 같은 날 대비'],
+  price: ['Price now', '현재 요금'],
+  importPrice: ['to buy', '구매'],
+  exportPrice: ['to sell', '판매'],
+  estimated: ['estimated', '추정'],
+  peak: ['Month peak', '이달 최대수요'],
+  ofContract: ['of {0} contracted', '계약전력 {0}'],
+  bought: ['Bought', '구매'],
+  sold: ['Sold', '판매'],
+  carbon: ['CO₂', 'CO₂'],
+  notices: ['Notices', '알림'],
+  allWell: ['Nothing to report', '특이사항 없음'],
+  since: ['since {0}', '{0}부터'],
+  plan: ['Plan', '계획'],
+  actual: ['Actual', '실적'],
+  dayPlan: ['first plan of the day', '오늘 첫 계획'],
+  planMade: ['Plan {0}, made {1}', '계획 {0}, {1} 작성'],
+  planTitle: ['Today, plan against actual', '오늘의 계획과 실적'],
+  planHint: ['Point at a moment to see its numbers, and from now on the reason.', '시점을 가리키면 값을, 앞으로의 시점은 이유를 보여줍니다.'],
+  noPlan: ['There is no plan yet', '아직 계획이 없습니다'],
+  grid: ['Grid', '계통'],
+  load: ['Load', '부하'],
+  pv: ['Solar', '태양광'],
+  battery: ['Battery', '배터리'],
+  soc: ['Stored', '저장량'],
+  charge_point: ['Cars', '전기차'],
+  heat_pump: ['Heat pump', '히트펌프'],
+  generator: ['Generator', '발전기'],
+  shiftable_load: ['Timed loads', '시간 이동 부하'],
+  sheddable_load: ['Flexible loads', '차단 가능 부하'],
+  chargers: ['{0} chargers', '충전기 {0}대'],
+  charging: ['charging', '충전'],
+  discharging: ['discharging', '방전'],
+  resting: ['resting', '대기'],
+  producing: ['producing', '발전'],
+  using: ['using', '사용'],
+  importing: ['buying', '수전'],
+  exporting: ['selling', '역송'],
+  balanced: ['in balance', '균형'],
+  dark: ['no sun', '발전 없음'],
+  off: ['off', '꺼짐'],
+  noCar: ['no car', '차량 없음'],
+  waiting: ['car waiting', '차량 대기'],
+  silent: ['silent', '응답 없음'],
+  stale: ['stale', '오래된 값'],
+  unknown: ['not known', '알 수 없음'],
+  devices: ['Devices', '장치'],
+  does: ['Now', '현재'],
+  why: ['Why', '이유'],
+  planned: ['Plan now', '현재 계획'],
+  age: ['Age', '경과'],
+  details: ['Details of {0}', '{0} 상세'],
+  close: ['Close', '닫기'],
+  target: ['Setpoint', '설정값'],
+  worth: ['One more stored kWh is worth', '저장 1 kWh의 가치'],
+  answered: ['Last answer', '최근 응답'],
+  requests: ['Requests, failed', '요청, 실패'],
+  identity: ['Identity', '식별'],
+  confirmed: ['confirmed', '확인됨'],
+  unchecked: ['not checked', '미확인'],
+  mismatch: ['another device!', '불일치!'],
+  released: ['left to the device', '장치에 맡김'],
+  on: ['on', '켜짐'],
+  atMost: ['at most {0}', '최대 {0}'],
+  car: ['The car', '차량'],
+  departure: ['Leaves at', '출발 시각'],
+  energy: ['Energy wanted', '필요 전력량'],
+  delivered: ['{0} of {1} kWh in the car', '{1} kWh 중 {0} kWh 충전됨'],
+  mode: ['How', '방식'],
+  fast: ['as fast as possible', '최대한 빠르게'],
+  cheapest: ['ready in time, cheapest', '제시간에, 가장 저렴하게'],
+  surplus: ['from solar surplus only', '태양광 잉여만'],
+  save: ['Save', '저장'],
+  override: ['Override', '수동 지시'],
+  overrideHint: ['Stays inside all limits and ends by itself.', '모든 한도 안에서 적용되며 자동으로 끝납니다.'],
+  value: ['Value', '값'],
+  lasting: ['For', '기간'],
+  begin: ['Begin', '시작'],
+  end: ['End', '종료'],
+  until: ['until {0}', '{0}까지'],
+  charge: ['charge', '충전'],
+  discharge: ['discharge', '방전'],
+  limit: ['limit', '제한'],
+  release: ['leave it to the device', '장치에 맡기기'],
+  control: ['Control', '제어'],
+  observeMode: ['Observe', '관찰'],
+  controlMode: ['Control', '제어'],
+  observeHelp: ['Reads and plans; writes nothing.', '읽고 계획만 하며 쓰지 않습니다.'],
+  controlHelp: ['Writes setpoints each cycle, inside all limits.', '모든 한도 안에서 매 주기 설정값을 씁니다.'],
+  handBack: ['Hand back to the devices', '장치에 제어권 반환'],
+  handBackAsk: ['Hand everything back to the devices? Madang then only observes until you choose Control again.', '모든 제어권을 장치에 반환할까요? 다시 제어를 선택할 때까지 관찰만 합니다.'],
+  takeAsk: ['Let Madang write setpoints to the devices of this site?', '마당이 이 사이트의 장치에 설정값을 쓰도록 할까요?'],
+  yes: ['Yes', '예'],
+  no: ['No', '아니요'],
+  external: ['External limit', '외부 제한'],
+  externalHint: ['Told by the grid operator; it can only tighten the site’s own.', '계통운영자 지시. 사이트 한도보다 강화만 할 수 있습니다.'],
+  import: ['Import', '수전'],
+  export: ['Export', '역송'],
+  set: ['Set', '적용'],
+  done: ['Done.', '완료했습니다.'],
+  readOnly: ['Read only. To change things open the link that Madang printed in its terminal (it ends in #token=…), or add the token from api.json in the state folder to this address.', '읽기 전용입니다. 변경하려면 마당이 터미널에 출력한 링크(#token=… 로 끝남)를 열거나, 상태 폴더 api.json의 토큰을 이 주소에 붙이십시오.'],
+  lost: ['No news since {0}', '{0} 이후 소식 없음'],
+  connecting: ['Connecting …', '연결 중 …'],
+  hours: ['{0} h', '{0}시간'],
+  minutes: ['{0} min', '{0}분'],
+  ago: ['{0} ago', '{0} 전'],
+  justNow: ['just now', '방금'],
+  day: ['day', '일'],
+  tomorrow: ['tomorrow', '내일'],
+  import_: ['Grid', '계통'],
+  planWord: ['plan', '계획'],
+  foot: ['Madang {0} · the same facts as JSON at {1} and for Prometheus at {2}', '마당 {0} · 같은 정보: JSON {1}, Prometheus {2}'],
+};
+
+/** Gives `t(key, ...values)` for a language. */
+export function translator(language) {
+  const column = language === 'ko' ? 1 : 0;
+  return (key, ...values) => {
+    const words = WORDS[key];
+    if (!words) return key;
+    return values.reduce((text, v, i) => text.replace(`{${i}}`, v), words[column]);
+  };
+}
+
+/** Powers below this are shown as rest, kW. */
+export const RESTING = 0.05;
+
+/** What a component does: `{text, kw, state}`; `state` is in, out, rest or lost (`in` = into the component). */
+export function doing(t, f, c) {
+  const kw = c.power_kw;
+  if (kw === null || kw === undefined) {
+    return { text: c.device && !c.device.online ? t('silent') : t('unknown'), kw: null, state: 'lost' };
+  }
+  const state = Math.abs(kw) < RESTING ? 'rest' : kw > 0 ? 'in' : 'out';
+  if (state === 'rest') return { text: rest(t, c), kw: 0, state };
+  const word = {
+    grid: ['importing', 'exporting'], battery: ['charging', 'discharging'], charge_point: ['charging', 'discharging'],
+    pv: ['using', 'producing'], generator: ['using', 'producing'],
+  }[c.kind] || ['using', 'producing'];
+  // The grid's power is positive when it feeds the site, everyone else's when they take.
+  const flow = c.kind === 'grid' ? (kw > 0 ? 'out' : 'in') : state;
+  return { text: `${t(word[kw > 0 ? 0 : 1])} ${f.kw(Math.abs(kw))}`, kw: Math.abs(kw), state: flow };
+}
+
+function rest(t, c) {
+  switch (c.kind) {
+    case 'grid': return t('balanced');
+    case 'pv': return t('dark');
+    case 'charge_point': return c.plugged ? t('waiting') : t('noCar');
+    case 'battery': return t('resting');
+    default: return t('off');
+  }
+}
+
+/** A component's name in the language. */
+export function title(language, c) {
+  return (c.title && c.title[language]) || c.id;
+}
