@@ -70,7 +70,7 @@ function Page() {
       <${Headline} ...${all} plan=${plan} />
       <div class="columns top">
         <section class="card"><${Flow} ...${all} /></section>
-        <div class="stack"><${Money} ...${all} /><${Notices} ...${all} /></div>
+        <div class="stack">${site.connection ? html`<${Money} ...${all} />` : html`<${Island} ...${all} past=${day.past} />`}<${Notices} ...${all} /></div>
       </div>
       <${Day} ...${all} plan=${plan} past=${day.past} prices=${day.prices} />
       <div class="columns"><${Devices} ...${all} open=${setOpened} /><${Control} ...${all} /></div>
@@ -106,7 +106,7 @@ function Headline({ now, t, f, language, plan }) {
     <p class="what">${s.what ? s.what[language] : s[language]}${s.why && html`<span class="why"> — ${s.why[language]}.</span>`}</p>
     <p class="soft">${[
       worth && `${t('worth')} ${f.perKwh(s.value_per_kwh)}`,
-      worth && `${t('price')} ${f.perKwh(s.price_per_kwh)}`,
+      worth && `${t('compared')} ${f.perKwh(s.price_per_kwh)}`,
       plan ? t('planMade', plan.id, f.clock(Date.parse(plan.made_at))) : t('noPlan'),
     ].filter(Boolean).join(' · ')}</p>
   </div>`;
@@ -121,7 +121,7 @@ function Money({ now, t, f }) {
     <p class="big">${f.money(today.cost)}</p>
     <p class="saved"><b>${f.money(Math.abs(saved))}</b> ${t(saved >= 0 ? 'saved' : 'moreSoFar')} <span class="soft">${t('savedHelp')}</span></p>
     <dl>
-      <div><dt>${t('price')}${price.period ? html` <span class="soft">${price.period}</span>` : ''}</dt><dd>${price.import_per_kwh === null ? t('unknown') : f.perKwh(price.import_per_kwh)}</dd></div>
+      <div><dt>${t('price')}${price.period ? html` <span class="soft">${period(t, price.period)}</span>` : ''}</dt><dd>${price.import_per_kwh === null ? t('unknown') : f.perKwh(price.import_per_kwh)}</dd></div>
       <div><dt>${t('bought')}</dt><dd>${f.kwh(today.imported_kwh)}</dd></div>
       <div><dt>${t('sold')}</dt><dd>${f.kwh(today.exported_kwh)}</dd></div>
       <div><dt>${t('carbon')}</dt><dd>${f.n1(today.co2_kg)} kg</dd></div>
@@ -131,11 +131,41 @@ function Money({ now, t, f }) {
   </section>`;
 }
 
+/** Periods have the names of the tariff; the usual three are known in both languages. */
+function period(t, name) {
+  const known = t(`${name}-period`);
+  return known === `${name}-period` ? name : known;
+}
+
+/** On an island there is no bill: what the day's energy was made of. */
+function Island({ now, past, t, f }) {
+  const made = (kind) => now.components.filter((c) => c.kind === kind)
+    .flatMap((c) => past[`${kind}.active_power_watts.${c.id}`] || []).reduce((sum, [, watts]) => sum + Math.abs(watts) * STEP, 0) / 3.6e6;
+  const [sun, engine] = [made('pv'), made('generator')];
+  const share = sun + engine > 0.05 ? sun / (sun + engine) : null;
+  return html`<section class="card money">
+    <h2>${t('sunShare')}</h2>
+    <p class="big">${share === null ? '–' : f.percent(share)}</p>
+    <div class="bar wide"><span style=${{ width: `${(share || 0) * 100}%` }} /></div>
+    <dl>
+      <div><dt>${t('pv')}</dt><dd>${f.kwh(sun)}</dd></div>
+      <div><dt>${t('generator')}</dt><dd>${f.kwh(engine)}</dd></div>
+    </dl>
+  </section>`;
+}
+
+/** Alarms of one kind in many places are told once. */
+function grouped(alarms) {
+  const kinds = new Map();
+  for (const a of alarms) kinds.set(a.code, [...(kinds.get(a.code) || []), a]);
+  return [...kinds.values()].flatMap((same) => (same.length > 3 ? [{ ...same[0], more: same.length - 1 }] : same));
+}
+
 function Notices({ now, t, f, language }) {
   return html`<section class="card notices"><h2>${t('notices')}</h2>
     ${now.alarms.length === 0
       ? html`<p class="soft">${t('allWell')}</p>`
-      : html`<ul>${now.alarms.map((a) => html`<li key=${`${a.code}${a.component}`}>${language === 'ko' ? a.text_ko : a.text_en} <span class="soft">${t('since', f.clock(Date.parse(a.since)))}</span></li>`)}</ul>`}
+      : html`<ul>${grouped(now.alarms).map((a) => html`<li key=${`${a.code}${a.component}`}>${language === 'ko' ? a.text_ko : a.text_en}${a.more ? ` ${t('more', a.more)}` : ''} <span class="soft">${t('since', f.clock(Date.parse(a.since)))}</span></li>`)}</ul>`}
   </section>`;
 }
 

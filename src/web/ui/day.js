@@ -32,8 +32,8 @@ export function Day({ now, plan, past, prices, site, t, f, language }) {
     <header><h2>${t('planTitle')}</h2><${Legend} t=${t} /></header>
     <div class="rows" onPointerMove=${point} onPointerDown=${point} onPointerLeave=${() => setPointed(null)}>
       <div class="ruler" aria-hidden="true"><span /><div ref=${ref} /></div>
-      <${Prices} prices=${prices} when=${when} frame=${frame} t=${t} f=${f} />
-      ${list.map((r) => html`<${Row} key=${r.kind} row=${r} when=${when} frame=${frame} t=${t} f=${f} />`)}
+      ${site.connection && html`<${Prices} prices=${prices} when=${when} frame=${frame} t=${t} f=${f} />`}
+      ${list.map((r) => html`<${Row} key=${r.kind} row=${r} live=${pointed === null ? live(r.kind, now) : undefined} when=${when} frame=${frame} t=${t} f=${f} />`)}
       <${Hours} frame=${frame} zone=${site.time_zone} f=${f} t=${t} />
     </div>
     <${Reasons} now=${now} plan=${plan} when=${pointed} at=${at} t=${t} f=${f} language=${language} />
@@ -62,11 +62,11 @@ function range(row) {
 
 const H = 46;
 
-function Row({ row, when, frame, t, f }) {
+function Row({ row, live: present, when, frame, t, f }) {
   const [low, high] = range(row);
   const y = (v) => 3 + (H - 6) * (1 - (v - low) / (high - low));
   const { x, width, at, bounds } = frame;
-  const known = when <= at ? valueAt(row.actual, when) : null;
+  const known = present !== undefined ? present : when <= at ? valueAt(row.actual, when) : null;
   const meant = stepAt(when < at ? row.first : row.plan, when);
   const said = (v) => (v === null ? '–' : row.unit === '%' ? f.n0(v) : f.kwBare(Math.abs(v) < 0.05 ? 0 : v));
   const signed = (v) => words(row.kind, v, t);
@@ -92,6 +92,16 @@ function Row({ row, when, frame, t, f }) {
       <span class="top">${row.unit === '%' ? '100 %' : `${f.n1(high).replace(/[.,]0$/, '')} kW`}</span>
     </div>
   </div>`;
+}
+
+/** A row's value now, as the live state has it; null where one part is not known. */
+function live(kind, now) {
+  const own = now.components.filter((c) => c.kind === (kind === 'soc' ? 'battery' : kind));
+  const values = own.map((c) => (kind === 'soc' ? c.soc : c.power_kw));
+  if (values.some((v) => v === null || v === undefined)) return null;
+  const all = values.reduce((a, b) => a + b, 0);
+  if (kind === 'soc') return (all * 100) / own.length;
+  return kind === 'pv' || kind === 'generator' ? -all : all;
 }
 
 /** The word that stands for the sign. */
@@ -139,7 +149,7 @@ function Prices({ prices, when, frame, t, f }) {
   const share = (v) => (high > low ? (v - low) / (high - low) : 0.3);
   const current = list.find((p) => p.a <= when && when < p.b);
   return html`<div class="row price">
-    <div class="label"><span class="name">${t('price').replace(/ now$/, '')}</span>
+    <div class="label"><span class="name">${t('priceRow')}</span>
       <span class="values"><b>${current ? f.perKwh(current.import_per_kwh) : '–'}</b>${current && current.estimated && html` <span class="word">${t('estimated')}</span>`}</span></div>
     <div class="plot"><svg width=${width} height=${H} aria-hidden="true">
       ${list.map((p) => {

@@ -53,8 +53,8 @@ export function useWidth() {
 export function Flow({ now, t, f, language }) {
   const [left, right] = [LEFT, RIGHT].map((kinds) => nodes(kinds, now, t, f, language));
   const [ref, width] = useWidth();
-  const row = 84;
-  const height = Math.max(left.length, right.length) * row;
+  const rows = Math.max(left.length, right.length);
+  const height = rows * (width > 100 ? Math.min(124, Math.max(88, 420 / rows)) : 84);
   const most = Math.max(1, ...[...left, ...right].map((n) => n.does.kw || 0));
   const through = left.reduce((s, n) => s + (n.does.state === 'out' ? n.does.kw : 0), 0);
   const side = (list) => html`<ul class="nodes" style=${{ height: `${height}px` }}>${list.map((n) => html`<${Node} key=${n.id} ...${n} f=${f} />`)}</ul>`;
@@ -88,7 +88,7 @@ function link(n, at, joint, width, most, mirrored) {
     : `M${to} C${bend},${joint} ${bend},${at} ${from}`;
   const thick = active ? 3 + 11 * Math.sqrt(kw / most) : 1.5;
   const angle = (Math.atan2(2 * (joint - at), (mirrored ? -1 : 1) * mid) * 180) / Math.PI + (inward ? 0 : 180);
-  const head = 5 + thick / 2;
+  const head = 4.5 + thick * 0.36;
   return html`<g key=${n.id} class=${`link ${state} ${active ? 'active' : ''}`}>
     <path class="pipe" d=${path} stroke-width=${thick} />
     ${active && html`<path class="dots" d=${path} />

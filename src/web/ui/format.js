@@ -11,9 +11,9 @@ export function formats(language, zone, currency) {
   const day = new Intl.DateTimeFormat(locale, { timeZone: zone, weekday: 'short', day: 'numeric', month: 'short' });
   const power = (kw) => (Math.abs(kw) >= 100 ? n0 : n1).format(kw);
   return {
-    kw: (kw) => `${power(kw)} kW`,
+    kw: (kw) => `${power(kw)}\u00a0kW`,
     kwBare: power,
-    kwh: (kwh) => `${(Math.abs(kwh) >= 100 ? n0 : n1).format(kwh)} kWh`,
+    kwh: (kwh) => `${(Math.abs(kwh) >= 100 ? n0 : n1).format(kwh)}\u00a0kWh`,
     n1: (x) => n1.format(x), n0: (x) => n0.format(x), n2: (x) => n2.format(x),
     percent: (x) => `${n0.format(x * 100)} %`,
     money: (x) => money.format(x),

@@ -118,12 +118,12 @@ function LimitForm({ now, site, t, f, token }) {
   };
   return html`<form onSubmit=${send}><h3>${t('external')}</h3><p class="soft">${t('externalHint')}</p>
     ${now.limits.map((l) => html`<p key=${l.direction}><span class="badge calm">${t(l.direction)} ${t('atMost', f.kw(l.power_kw))} ${t('until', f.clock(Date.parse(l.until)))}</span></p>`)}
-    <fieldset disabled=${!token}>
-      <label>${t('external')}<select value=${direction} onChange=${(e) => setDirection(e.target.value)}>
+    <fieldset class="brief" disabled=${!token}>
+      <label>${t('direction')}<select value=${direction} onChange=${(e) => setDirection(e.target.value)}>
         ${['import', 'export'].map((d) => html`<option key=${d} value=${d}>${t(d)}</option>`)}</select></label>
       <label>${t('value')}<span class="unit"><input type="number" required min="0" max=${direction === 'import' ? site.connection.import_max_kw : site.connection.export_max_kw} step="0.1" value=${power} onInput=${(e) => setPower(e.target.value)} />kW</span></label>
       <label>${t('lasting')}<select value=${minutes} onChange=${(e) => setMinutes(e.target.value)}>
         ${[15, 60, 120, 240, 720].map((m) => html`<option key=${m} value=${m}>${m < 60 ? t('minutes', m) : t('hours', m / 60)}</option>`)}</select></label>
-      <div class="send"><button class="primary">${t('set')}</button>${answer}</div>
-    </fieldset></form>`;
+      <div class="send"><button class="primary">${t('set')}</button></div>
+    </fieldset>${answer}</form>`;
 }
