@@ -7,7 +7,9 @@ use support::program;
 
 #[test]
 fn systemd_accepts_the_unit_and_finds_it_well_sealed() {
-    let Some(analyze) = program("systemd-analyze") else { return };
+    let Some(analyze) = program("systemd-analyze") else {
+        return;
+    };
     let unit = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/madang.service")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("madang.service");

@@ -331,7 +331,9 @@ impl World {
             .map_or(230.0, |c| c.voltage.as_volts());
         let t = self.now;
         match (self.models.get(id)?, quantity) {
-            (Model::Meter, Quantity::VoltageL1 | Quantity::VoltageL2 | Quantity::VoltageL3) => Some(volts),
+            (Model::Meter | Model::Charger(_), Quantity::VoltageL1 | Quantity::VoltageL2 | Quantity::VoltageL3) => {
+                Some(volts)
+            }
             (Model::Meter, Quantity::Frequency) => Some(if volts < 225.0 { 60.0 } else { 50.0 }),
             (Model::Meter, Quantity::CurrentL1) => Some(self.phase_kw(0) * 1e3 / volts),
             (Model::Meter, Quantity::CurrentL2) => Some(self.phase_kw(1) * 1e3 / volts),
