@@ -116,12 +116,18 @@ fn a_real_week_costs_less_than_idle_and_no_more_than_the_rule() {
     let folder = tempfile::tempdir().unwrap();
     let site = site(&series, folder.path());
     let mut sum = [0.0; 3];
-    println!("{:<12}{:>8}{:>8}{:>8}   load, PV forecast nMAE", "day", "idle", "rule", "plan");
+    println!(
+        "{:<12}{:>8}{:>8}{:>8}   load, PV forecast nMAE",
+        "day", "idle", "rule", "plan"
+    );
     for day in 6..13 {
         let date = NaiveDate::from_ymd_opt(2024, 5, day).unwrap();
         let report = once(&site, 1, date, 1, TimeDelta::seconds(10), Vec::new(), &|_, _| {}).unwrap();
         let cost = [Policy::Idle, Policy::Rule, Policy::Plan].map(|p| report.cost[&p]);
-        println!("{date:<12}{:>8.2}{:>8.2}{:>8.2}   {:?}", cost[0], cost[1], cost[2], report.forecast_nmae);
+        println!(
+            "{date:<12}{:>8.2}{:>8.2}{:>8.2}   {:?}",
+            cost[0], cost[1], cost[2], report.forecast_nmae
+        );
         sum.iter_mut().zip(cost).for_each(|(s, c)| *s += c);
         assert!(report.ok(), "{date}: {:?}", report.limits);
         assert_eq!((report.writes.failed, report.plans.fallback), (0, 0), "{date}");

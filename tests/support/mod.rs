@@ -143,3 +143,26 @@ pub fn victoria(program: &std::path::Path, folder: &std::path::Path, port: u16, 
     });
     process
 }
+
+/// The Python of the foreign peers, with what they need installed (`.ci/run` makes it).
+pub fn python() -> Option<PathBuf> {
+    let told = std::env::var_os("MADANG_PYTHON").map(PathBuf::from);
+    let python = told.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"));
+    let import = Command::new(&python)
+        .args(["-c", "import pymodbus, sunspec2"])
+        .stderr(Stdio::null())
+        .status();
+    if import.is_ok_and(|s| s.success()) {
+        return Some(python);
+    }
+    assert!(
+        std::env::var_os("MADANG_REQUIRE_PEERS").is_none(),
+        "{} with pymodbus and pysunspec2 is required",
+        python.display()
+    );
+    println!(
+        "skipped: {} with pymodbus and pysunspec2 is not there",
+        python.display()
+    );
+    None
+}
