@@ -3,6 +3,7 @@
 //! In: a site, a seed, time. Out: what the devices would show, and exact books. What comes from outside (weather, load,
 //! cars) is a pure function of seed and time, so that it is the same whatever the controller does.
 
+mod blank;
 mod books;
 mod charger;
 mod direct;

@@ -2,6 +2,7 @@
 //!
 //! Offsets count from a model's ID register; layouts are those of the alliance's model definitions.
 
+use super::blank::blank;
 use super::registers::text;
 use super::world::{Model, World};
 use crate::model::{Quantity, Target};
@@ -29,23 +30,6 @@ pub struct SunSpec {
     battery: Option<Id>,
     pv_max_w: f64,
     charge_max_w: f64,
-}
-
-/// Length of a model (registers after ID and length).
-fn length(id: u16) -> u16 {
-    match id {
-        1 => 66,
-        103 | 702 => 50,
-        120 => 26,
-        121 => 30,
-        122 => 44,
-        123 | 124 => 24,
-        160 => 8 + 4 * 20,
-        203 => 105,
-        701 => 153,
-        704 => 65,
-        _ => 7,
-    }
 }
 
 impl SunSpec {
@@ -95,11 +79,9 @@ impl SunSpec {
         };
         for id in ids {
             image.models.insert(*id, BASE + image.registers.len() as u16);
-            image.registers.push(*id);
-            image.registers.push(length(*id));
-            image
-                .registers
-                .extend(std::iter::repeat_n(MISSING16, usize::from(length(*id))));
+            let blank = blank(*id);
+            image.registers.extend([*id, blank.len() as u16]);
+            image.registers.extend(blank);
         }
         image.registers.extend([0xFFFF, 0]);
         image.fixed(device);
@@ -278,7 +260,7 @@ impl SunSpec {
             .map(|(m, _)| *m);
         let model = model.filter(|m| matches!(m, 123 | 124 | 704)).ok_or(2u8)?;
         let start = self.models[&model];
-        if addr < start + 2 || u32::from(addr) + words.len() as u32 > u32::from(start) + 2 + u32::from(length(model)) {
+        if addr < start + 2 || u32::from(addr) + words.len() as u32 > u32::from(start) + 2 + blank(model).len() as u32 {
             return Err(2);
         }
         self.set(model, addr - start, words);
