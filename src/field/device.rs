@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// How often slow blocks are read.
 const SLOW: TimeDelta = TimeDelta::seconds(60);
+/// A block that was refused is asked for again after this long.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What was last written for one command.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +36,8 @@ pub struct FieldDevice {
     once_done: bool,
     pub last_answer: Option<Timestamp>,
     pub trouble: Option<String>,
-    /// Blocks the device refused: read no more until it is found anew.
-    refused: Vec<BlockRead>,
+    /// Blocks the device refused, and when.
+    refused: Vec<(BlockRead, Timestamp)>,
 }
 
 impl FieldDevice {
@@ -107,13 +109,13 @@ impl FieldDevice {
                 Every::Slow => slow,
                 Every::Once => !self.once_done,
             };
-            if !due || self.refused.contains(block) {
+            if !due || self.is_refused(block, now) {
                 continue;
             }
             let unit = block.unit.unwrap_or(self.wiring.unit);
             match client.read(unit, block.table, block.addr, block.count).await {
                 Ok(words) => values.extend(map.values(block, &words)),
-                Err(error) if error.is_refusal() => self.refused.push(block.clone()),
+                Err(error) if error.is_refusal() => self.refused.push((block.clone(), now)),
                 Err(error) => return Err(error),
             }
         }
@@ -125,6 +127,12 @@ impl FieldDevice {
             sunspec::derive(&found.models, &mut values);
         }
         Ok(values)
+    }
+
+    /// A refused block costs a request only now and then: some devices refuse for a while, some have no such registers.
+    fn is_refused(&mut self, block: &BlockRead, now: Timestamp) -> bool {
+        self.refused.retain(|(_, since)| now - *since < ASK_AGAIN);
+        self.refused.iter().any(|(b, _)| b == block)
     }
 
     async fn get_to_know(&mut self, client: &mut Client) -> Result<(), WireError> {
