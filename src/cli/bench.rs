@@ -15,7 +15,7 @@ use std::sync::Arc;
     after_help = "Examples:\n  madang bench plan\n  madang bench savings --seeds 20\n  madang bench savings --site island-microgrid --seeds 5 --json"
 )]
 pub struct Args {
-    /// plan (input to checked schedule, CPU), savings (seeds × seasons of every policy); default: plan
+    /// plan (input to checked schedule, CPU), live (memory, CPU and start of a running controller), savings (seeds × seasons of every policy); default: plan
     name: Option<String>,
     /// Seeds of `savings`
     #[arg(long, default_value_t = 5)]
@@ -32,8 +32,9 @@ pub fn run(args: Args) -> ExitCode {
     let code = match args.name.as_deref() {
         None | Some("plan") => plan(&args),
         Some("savings") => savings(&args),
+        Some("live") => super::bench_live::live(args.site.as_deref().unwrap_or("apartment-seoul"), args.json),
         Some(other) => {
-            eprintln!("there is no benchmark `{other}`; there are plan and savings");
+            eprintln!("there is no benchmark `{other}`; there are plan, live and savings");
             Err(USAGE)
         }
     };
