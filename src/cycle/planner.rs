@@ -1,11 +1,14 @@
 //! The slow loop: frozen inputs in, a checked schedule out; beside the fast loop (own thread) or inline in virtual time.
 
-use crate::model::{ControllerState, Forecast, Schedule, Snapshot, Trigger};
+use crate::model::{ControllerState, Forecast, Schedule, Snapshot, Solution, Trigger};
 use crate::plan::{self, SolveOptions};
 use crate::site::Plant;
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::sync::mpsc;
+
+/// Share of the dull day in the value of stored energy.
+const WEIGHT_OF_DULL: f64 = 0.35;
 
 /// Everything a plan is made from, frozen at one cycle.
 #[derive(Debug, Clone)]
@@ -36,10 +39,11 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
         deadline: input.deadline,
         ..SolveOptions::controller()
     };
-    let solution = match plan::solve(&placed.problem, &options) {
+    let mut solution = match plan::solve(&placed.problem, &options) {
         Ok(solution) => solution,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),
     };
+    hedge(input, &options, &mut solution);
     let report = crate::check::check(&placed.problem, &solution);
     if !report.ok {
         return PlanOutcome::Rejected(format!("the checker refused the plan: {}", report.faults.join("; ")));
@@ -55,6 +59,34 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
     );
     schedule.check = report;
     PlanOutcome::Adopted(Box::new(schedule))
+}
+
+/// What a stored kWh is worth is not what it is worth if the sun shines as expected: it is worth more on a dull day than
+/// it is worth less on a bright one. The values handed to dispatch are the mean over the expected day and a dull one (PV
+/// at its 10 % quantile, which moves together over a day). An island's values come from its fuel, and its plan is dear.
+fn hedge(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) {
+    let Some(duals) = solution.duals.as_mut() else { return };
+    if input.forecast.pv.is_empty() || duals.storage.is_empty() || input.plant.connection.is_none() {
+        return;
+    }
+    let mut dull = input.forecast.clone();
+    for q in dull.pv.values_mut() {
+        q.mean = q.p10.clone();
+    }
+    let placed = plan::problem(&input.plant, &input.snapshot, &dull, &input.state);
+    let Some(other) = plan::solve(&placed.problem, options).ok() else {
+        return;
+    };
+    solution.solve_ms += other.build_ms + other.solve_ms;
+    for (id, values) in &mut duals.storage {
+        let Some(dull) = other.duals.as_ref().and_then(|d| d.storage.get(id)) else {
+            continue;
+        };
+        values
+            .iter_mut()
+            .zip(dull)
+            .for_each(|(v, d)| *v += WEIGHT_OF_DULL * (d - *v));
+    }
 }
 
 /// Where plans are made.

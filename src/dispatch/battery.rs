@@ -67,7 +67,7 @@ fn by_value(view: &View<'_>, id: &Id, b: &Battery, net: f64) -> Wish {
     let (Some(worth), Some(buy), Some(sell)) = (view.worth(id), view.buy(), view.sell()) else {
         return guarded(planned, grid, net);
     };
-    let Modes { cover, store } = modes(b, worth, buy, sell);
+    let Modes { cover, store, give } = modes(b, worth, buy, sell);
     let why = |code| Reason::new(code).worth(Some(worth), Some(buy));
     if planned > SMALL && grid > SMALL && b.grid_charge && view.price_known() {
         let surplus = if store { -net } else { f64::NEG_INFINITY };
@@ -76,7 +76,7 @@ fn by_value(view: &View<'_>, id: &Id, b: &Battery, net: f64) -> Wish {
             ..Wish::new(planned.max(surplus), why(ReasonCode::GridCharge))
         };
     }
-    if planned < -SMALL && grid < -SMALL && b.grid_discharge {
+    if planned < -SMALL && grid < -SMALL && b.grid_discharge && give {
         let kw = if cover { planned.min(-net) } else { planned };
         return Wish {
             sell: true,
@@ -197,6 +197,7 @@ fn covers(view: &View<'_>, id: &Id, b: &Battery) -> bool {
 struct Modes {
     cover: bool,
     store: bool,
+    give: bool,
 }
 
 fn modes(b: &Battery, worth: f64, buy: f64, sell: f64) -> Modes {
@@ -205,6 +206,7 @@ fn modes(b: &Battery, worth: f64, buy: f64, sell: f64) -> Modes {
     Modes {
         cover: buy + tie >= worth / b.discharge_efficiency + wear,
         store: sell - tie <= worth * b.charge_efficiency - wear,
+        give: sell + tie >= worth / b.discharge_efficiency + wear,
     }
 }
 

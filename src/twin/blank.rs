@@ -6,7 +6,7 @@ fn runs(model: u16) -> &'static str {
     match model {
         1 => "2U64Z1U1I",
         103 => "6U1I6U3I1U7I2Z1I1U1I1U8I14U",
-        120 => "4U1I1U6I1U6I1U1I1U1I1U1I2U",
+        120 => "4U1I1U6I1U6I1U1I1U1I1U1I1U2I",
         121 => "4U1I3U4I1U4I5U10I",
         122 => "5U24Z2I1U1I4U4Z4U1I",
         123 => "10U1I4U3I5U3I",
