@@ -334,7 +334,7 @@ impl World {
             (Model::Meter | Model::Charger(_), Quantity::VoltageL1 | Quantity::VoltageL2 | Quantity::VoltageL3) => {
                 Some(volts)
             }
-            (Model::Meter, Quantity::Frequency) => Some(if volts < 225.0 { 60.0 } else { 50.0 }),
+            (Model::Meter | Model::Charger(_), Quantity::Frequency) => Some(if volts < 225.0 { 60.0 } else { 50.0 }),
             (Model::Meter, Quantity::CurrentL1) => Some(self.phase_kw(0) * 1e3 / volts),
             (Model::Meter, Quantity::CurrentL2) => Some(self.phase_kw(1) * 1e3 / volts),
             (Model::Meter, Quantity::CurrentL3) => Some(self.phase_kw(2) * 1e3 / volts),

@@ -1,0 +1,68 @@
+//! The page in a real browser: what it shows, in both languages, on desktop and phone widths, without a script error.
+
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::{Process, eventually, free_port, get, program, python};
+
+fn demo(site: &str) -> (Process, u16) {
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_madang"));
+    command.args(["demo", "--site", site, "--port", &port.to_string()]);
+    let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("the demo has a plan", Duration::from_secs(60), || {
+        get(port, "/api/v1/plan")
+    });
+    (process, port)
+}
+
+/// What the browser shows once `wanted` is there.
+fn show(browser: &Path, python: &Path, url: &str, width: u32, wanted: &str) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/page.py");
+    let out = Command::new(python)
+        .arg(script)
+        .arg(browser)
+        .args([url, &width.to_string(), "900", wanted, "-"])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[test]
+fn the_page_shows_the_site_in_both_languages_on_both_widths_without_an_error() {
+    let (Some(browser), Some(python)) = (program("chromium"), python()) else {
+        return;
+    };
+    for (site, names) in [
+        (
+            "home-amsterdam",
+            [
+                ("en", "Home in Amsterdam", "Battery"),
+                ("ko", "암스테르담 주택", "배터리"),
+            ],
+        ),
+        (
+            "apartment-seoul",
+            [("en", "Apartment", "Battery"), ("ko", "아파트", "배터리")],
+        ),
+    ] {
+        let (_demo, port) = demo(site);
+        for (language, title, battery) in names {
+            for width in [1440, 390] {
+                let url = format!("http://127.0.0.1:{port}/?lang={language}");
+                let page = show(&browser, &python, &url, width, battery);
+                let text = page["text"].as_str().unwrap();
+                assert!(
+                    text.contains(title) && text.contains(battery),
+                    "{site} {language} {width}: {text}"
+                );
+                assert_eq!(page["errors"], serde_json::json!([]), "{site} {language} {width}");
+                assert_eq!(page["wider_than_screen"], false, "{site} {language} {width}");
+            }
+        }
+    }
+}
