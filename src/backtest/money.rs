@@ -1,6 +1,6 @@
 //! What the days cost: the tariff's bill from metered energy, plus what no meter bills.
 
-use crate::site::{Kind, Plant};
+use crate::site::{Generator, Kind, Plant};
 use crate::tariff::{Bill, MonthUse, PriceSeries, bill};
 use crate::time::Timestamp;
 use crate::twin::Books;
@@ -58,7 +58,8 @@ pub fn co2_kg(plant: &Plant, books: &Books) -> f64 {
     imported * plant.tariff.grid_carbon + generators.sum::<f64>()
 }
 
-/// Change of stored energy at the days' mean import price × discharge efficiency; on an island at the fuel's price.
+/// Change of stored energy at the days' mean import price × discharge efficiency; on an island at what a
+/// generated kWh costs.
 fn stored(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: &Bill, start: Timestamp) -> f64 {
     let price = mean_price(plant, books, prices, bill, start);
     let worth = plant.components.iter().filter_map(|(id, c)| {
@@ -75,11 +76,17 @@ fn stored(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: &Bil
     worth.sum()
 }
 
+/// What a kWh from a generator at its best costs, counted as `cost` counts it: fuel, fuel of running empty, carbon.
+fn generated_kwh(plant: &Plant, g: &Generator) -> f64 {
+    let running = g.no_load_per_hour / g.power_max.as_kw();
+    g.fuel.as_per_kwh() + running + plant.objective.carbon_per_kg * g.carbon
+}
+
 /// Plain mean over the days' hours, so that no policy can move the price its own store is valued at.
 fn mean_price(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: &Bill, start: Timestamp) -> f64 {
     if plant.connection.is_none() {
         let fuel = plant.components.values().find_map(|c| match &c.kind {
-            Kind::Generator(g) => Some(g.fuel.as_per_kwh()),
+            Kind::Generator(g) => Some(generated_kwh(plant, g)),
             _ => None,
         });
         return fuel.unwrap_or(f64::NAN);

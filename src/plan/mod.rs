@@ -1,6 +1,7 @@
 //! Snapshot + Forecast → [`Problem`] → [`Solution`] → [`crate::model::Schedule`]: variables, constraints, objective, solve, explain.
 //! Sees `plant`, never `wiring`.
 
+mod commit;
 mod explain;
 mod extract;
 mod formulation;

@@ -1,8 +1,9 @@
 //! A quick point with whole numbers: from the relaxation's prices, run-once loads take their cheapest start, generators
 //! the best on/off path (dynamic programme), chargers what they mostly do; the LP then settles the rest.
 
+use super::commit;
 use super::formulation::{Model, Run};
-use super::program::Program;
+use super::program::{Program, Var};
 use super::solver::Answer;
 use crate::model::GensetProblem;
 
@@ -27,7 +28,10 @@ pub fn round(
     round_shiftables(model, &price, &mut x);
     round_chargers(model, relaxed, &mut x);
     round_pairs(program, relaxed, &mut x);
-    round_gensets(model, &price, relaxed, &mut x);
+    match commit::path(model, &x) {
+        Some(path) => set_path(&model.gensets[0].on, &path, &mut x),
+        None => round_gensets(model, &price, relaxed, &mut x),
+    }
     lp(&program.fixed_at(&x)).ok().or_else(|| {
         // staying as it is keeps every minimum time
         for (vars, g) in model.gensets.iter().zip(&model.p.gensets) {
@@ -116,9 +120,13 @@ fn round_gensets(model: &Model<'_>, price: &[f64], relaxed: &Answer, x: &mut [f6
                 model.dt[t] * (margin * power - g.no_load_cost_per_hour + lean)
             })
             .collect();
-        for (t, on) in best_path(g, &profit).into_iter().enumerate() {
-            x[vars.on[t].0] = f64::from(u8::from(on));
-        }
+        set_path(&vars.on, &best_path(g, &profit), x);
+    }
+}
+
+fn set_path(on: &[Var], path: &[bool], x: &mut [f64]) {
+    for (z, on) in on.iter().zip(path) {
+        x[z.0] = f64::from(u8::from(*on));
     }
 }
 

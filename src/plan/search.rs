@@ -3,6 +3,7 @@
 //! Order: relaxation → directions fixed by its answer (accepted if that costs nothing) → branch and bound on the
 //! binaries that are needed → polish with the interior-point method for duals and exact residuals.
 
+use super::commit;
 use super::formulation::{Model, Pair};
 use super::program::Program;
 use super::round;
@@ -108,7 +109,9 @@ fn branch(
 ) -> Result<(Answer, f64, bool), SolveError> {
     let rounded = round::round(program, model, relaxed, lp);
     let good = |a: &Answer| relative_gap(a.objective, relaxed.objective) <= options.gap;
-    if let Some(start) = rounded.as_ref().filter(|a| good(a) || options.nodes == Some(0)) {
+    // where the rounding is as good as exact, a bounded search would find nothing better in its bound
+    let enough = options.nodes == Some(0) || options.nodes.is_some() && commit::applies(model.p);
+    if let Some(start) = rounded.as_ref().filter(|a| good(a) || enough) {
         return Ok((start.clone(), relaxed.objective, !good(start)));
     }
     let time = options.deadline.map(|d| d.saturating_sub(watch.wall()));

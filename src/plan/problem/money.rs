@@ -74,6 +74,18 @@ pub fn fuel_prices(plant: &Plant) -> Vec<f64> {
     plant.components.values().filter_map(|c| price(&c.kind)).collect()
 }
 
+/// The same with the fuel of running empty, spread over full power: what a kWh costs that has to be generated some day.
+pub fn generated_prices(plant: &Plant) -> Vec<f64> {
+    let price = |k: &Kind| match k {
+        Kind::Generator(g) => {
+            let fuel = g.fuel.as_per_kwh() + g.no_load_per_hour / g.power_max.as_kw().max(1e-9);
+            Some(plant.objective.money * fuel + plant.objective.carbon_per_kg * g.carbon)
+        }
+        _ => None,
+    };
+    plant.components.values().filter_map(|c| price(&c.kind)).collect()
+}
+
 /// Import and export prices in the units of marginal values: what the objective charges and pays for a kWh at the meter.
 pub fn effective_prices(plant: &Plant, forecast: &Forecast) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
     let weight = plant.objective.money;

@@ -50,7 +50,7 @@ fn battery(x: &Context<'_>, id: &Id, b: &Battery) -> Option<BatteryProblem> {
 
 /// Worth of a stored kWh at the end of the horizon: what it will save, through the inverter, less its wear.
 fn end_value(x: &Context<'_>, b: &Battery, wear: f64) -> f64 {
-    let fuel = money::fuel_prices(x.plant).into_iter().fold(f64::NAN, f64::min);
+    let fuel = money::generated_prices(x.plant).into_iter().fold(f64::NAN, f64::min);
     let saved = match x.plant.connection {
         Some(_) => x.prices.quantile(LATER_QUANTILE).map(|p| LATER_SHARE * p),
         None if fuel.is_finite() => Some(ISLAND_SHARE * fuel),
