@@ -187,6 +187,8 @@ fn car(d: &mut Dice, i: usize, steps: usize) -> EvProblem {
         shortfall_cost_per_kwh: d.range(0.1, 5.0),
         asap: d.chance(0.2),
         surplus_only: d.chance(0.2),
+        late_step: d.chance(0.3).then(|| d.index(steps)),
+        late_cost_per_kwh: d.range(0.0, 0.3),
     }
 }
 

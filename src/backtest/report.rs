@@ -217,7 +217,7 @@ fn kpi(site: &Site, plan: &Outcome) -> Kpi {
 }
 
 /// One figure for load and one for PV: energy-weighted over the series would hide small ones, so the mean is shown.
-fn nmae_by_kind(site: &Site, plan: &Outcome) -> BTreeMap<String, f64> {
+pub(super) fn nmae_by_kind(site: &Site, plan: &Outcome) -> BTreeMap<String, f64> {
     let mut sums: BTreeMap<&'static str, (f64, f64)> = BTreeMap::new();
     for (name, value) in &plan.nmae {
         let id = name.rsplit(['/', ':']).next().unwrap_or(name);

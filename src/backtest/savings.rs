@@ -2,12 +2,14 @@
 
 use super::market::Market;
 use super::money::settle;
+use super::report::nmae_by_kind;
 use super::runs::{RunSpec, run_policy};
 use crate::model::Policy;
 use crate::site::Site;
 use crate::time::local_midnight;
 use chrono::{NaiveDate, TimeDelta};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One day of one site under the three policies.
@@ -22,6 +24,8 @@ pub struct Day {
     pub discomfort_kh: [f64; 3],
     pub breaches: u64,
     pub fallback: u64,
+    /// Mean absolute error of the plan's forecasts over the mean, by kind.
+    pub forecast_nmae: BTreeMap<String, f64>,
 }
 
 /// Costs are in the order idle, rule, plan.
@@ -49,6 +53,7 @@ pub fn day(site: &Arc<Site>, date: NaiveDate, seed: u64, cycle: TimeDelta) -> Re
         discomfort_kh: [0.0; 3],
         breaches: 0,
         fallback: 0,
+        forecast_nmae: BTreeMap::new(),
     };
     for (i, policy) in POLICIES.into_iter().enumerate() {
         let spec = RunSpec {
@@ -69,6 +74,7 @@ pub fn day(site: &Arc<Site>, date: NaiveDate, seed: u64, cycle: TimeDelta) -> Re
         if policy == Policy::Plan {
             result.breaches = o.books.limits.breaches;
             result.fallback = o.tally.fallback;
+            result.forecast_nmae = nmae_by_kind(site, &o);
         }
     }
     Ok(result)
@@ -90,6 +96,44 @@ pub struct Summary {
     pub unserved_kwh: [f64; 3],
     pub discomfort_kh: [f64; 3],
     pub breaches: u64,
+    pub forecast_nmae: BTreeMap<String, f64>,
+}
+
+/// One thing the plan has to do on every site, and whether it did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    pub what: String,
+    pub holds: bool,
+}
+
+/// Extra cost of the worst day that is allowed, as a share of the mean idle day.
+const WORST: f64 = 0.02;
+/// Service below a meter's resolution, kWh or Kh a day.
+const UNSEEN: f64 = 0.01;
+
+impl Summary {
+    /// What the plan owes: no worse served than by the rule, cheaper than rule and idle, never much dearer, no limit broken.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let slack = UNSEEN * self.days as f64;
+        let served = [self.ev_shortfall_kwh, self.unserved_kwh, self.discomfort_kh]
+            .iter()
+            .all(|v| v[2] <= v[1] + slack);
+        let allowed = WORST * self.idle_mean.abs();
+        let verdict = |what: String, holds| Verdict { what, holds };
+        vec![
+            verdict("serves no less than the rule".into(), served),
+            verdict(
+                "median cost below the rule's".into(),
+                self.plan_median < self.rule_median,
+            ),
+            verdict(
+                format!("worst day at most {allowed:.2} dearer than the rule"),
+                self.plan_minus_rule_worst <= allowed,
+            ),
+            verdict("median cost below idle's".into(), self.plan_median < self.idle_median),
+            verdict("no limit broken".into(), self.breaches == 0),
+        ]
+    }
 }
 
 /// Summarises days of one site; `None` for no days.
@@ -115,7 +159,17 @@ pub fn summary(days: &[Day]) -> Option<Summary> {
         unserved_kwh: total(|d| d.unserved_kwh),
         discomfort_kh: total(|d| d.discomfort_kh),
         breaches: days.iter().map(|d| d.breaches).sum(),
+        forecast_nmae: mean_nmae(days),
     })
+}
+
+fn mean_nmae(days: &[Day]) -> BTreeMap<String, f64> {
+    let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (kind, error) in days.iter().flat_map(|d| &d.forecast_nmae) {
+        all.entry(kind.clone()).or_default().push(*error);
+    }
+    let mean = |v: Vec<f64>| v.iter().sum::<f64>() / v.len() as f64;
+    all.into_iter().map(|(kind, v)| (kind, mean(v))).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -129,15 +129,22 @@ fn savings(args: &Args) -> Result<u8, u8> {
             savings::summary(&mine)
         })
         .collect();
+    let verdicts: Vec<_> = summaries.iter().map(savings::Summary::verdicts).collect();
     if args.json {
-        println!("{}", serde_json::json!({"summary": summaries, "days": days}));
+        println!(
+            "{}",
+            serde_json::json!({"summary": summaries, "verdicts": verdicts, "days": days})
+        );
     } else {
-        summaries.iter().for_each(show_summary);
+        for (summary, verdicts) in summaries.iter().zip(&verdicts) {
+            show_summary(summary, verdicts);
+        }
     }
-    Ok(DONE)
+    let kept = verdicts.iter().flatten().all(|v| v.holds);
+    Ok(if kept { DONE } else { BAD })
 }
 
-fn show_summary(s: &savings::Summary) {
+fn show_summary(s: &savings::Summary, verdicts: &[savings::Verdict]) {
     println!("{} ({} days)", s.site, s.days);
     println!(
         "  median cost    idle {:>12.2}  rule {:>12.2}  plan {:>12.2}",
@@ -159,7 +166,11 @@ fn show_summary(s: &savings::Summary) {
             v[0], v[1], v[2]
         );
     }
-    println!("  breaches {}", s.breaches);
+    let errors = s.forecast_nmae.iter().map(|(kind, e)| format!("{kind} {e:.2}"));
+    println!("  forecast nMAE  {}", errors.collect::<Vec<_>>().join(", "));
+    for v in verdicts {
+        println!("  {}  {}", if v.holds { "yes" } else { "NO " }, v.what);
+    }
 }
 
 /// Maps over `work` on all cores, results in order.

@@ -65,7 +65,7 @@ pub fn want(
     };
     want.departure = session.departure;
     let missing = session.energy.as_kwh() - session.delivered.as_kwh();
-    if missing <= 0.02 {
+    if missing <= 0.0 {
         want.reason = Reason::new(ReasonCode::ChargeDone);
         return want;
     }

@@ -17,11 +17,7 @@ fn order(view: &View<'_>, id: &Id, component: &Component, cars: bool) -> Option<
     let target = match &component.kind {
         Kind::Battery(b) if !b.grid_forming => Target::Power(Power::ZERO),
         Kind::ChargePoint(p) => {
-            let wants = view
-                .state
-                .sessions
-                .get(id)
-                .is_some_and(|s| s.energy.as_kwh() - s.delivered.as_kwh() > 0.02);
+            let wants = view.state.sessions.get(id).is_some_and(|s| s.delivered < s.energy);
             Target::Current(if wants && cars { p.current_min } else { Current::ZERO })
         }
         Kind::HeatPump(_) => Target::Release,

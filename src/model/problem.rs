@@ -200,6 +200,11 @@ pub struct EvProblem {
     /// Superset: worth of each kWh up to the need, when the need is only a wish (mode surplus); shortfall then costs this.
     #[serde(default)]
     pub surplus_only: bool,
+    /// Superset: from this step on each kWh charged is worth `late_cost_per_kwh` less: the car may be gone by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_step: Option<usize>,
+    #[serde(default)]
+    pub late_cost_per_kwh: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

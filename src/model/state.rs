@@ -237,6 +237,10 @@ pub struct Session {
     pub mode: EvMode,
     /// Delivered so far, into the car.
     pub delivered: Energy,
+    /// Drawn from the mains so far, and the energy counter when it was last read: for a charge point that does not count
+    /// sessions itself.
+    pub drawn: Energy,
+    pub counter: Option<Energy>,
     /// A person said so (else defaults or habit).
     pub told: bool,
 }

@@ -264,6 +264,8 @@ fn a_car_that_must_be_fast_charges_first_and_a_surplus_car_only_from_the_sun() {
         energy: Energy::kwh(14.0),
         mode,
         delivered: Energy::ZERO,
+        drawn: Energy::ZERO,
+        counter: None,
         told: true,
     };
     let run = |mode| {

@@ -206,6 +206,7 @@ fn small_parts(p: &Problem) -> Result<(), SolveError> {
             ("energy_needed_kwh", e.energy_needed_kwh),
             ("charge_max_kw", e.charge_max_kw),
             ("charge_min_kw", e.charge_min_kw),
+            ("late_cost_per_kwh", e.late_cost_per_kwh),
         ];
         numbers(&place, &parts, 0.0..=LARGEST)?;
         number(

@@ -1,9 +1,9 @@
 //! Cars come and go: a session begins at plug-in with what is assumed of it, and ends at unplug.
 
-use crate::model::{ControllerState, PastSession, Session, Snapshot, Trigger};
+use crate::model::{ControllerState, PastSession, Quantity, Session, Snapshot, Trigger};
 use crate::site::{ChargePoint, Id, Kind, Plant};
 use crate::time::{Timestamp, local_instant};
-use crate::units::Energy;
+use crate::units::{Energy, Power};
 
 /// Sessions remembered per charge point.
 const KEPT: usize = 200;
@@ -26,11 +26,30 @@ pub fn update(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, n
             }
             _ => {}
         }
-        if let (Some(session), Some(energy)) = (state.sessions.get_mut(id), snapshot.session_energy(id)) {
-            session.delivered = energy * point.efficiency;
+        if let Some(session) = state.sessions.get_mut(id) {
+            let drawn = drawn(plant, snapshot, id, session);
+            session.delivered = drawn.map_or(session.delivered, |energy| energy * point.efficiency);
         }
     }
     triggers
+}
+
+/// Drawn from the mains since plug-in: what the charge point says of the session, else its counter's advance, else its
+/// power summed by cycles. What it usually says and does not say now is waited for.
+fn drawn(plant: &Plant, snapshot: &Snapshot, id: &Id, session: &mut Session) -> Option<Energy> {
+    if snapshot.reading(id, Quantity::SessionEnergy).is_some() {
+        return snapshot.session_energy(id);
+    }
+    let more = if snapshot.reading(id, Quantity::EnergyImport).is_some() {
+        let counter = snapshot.usable(id, Quantity::EnergyImport).map(Energy::kwh)?;
+        // a counter that went back was reset: it counts on from there
+        let last = session.counter.replace(counter).unwrap_or(counter);
+        (counter - last).max(Energy::ZERO)
+    } else {
+        snapshot.power(id)?.max(Power::ZERO) * plant.timing.cycle
+    };
+    session.drawn = session.drawn + more;
+    Some(session.drawn)
 }
 
 fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
@@ -41,6 +60,8 @@ fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
         energy: wish.energy,
         mode: wish.mode,
         delivered: Energy::ZERO,
+        drawn: Energy::ZERO,
+        counter: None,
         told: false,
     }
 }
@@ -67,4 +88,90 @@ fn end(state: &mut ControllerState, id: &Id, now: Timestamp) {
     });
     let surplus = past.len().saturating_sub(KEPT);
     past.drain(..surplus);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::Reading;
+
+    /// What the charge point says in each cycle of 10 s after plug-in, and what the car has of it at the end.
+    fn check(said: &[&[(Quantity, f64)]], drawn_kwh: f64) {
+        let mut plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        plant.timing.cycle = chrono::TimeDelta::seconds(10);
+        let (id, point) = plant
+            .components
+            .iter()
+            .find_map(|(id, c)| match &c.kind {
+                Kind::ChargePoint(p) => Some((id.clone(), p.clone())),
+                _ => None,
+            })
+            .unwrap();
+        let start = chrono::DateTime::UNIX_EPOCH;
+        let mut state = ControllerState::fresh(&plant, start);
+        for (k, values) in said.iter().enumerate() {
+            let now = start + plant.timing.cycle * k as i32;
+            let plugged = [(Quantity::ChargePointState, 2.0)];
+            let readings = plugged.iter().chain(*values);
+            let of_point = readings.map(|(q, v)| {
+                (
+                    *q,
+                    if v.is_nan() {
+                        Reading::missing(now)
+                    } else {
+                        Reading::good(*v, now)
+                    },
+                )
+            });
+            let snapshot = Snapshot {
+                at: now,
+                components: [(id.clone(), of_point.collect())].into(),
+                grid: None,
+                residual: None,
+                devices: Vec::new(),
+                doubts: Vec::new(),
+            };
+            update(&plant, &snapshot, &mut state, now);
+        }
+        let got = state.sessions[&id].delivered.as_kwh();
+        assert!((got - drawn_kwh * point.efficiency).abs() < 1e-9, "{got} for {said:?}");
+    }
+
+    #[test]
+    fn what_a_car_has_had_comes_from_the_best_source_there_is() {
+        use Quantity::{ActivePower, EnergyImport, SessionEnergy};
+        // the session's own count, whatever the others say
+        check(
+            &[
+                &[(SessionEnergy, 1.0), (EnergyImport, 900.0)],
+                &[(SessionEnergy, 1.5), (EnergyImport, 950.0)],
+            ],
+            1.5,
+        );
+        // it keeps silent for a cycle
+        check(&[&[(SessionEnergy, 1.0)], &[(SessionEnergy, f64::NAN)]], 1.0);
+        // the counter since plug-in; a lost reading loses nothing, a reset neither
+        check(
+            &[
+                &[(EnergyImport, 900.0)],
+                &[(EnergyImport, f64::NAN)],
+                &[(EnergyImport, 902.0)],
+            ],
+            2.0,
+        );
+        check(
+            &[
+                &[(EnergyImport, 900.0)],
+                &[(EnergyImport, 901.0)],
+                &[(EnergyImport, 0.5)],
+                &[(EnergyImport, 1.0)],
+            ],
+            1.5,
+        );
+        // power alone: 36 kW for three cycles of 10 s
+        check(
+            &[&[(ActivePower, 36.0)], &[(ActivePower, 36.0)], &[(ActivePower, 36.0)]],
+            0.3,
+        );
+    }
 }

@@ -77,6 +77,8 @@ impl Bench {
             energy: Energy::kwh(energy),
             mode,
             delivered: Energy::ZERO,
+            drawn: Energy::ZERO,
+            counter: None,
             told: true,
         };
         self.state.sessions.insert(id.into(), session);

@@ -30,7 +30,7 @@ pub fn ev<'a>(m: &mut Model<'a>, ev: &'a EvProblem) {
     for (k, x) in charge.iter().enumerate().filter(|_| ev.surplus_only) {
         m.surplus_claims[arrive + k] += *x;
     }
-    taste_ev(m, arrive, &charge);
+    taste_ev(m, ev, arrive, &charge);
     m.evs.push(EvVars {
         arrive,
         charge,
@@ -83,12 +83,14 @@ fn constraint_ev_at_once(m: &mut Model<'_>, ev: &EvProblem, arrive: usize, charg
     }
 }
 
-/// Earlier is better, far below money.
-fn taste_ev(m: &mut Model<'_>, arrive: usize, charge: &[Var]) {
-    let Some(early) = m.p.taste.as_ref().map(|t| t.early_per_kwh_step) else {
-        return;
-    };
+/// Earlier is better, far below money; late is worse by what it costs to find the car gone.
+fn taste_ev(m: &mut Model<'_>, ev: &EvProblem, arrive: usize, charge: &[Var]) {
+    let early = m.p.taste.as_ref().map_or(0.0, |t| t.early_per_kwh_step);
     for (k, x) in charge.iter().enumerate() {
-        m.prefer(early * m.dt[arrive + k] * k as f64, *x);
+        let late = ev.late_step.is_some_and(|step| arrive + k >= step);
+        let price = early * k as f64 + if late { ev.late_cost_per_kwh } else { 0.0 };
+        if price > 0.0 {
+            m.prefer(price * m.dt[arrive + k], *x);
+        }
     }
 }

@@ -4,10 +4,15 @@ use super::{Context, part};
 use crate::model::{EvProblem, ExpectedSession};
 use crate::site::{ChargePoint, Component, EvMode, Id, Kind};
 use crate::units::hours;
+use chrono::TimeDelta;
 
 /// Shortfall of a wish, in highest prices: what people asked for and what is only expected.
 const WISH: f64 = 10.0;
 const EXPECTED: f64 = 5.0;
+
+/// How long before its departure a car may already be gone, and how often that is assumed to happen.
+const EARLY_LEAVER: TimeDelta = TimeDelta::hours(2);
+const EARLY_SHARE: f64 = 0.05;
 
 pub fn cars(x: &Context<'_>) -> Vec<EvProblem> {
     let all = x.all(|k| if let Kind::ChargePoint(c) = k { Some(c) } else { None });
@@ -46,6 +51,11 @@ fn car(
         return None;
     }
     let top = x.prices.top;
+    let shortfall_cost_per_kwh = match (mode, s.expected) {
+        (EvMode::Surplus, _) => top,
+        (_, true) => EXPECTED * top,
+        (_, false) => WISH * top,
+    };
     Some(EvProblem {
         id: name,
         arrive_step: arrive,
@@ -55,13 +65,11 @@ fn car(
         // the minimum current is kept by dispatch: whole plans stay linear with many chargers
         charge_min_kw: 0.0,
         charge_eff: c.efficiency,
-        shortfall_cost_per_kwh: match (mode, s.expected) {
-            (EvMode::Surplus, _) => top,
-            (_, true) => EXPECTED * top,
-            (_, false) => WISH * top,
-        },
+        shortfall_cost_per_kwh,
         asap: mode == EvMode::Fast && !s.expected,
         surplus_only: mode == EvMode::Surplus,
+        late_step: Some(x.steps_over_by(s.departure - EARLY_LEAVER)),
+        late_cost_per_kwh: EARLY_SHARE * shortfall_cost_per_kwh,
     })
 }
 
