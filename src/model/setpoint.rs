@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// Battery (charging +, discharging −), heat pump (+), generator (−; zero = stop).
+    /// Battery (charging +, discharging −), heat pump (+), generator (what it is to make, ≥ 0; zero = stop).
     Power(Power),
     /// PV: generation not above this magnitude (≥ 0).
     PowerLimit(Power),
