@@ -71,7 +71,7 @@ pub fn want(
     }
     if takes_nothing(view, id) {
         want.kw = want.min_kw;
-        want.reason = Reason::new(ReasonCode::ChargeDone);
+        want.reason = Reason::new(ReasonCode::CarTakesNothing);
         return want;
     }
     let (kw, reason) = by_mode(view, point, session, missing, &want, surplus, marks);

@@ -91,6 +91,7 @@ codes! {
     ChargeSurplus: "charges from PV surplus" / "태양광 잉여로 충전",
     WaitCheaper: "waits for cheaper hours before departure" / "출발 전 더 저렴한 시간 대기",
     ChargeDone: "has what it needs" / "필요량 충전 완료",
+    CarTakesNothing: "on offer, but the car takes nothing: it is full or asleep" / "차량이 전력을 받지 않음: 완충 또는 절전 상태",
     MustChargeNow: "must charge now to be ready in time" / "제시간 완료를 위해 지금 충전",
     NoCar: "no car is plugged in" / "연결된 차량 없음",
     LimitImport: "held back by the import limit" / "수전 한도로 제한",

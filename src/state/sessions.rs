@@ -38,7 +38,10 @@ pub fn update(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, n
 /// power summed by cycles. What it usually says and does not say now is waited for.
 fn drawn(plant: &Plant, snapshot: &Snapshot, id: &Id, session: &mut Session) -> Option<Energy> {
     if snapshot.reading(id, Quantity::SessionEnergy).is_some() {
-        return snapshot.session_energy(id);
+        let said = snapshot.session_energy(id)?;
+        // Kept for a charge point that stops saying it: what the car has does not fall back to nothing.
+        session.drawn = said;
+        return Some(said);
     }
     let more = if snapshot.reading(id, Quantity::EnergyImport).is_some() {
         let counter = snapshot.usable(id, Quantity::EnergyImport).map(Energy::kwh)?;
@@ -150,6 +153,8 @@ mod tests {
         );
         // it keeps silent for a cycle
         check(&[&[(SessionEnergy, 1.0)], &[(SessionEnergy, f64::NAN)]], 1.0);
+        // it stops counting sessions: power goes on from there
+        check(&[&[(SessionEnergy, 1.0)], &[(ActivePower, 36.0)]], 1.1);
         // the counter since plug-in; a lost reading loses nothing, a reset neither
         check(
             &[
