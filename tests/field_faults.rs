@@ -376,8 +376,21 @@ async fn outcome(writes: Writes, mode: Mode) -> Option<WriteOutcome> {
         reason: Reason::new(ReasonCode::FollowPlan),
         decision: DecisionId(1),
     };
-    let reports = field.apply(start(), &[setpoint]).await;
-    reports.into_iter().next().map(|r| r.outcome)
+    // A device gets its time to show the effect; what it does not show by then has failed.
+    for second in 0..8 {
+        let now = start() + STEP * second;
+        let reports = field.apply(now, std::slice::from_ref(&setpoint)).await;
+        let outcome = reports.into_iter().next()?.outcome;
+        if second > 0 && matches!(&outcome, WriteOutcome::Withheld(why) if why == "unchanged") {
+            field.scan(now + STEP).await;
+            continue;
+        }
+        if outcome != WriteOutcome::Pending {
+            return Some(outcome);
+        }
+        field.scan(now + STEP).await;
+    }
+    None
 }
 
 #[tokio::test]

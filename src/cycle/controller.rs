@@ -5,8 +5,8 @@ use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{Alarm, Counts, CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
-    ControllerState, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger, WriteOutcome,
-    WriteReport,
+    ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger,
+    WriteOutcome, WriteReport,
 };
 use crate::site::{Id, Mode, Plant};
 use crate::tariff::PriceSeries;
@@ -120,6 +120,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             state.rung = Rung::Safe;
         }
         state.good_cycles = 0;
+        let mut field = field;
+        field.remember(&state.field);
         let next_plan_id = state.schedule.as_ref().map_or(1, |s| s.id + 1);
         Self {
             config,
@@ -176,6 +178,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         let writes = self.field.apply(now, &decision.setpoints).await;
         self.count(&writes);
         self.record_written(&writes, now);
+        self.keep_field_memory(now);
         self.keep_state(now);
         let trouble = self.journal_alarm(now);
         let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
@@ -199,6 +202,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             self.count(&writes);
             self.record_written(&writes, now);
             self.intended.clear();
+            self.state.field.intended.clear();
         }
         self.in_control = control;
         self.field.set_mode(if control { Mode::Control } else { Mode::Observe });
@@ -208,6 +212,9 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     pub fn hear(&mut self, input: &PeopleInput, now: Timestamp) -> Result<(), String> {
         let trigger = people::apply(&self.config.plant, &mut self.state, input, now)?;
         self.record(now, &Record::People { input: input.clone() });
+        if matches!(input, PeopleInput::Mode { mode: Mode::Control }) {
+            self.field.take_back();
+        }
         self.pending = Some(trigger);
         // A person waits for this one.
         self.asked_at = None;
@@ -219,6 +226,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         let writes = self.field.release().await;
         self.count(&writes);
         self.record_written(&writes, now);
+        self.state.field.intended.clear();
+        self.keep_field_memory(now);
         self.record(
             now,
             &Record::Light {
@@ -381,13 +390,31 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         (grid.as_kw() - (import - export)).abs() > 0.5 * limit
     }
 
+    /// What the wire must not forget. A count of wear is journaled at once: a crash must not make a register young again.
+    fn keep_field_memory(&mut self, now: Timestamp) {
+        let Some(memory) = self.field.memory() else { return };
+        let known = &self.state.field.devices;
+        if memory.devices == *known {
+            return;
+        }
+        let wear = |m: &BTreeMap<Id, DeviceMemory>| -> u64 {
+            let devices = m.values().flat_map(|d| d.wear.values());
+            devices.map(|w| w.total).sum()
+        };
+        if wear(&memory.devices) != wear(known) {
+            self.light_due = now;
+        }
+        self.state.field.devices = memory.devices.clone();
+    }
+
     fn count(&mut self, writes: &[WriteReport]) {
         for w in writes {
             match &w.outcome {
                 WriteOutcome::Withheld(_) => continue,
                 WriteOutcome::Verified => self.tally.writes_verified += 1,
                 WriteOutcome::Failed(_) => self.tally.writes_failed += 1,
-                WriteOutcome::Pending => {}
+                // counted with what becomes of it
+                WriteOutcome::Pending => continue,
             }
             self.tally.writes_issued += 1;
         }
@@ -424,8 +451,9 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         if changed.is_empty() || !self.in_control {
             return;
         }
-        self.intended
-            .extend(changed.iter().map(|s| (s.component.clone(), s.target)));
+        let meant = || changed.iter().map(|s| (s.component.clone(), s.target));
+        self.intended.extend(meant());
+        self.state.field.intended.extend(meant());
         self.record(now, &Record::Intent { setpoints: changed });
     }
 

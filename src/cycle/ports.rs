@@ -1,6 +1,6 @@
 //! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
 
-use crate::model::{ControllerState, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
+use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
 use crate::site::Mode;
 use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
@@ -18,6 +18,14 @@ pub trait FieldPort {
     fn apply(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> impl Future<Output = Vec<WriteReport>> + Send;
     /// Whether registers may be written from now on; in observe mode `apply` withholds everything.
     fn set_mode(&mut self, mode: Mode);
+    /// What must survive a restart; `None` where there is nothing (no wire).
+    fn memory(&self) -> Option<&FieldMemory> {
+        None
+    }
+    /// What a former process remembered; called before anything is written.
+    fn remember(&mut self, _memory: &FieldMemory) {}
+    /// The owner wants control again of what was left to another controller.
+    fn take_back(&mut self) {}
     /// Gives every device back; bounded in time.
     fn release(&mut self) -> impl Future<Output = Vec<WriteReport>> + Send;
 }

@@ -33,11 +33,12 @@ fn lay(mut state: ControllerState, record: Record) -> ControllerState {
             }
         }
         Record::Plan { schedule } => state.adopt(Arc::new(*schedule)),
-        Record::Intent { .. }
-        | Record::Written { .. }
-        | Record::Rejected { .. }
-        | Record::People { .. }
-        | Record::Note { .. } => {}
+        // Written before the registers were: the device may hold it already.
+        Record::Intent { setpoints } => {
+            let meant = setpoints.into_iter().map(|s| (s.component, s.target));
+            state.field.intended.extend(meant);
+        }
+        Record::Written { .. } | Record::Rejected { .. } | Record::People { .. } | Record::Note { .. } => {}
     }
     state
 }

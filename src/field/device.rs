@@ -1,28 +1,21 @@
 //! One device on a link: its map, its identity, what it was told, when it must be told again.
 
 use super::client::{Client, WireError};
-use super::map::{BlockRead, Map, Value, Values};
-use super::program::{Expect, Program, RegisterWrite, program, release};
+use super::control::Control;
+use super::map::{BlockRead, Map, Values};
+use super::owned::Seen;
+use super::program::{Program, RegisterWrite, program, release};
 use super::sunspec::{self, Discovered};
-use crate::model::{IdentityStatus, WriteOutcome};
-use crate::profile::{Every, Profile};
+use crate::model::IdentityStatus;
+use crate::profile::{Every, Link, Profile};
 use crate::site::{Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
 
 /// How often slow blocks are read.
 const SLOW: TimeDelta = TimeDelta::seconds(60);
 /// A block that was refused is asked for again after this long.
 const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
-
-/// What was last written for one command.
-#[derive(Debug, Clone, PartialEq)]
-struct Told {
-    value: f64,
-    at: Timestamp,
-    set: Vec<RegisterWrite>,
-}
 
 pub struct FieldDevice {
     pub id: Id,
@@ -31,7 +24,7 @@ pub struct FieldDevice {
     found: Option<Discovered>,
     map: Option<Map>,
     pub identity: IdentityStatus,
-    told: BTreeMap<String, Told>,
+    pub(super) control: Control,
     last_slow: Option<Timestamp>,
     once_done: bool,
     pub last_answer: Option<Timestamp>,
@@ -49,7 +42,7 @@ impl FieldDevice {
             found: None,
             map: None,
             identity: IdentityStatus::Unchecked,
-            told: BTreeMap::new(),
+            control: Control::default(),
             last_slow: None,
             once_done: false,
             last_answer: None,
@@ -66,7 +59,17 @@ impl FieldDevice {
         self.map.as_ref()
     }
 
-    /// Reads every block that is due. An error leaves what was read before it.
+    pub(super) fn link(&self) -> &Link {
+        &self.profile.link
+    }
+
+    /// The most a command takes, in its unit; what a SunSpec device takes is a matter of its ratings.
+    pub(super) fn most(&self, command: &str) -> f64 {
+        let known = self.profile.commands.get(command);
+        known.and_then(|c| c.max).unwrap_or(1e4)
+    }
+
+    /// Reads every block that is due, then settles what was told before. An error leaves what was read before it.
     pub async fn poll(&mut self, client: &mut Client, now: Timestamp) -> Result<Values, WireError> {
         let result = self.try_poll(client, now).await;
         match &result {
@@ -86,7 +89,7 @@ impl FieldDevice {
 
     /// After a reconnect commands are armed and set anew, and a SunSpec map may have changed.
     fn forget_session(&mut self) {
-        self.told.clear();
+        self.control.doubt();
         self.once_done = false;
         self.refused.clear();
         if self.profile.sunspec {
@@ -103,6 +106,7 @@ impl FieldDevice {
         };
         let slow = self.last_slow.is_none_or(|t| now - t >= SLOW);
         let mut values = Values::new();
+        let mut seen = Seen::new();
         for block in &map.blocks {
             let due = match block.every {
                 Every::Fast => true,
@@ -114,7 +118,12 @@ impl FieldDevice {
             }
             let unit = block.unit.unwrap_or(self.wiring.unit);
             match client.read(unit, block.table, block.addr, block.count).await {
-                Ok(words) => values.extend(map.values(block, &words)),
+                Ok(words) => {
+                    values.extend(map.values(block, &words));
+                    if !self.control.is_idle() {
+                        seen.push((block.clone(), words));
+                    }
+                }
                 Err(error) if error.is_refusal() => self.refused.push((block.clone(), now)),
                 Err(error) => return Err(error),
             }
@@ -125,6 +134,9 @@ impl FieldDevice {
         self.once_done = true;
         if let Some(found) = &self.found {
             sunspec::derive(&found.models, &mut values);
+        }
+        if !self.control.is_idle() {
+            self.settle(client, now, &values, &seen).await;
         }
         Ok(values)
     }
@@ -174,7 +186,7 @@ impl FieldDevice {
     }
 
     /// The owner's word and the device's identity together decide whether it may be written.
-    fn withheld(&self, control: bool) -> Option<&'static str> {
+    pub(super) fn withheld(&self, control: bool) -> Option<&'static str> {
         if !control {
             Some("observe mode")
         } else if !self.wiring.control {
@@ -188,7 +200,7 @@ impl FieldDevice {
         }
     }
 
-    fn compile(&self, command: &str, value: f64) -> Result<Program, String> {
+    pub(super) fn compile(&self, command: &str, value: f64) -> Result<Program, String> {
         if let Some(found) = &self.found {
             return found.program(command, value);
         }
@@ -199,190 +211,11 @@ impl FieldDevice {
         )
     }
 
-    fn undo(&self, command: &str) -> Result<Vec<RegisterWrite>, String> {
+    pub(super) fn undo(&self, command: &str) -> Result<Vec<RegisterWrite>, String> {
         if let Some(found) = &self.found {
             return found.release(command);
         }
         let known = self.profile.commands.get(command);
         release(known.ok_or_else(|| format!("profile {} has no command `{command}`", self.profile.id))?)
-    }
-
-    /// Carries out a command: on change or when its refresh is due; echo checked, read back. `control` is the site's mode.
-    pub async fn command(
-        &mut self,
-        client: &mut Client,
-        now: Timestamp,
-        command: &str,
-        value: f64,
-        control: bool,
-    ) -> (Vec<(u16, Vec<u16>)>, WriteOutcome) {
-        if self.map.is_none() {
-            return (vec![], WriteOutcome::Failed("the device has not answered yet".into()));
-        }
-        if let Some(why) = self.withheld(control) {
-            return (vec![], WriteOutcome::Withheld(why.into()));
-        }
-        let program = match self.compile(command, value) {
-            Ok(program) => program,
-            Err(why) => return (vec![], WriteOutcome::Failed(why)),
-        };
-        if let Some(told) = self.told.get(command) {
-            let fresh = (now - told.at).as_seconds_f64() < program.refresh_s;
-            if told.set == program.set && fresh {
-                return (vec![], WriteOutcome::Withheld("unchanged".into()));
-            }
-        }
-        let armed = self.told.contains_key(command);
-        let mut sent = Vec::new();
-        let done = self.carry_out(client, &program, armed, &mut sent).await;
-        let outcome = match done {
-            Ok(()) => {
-                self.told.insert(
-                    command.to_owned(),
-                    Told {
-                        value,
-                        at: now,
-                        set: program.set,
-                    },
-                );
-                WriteOutcome::Verified
-            }
-            Err(why) => {
-                self.told.remove(command);
-                self.roll_back(client, command, &mut sent).await;
-                WriteOutcome::Failed(why)
-            }
-        };
-        (sent, outcome)
-    }
-
-    async fn carry_out(
-        &self,
-        client: &mut Client,
-        program: &Program,
-        armed: bool,
-        sent: &mut Vec<(u16, Vec<u16>)>,
-    ) -> Result<(), String> {
-        let arm = if armed { &[][..] } else { &program.arm };
-        for w in arm.iter().chain(&program.set) {
-            sent.push((w.addr, w.words.clone()));
-            let unit = w.unit.unwrap_or(self.wiring.unit);
-            client
-                .write(unit, w.fc, w.addr, &w.words)
-                .await
-                .map_err(|e| e.to_string())?;
-        }
-        self.verify(client, &program.expect).await
-    }
-
-    async fn verify(&self, client: &mut Client, expect: &Expect) -> Result<(), String> {
-        match expect {
-            Expect::Nothing => Ok(()),
-            Expect::Words { table, addr, words } => {
-                let count = words.len() as u16;
-                let shown = client
-                    .read(self.wiring.unit, *table, *addr, count)
-                    .await
-                    .map_err(|e| e.to_string())?;
-                if shown == *words {
-                    Ok(())
-                } else {
-                    Err(format!("reads back {shown:?} instead of {words:?}"))
-                }
-            }
-            Expect::Point {
-                name,
-                value,
-                tolerance,
-                within_s,
-            } => self.verify_point(client, name, *value, *tolerance, *within_s).await,
-        }
-    }
-
-    /// Reads the point until it shows the value or its time is up.
-    async fn verify_point(
-        &self,
-        client: &mut Client,
-        name: &str,
-        value: f64,
-        tolerance: f64,
-        within_s: f64,
-    ) -> Result<(), String> {
-        let point = self.map.as_ref().and_then(|m| m.points.iter().find(|p| p.name == name));
-        let point = point
-            .ok_or_else(|| format!("there is no point `{name}` to verify by"))?
-            .clone();
-        let block = BlockRead {
-            table: point.table,
-            addr: point.addr,
-            count: point.count,
-            every: Every::Fast,
-            unit: None,
-        };
-        let map = Map {
-            blocks: vec![],
-            points: vec![point],
-        };
-        let until = tokio::time::Instant::now() + std::time::Duration::from_secs_f64(within_s.clamp(0.0, 10.0));
-        loop {
-            let words = client
-                .read(self.wiring.unit, block.table, block.addr, block.count)
-                .await
-                .map_err(|e| e.to_string())?;
-            let shown = map.values(&block, &words).into_iter().next().map(|(_, v)| v);
-            if let Some(Value::Number(n)) = shown
-                && (n - value).abs() <= tolerance
-            {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() >= until {
-                return Err(format!(
-                    "`{name}` shows {shown:?} instead of {value} after {within_s} s"
-                ));
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-    }
-
-    /// A command that failed half-way is taken back, as far as the wire allows.
-    async fn roll_back(&self, client: &mut Client, command: &str, sent: &mut Vec<(u16, Vec<u16>)>) {
-        let Ok(undo) = self.undo(command) else { return };
-        for w in undo {
-            sent.push((w.addr, w.words.clone()));
-            if client
-                .write(w.unit.unwrap_or(self.wiring.unit), w.fc, w.addr, &w.words)
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
-    }
-
-    /// Gives control back for one command, if it was taken.
-    pub async fn release(&mut self, client: &mut Client, command: &str) -> (Vec<(u16, Vec<u16>)>, WriteOutcome) {
-        let Some(_told) = self.told.remove(command) else {
-            return (vec![], WriteOutcome::Withheld("not in our hands".into()));
-        };
-        let undo = match self.undo(command) {
-            Ok(undo) => undo,
-            Err(why) => return (vec![], WriteOutcome::Failed(why)),
-        };
-        let mut sent = Vec::new();
-        for w in undo {
-            sent.push((w.addr, w.words.clone()));
-            if let Err(error) = client
-                .write(w.unit.unwrap_or(self.wiring.unit), w.fc, w.addr, &w.words)
-                .await
-            {
-                return (sent, WriteOutcome::Failed(error.to_string()));
-            }
-        }
-        (sent, WriteOutcome::Verified)
-    }
-
-    /// Commands that are in force now.
-    pub fn in_force(&self) -> Vec<(String, f64)> {
-        self.told.iter().map(|(c, t)| (c.clone(), t.value)).collect()
     }
 }

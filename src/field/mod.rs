@@ -5,11 +5,14 @@
 
 mod client;
 mod codec;
+mod control;
 mod device;
 mod dial;
+mod foreign;
 mod guard;
 mod link;
 mod map;
+mod owned;
 mod port;
 mod program;
 mod read;

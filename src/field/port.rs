@@ -1,17 +1,19 @@
 //! The field as the cycle sees it: scans all links at once, carries out setpoints, gives everything back.
 
 use super::client::Client;
+use super::control::{Order, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
-use super::link::{Job, Order, Polled, Written, serve};
+use super::link::{Job, Polled, serve};
 use super::map::Value;
 use crate::cycle::FieldPort;
 use crate::model::{
-    DecisionId, DeviceHealth, IdentityStatus, Measurement, Quantity, Scan, Setpoint, Target, WriteOutcome, WriteReport,
+    DeviceHealth, DeviceMemory, FieldMemory, IdentityStatus, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target,
+    WriteOutcome, WriteReport,
 };
 use crate::profile::Profile;
 use crate::reading::Reading;
-use crate::site::{Feed, Id, Mode, Site, charge_point_state, command_of};
+use crate::site::{Feed, Id, Kind, Mode, Site, charge_point_state, command_of};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
@@ -41,6 +43,11 @@ pub struct Field {
     image: BTreeMap<(Id, String), (Timestamp, Value)>,
     health: BTreeMap<Id, DeviceHealth>,
     mode: Mode,
+    /// Orders whose link has not answered yet, by device and command.
+    under_way: BTreeMap<(Id, String), (Order, oneshot::Receiver<Written>)>,
+    /// Reports of pending commands and leases for the next `apply`.
+    settled: Vec<WriteReport>,
+    memory: FieldMemory,
 }
 
 impl Field {
@@ -51,7 +58,8 @@ impl Field {
         for (id, d) in &site.wiring.devices {
             let profile = find_profile(site, &d.profile)?;
             health.insert(id.clone(), unheard(id, d));
-            let device = FieldDevice::new(id.clone(), d.clone(), profile);
+            let mut device = FieldDevice::new(id.clone(), d.clone(), profile);
+            device.control.name(commands_of(site, d));
             by_address.entry(d.address.to_string()).or_default().push(device);
         }
         let (mut links, mut link_of) = (Vec::new(), BTreeMap::new());
@@ -75,6 +83,9 @@ impl Field {
             options,
             image: BTreeMap::new(),
             health,
+            under_way: BTreeMap::new(),
+            settled: Vec::new(),
+            memory: FieldMemory::default(),
         })
     }
 
@@ -118,6 +129,16 @@ impl Field {
             }
             self.health.insert(health.device.clone(), health);
         }
+        self.settled.extend(polled.settled.iter().map(report));
+        for (device, memory) in polled.memories {
+            self.know(device, memory);
+        }
+    }
+
+    fn know(&mut self, device: Id, memory: DeviceMemory) {
+        if self.memory.devices.get(&device) != Some(&memory) {
+            self.memory.devices.insert(device, memory);
+        }
     }
 
     fn measurements(&self) -> Vec<Measurement> {
@@ -155,89 +176,144 @@ impl Field {
         self.health.values().map(aged).collect()
     }
 
+    fn device_of(&self, component: &Id) -> Option<(&Id, &crate::site::Device)> {
+        let mut devices = self.site.wiring.devices.iter();
+        devices.find(|(_, d)| d.components.contains(component))
+    }
+
     fn order(&self, now: Timestamp, s: &Setpoint) -> Option<Order> {
         let kind = &self.site.plant.components.get(&s.component)?.kind;
-        let command = command_of(kind)?;
-        let (device, _) = self
-            .site
-            .wiring
-            .devices
-            .iter()
-            .find(|(_, d)| d.components.contains(&s.component))?;
-        let value = match s.target {
-            Target::Power(p) if command == "genset_power" => Some(p.as_kw().abs()),
-            Target::Power(p) | Target::PowerLimit(p) => Some(p.as_kw()),
-            Target::Current(a) => Some(a.as_amps()),
-            Target::On(on) => Some(f64::from(u8::from(on))),
-            Target::Release => None,
-        };
-        let control = self.mode == Mode::Control;
-        let command = command.to_owned();
+        let (command, value) = command_value(kind, s.target)?;
+        let (device, _) = self.device_of(&s.component)?;
         Some(Order {
             device: device.clone(),
-            command,
+            component: s.component.clone(),
+            decision: s.decision,
+            command: command.to_owned(),
             value,
             now,
-            control,
+            valid_until: s.valid_until,
+            control: self.mode == Mode::Control,
+            must: is_limit(s.reason.code),
         })
     }
 
+    /// Hands orders to their links and waits for what they say, as long as the cycle's patience lasts. What a link owes
+    /// after that is taken in a later cycle; until then its command gets no second order.
     async fn send(&mut self, now: Timestamp, setpoints: &[Setpoint]) -> Vec<WriteReport> {
-        let mut waiting = Vec::new();
-        let mut reports = Vec::new();
+        let mut reports = std::mem::take(&mut self.settled);
         for s in setpoints {
             let Some(order) = self.order(now, s) else { continue };
-            let report = |outcome| blank(s, &order, outcome);
-            let offline = self.health.get(&order.device).is_some_and(|h| !h.online);
-            if offline {
-                reports.push(report(WriteOutcome::Withheld("the device is silent".into())));
+            let key = (order.device.clone(), order.command.clone());
+            if let Some(outcome) = self.held_up(&key) {
+                reports.push(report(&Written::of(&order, vec![], outcome)));
                 continue;
             }
             let (answer, receiver) = oneshot::channel();
             let link = self.link_of.get(&order.device).and_then(|i| self.links.get(*i));
-            match link.map(|l| {
-                l.jobs.try_send(Job::Write {
-                    order: order.clone(),
-                    answer,
-                })
-            }) {
-                Some(Ok(())) => waiting.push((s, order, receiver)),
-                _ => reports.push(report(WriteOutcome::Failed("the link is overloaded".into()))),
+            let job = Job::Write {
+                order: order.clone(),
+                answer,
+            };
+            let taken = link.is_some_and(|l| l.jobs.try_send(job).is_ok());
+            match taken {
+                true => {
+                    self.under_way.insert(key, (order, receiver));
+                }
+                false => {
+                    let outcome = WriteOutcome::Failed("the link is overloaded".into());
+                    reports.push(report(&Written::of(&order, vec![], outcome)));
+                }
             }
         }
+        reports.extend(self.answers().await);
+        reports
+    }
+
+    fn held_up(&self, key: &(Id, String)) -> Option<WriteOutcome> {
+        if self.health.get(&key.0).is_some_and(|h| !h.online) {
+            return Some(WriteOutcome::Withheld("the device is silent".into()));
+        }
+        let waits = self.under_way.contains_key(key);
+        waits.then(|| WriteOutcome::Withheld("the last order is still under way".into()))
+    }
+
+    async fn answers(&mut self) -> Vec<WriteReport> {
         let deadline = tokio::time::Instant::now() + self.options.patience;
-        for (s, order, receiver) in waiting {
-            let outcome = match tokio::time::timeout_at(deadline, receiver).await {
+        let mut reports = Vec::new();
+        for (key, (order, mut receiver)) in std::mem::take(&mut self.under_way) {
+            match tokio::time::timeout_at(deadline, &mut receiver).await {
                 Ok(Ok(written)) => {
-                    reports.push(WriteReport {
-                        writes: written.sent,
-                        ..blank(s, &order, written.outcome)
-                    });
-                    continue;
+                    if let Some(memory) = &written.memory {
+                        self.know(written.device.clone(), memory.clone());
+                    }
+                    reports.push(report(&written));
                 }
-                Ok(Err(_)) => WriteOutcome::Failed("the link has stopped".into()),
-                Err(_) => WriteOutcome::Pending,
-            };
-            reports.push(blank(s, &order, outcome));
+                Ok(Err(_)) => {
+                    let outcome = WriteOutcome::Failed("the link has stopped".into());
+                    reports.push(report(&Written::of(&order, vec![], outcome)));
+                }
+                Err(_) => {
+                    self.under_way.insert(key, (order, receiver));
+                }
+            }
         }
         reports
     }
+
+    /// Tells every link something that needs no answer. A full inbox is as good as a lost message: it is said again.
+    fn tell_links(&self, job: impl Fn() -> Job) {
+        for link in &self.links {
+            if link.jobs.try_send(job()).is_err() {
+                tracing::warn!("a link is too busy to hear");
+            }
+        }
+    }
 }
 
-fn blank(s: &Setpoint, order: &Order, outcome: WriteOutcome) -> WriteReport {
+/// The command that moves a component and its value in the command's unit; no value gives control back.
+fn command_value(kind: &Kind, target: Target) -> Option<(&'static str, Option<f64>)> {
+    let command = command_of(kind)?;
+    let value = match target {
+        Target::Power(p) if command == "genset_power" => Some(p.as_kw().abs()),
+        Target::Power(p) | Target::PowerLimit(p) => Some(p.as_kw()),
+        Target::Current(a) => Some(a.as_amps()),
+        Target::On(on) => Some(f64::from(u8::from(on))),
+        Target::Release => None,
+    };
+    Some((command, value))
+}
+
+/// Reasons that hold a limit: such a write goes before the wear of a register.
+fn is_limit(code: ReasonCode) -> bool {
+    use ReasonCode::*;
+    matches!(
+        code,
+        LimitImport | LimitExport | LimitFuse | LimitExternal | SafeGridSilent | SafeStart
+    )
+}
+
+fn report(w: &Written) -> WriteReport {
+    let release = w.value.is_none();
     WriteReport {
-        component: s.component.clone(),
-        device: order.device.clone(),
-        decision: s.decision,
-        command: if order.value.is_some() {
-            order.command.clone()
+        component: w.component.clone(),
+        device: w.device.clone(),
+        decision: w.decision,
+        command: if release {
+            format!("release {}", w.command)
         } else {
-            format!("release {}", order.command)
+            w.command.clone()
         },
-        value: order.value,
-        writes: Vec::new(),
-        outcome,
+        value: w.value,
+        writes: w.sent.clone(),
+        outcome: w.outcome.clone(),
     }
+}
+
+/// Whom each command of a device moves.
+fn commands_of(site: &Site, device: &crate::site::Device) -> BTreeMap<String, Id> {
+    let of = |id: &Id| Some((command_of(&site.plant.components.get(id)?.kind)?.to_owned(), id.clone()));
+    device.components.iter().filter_map(of).collect()
 }
 
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
@@ -251,6 +327,7 @@ fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
         requests: 0,
         failures: 0,
         trouble: Some("has not answered yet".into()),
+        commands: Vec::new(),
     }
 }
 
@@ -291,6 +368,35 @@ impl FieldPort for Field {
         self.mode = mode;
     }
 
+    fn memory(&self) -> Option<&FieldMemory> {
+        Some(&self.memory)
+    }
+
+    /// What was meant for a component before a crash counts as possibly sent.
+    fn remember(&mut self, memory: &FieldMemory) {
+        self.memory = memory.clone();
+        for (component, target) in &memory.intended {
+            let Some(kind) = self.site.plant.components.get(component).map(|c| &c.kind) else {
+                continue;
+            };
+            let Some((device, _)) = self.device_of(component) else {
+                continue;
+            };
+            let known = self.memory.devices.entry(device.clone()).or_default();
+            if let Some((command, Some(value))) = command_value(kind, *target) {
+                known.hold(command, value);
+            }
+        }
+        let memories = self.memory.devices.clone();
+        self.tell_links(|| Job::Remember {
+            memories: memories.clone(),
+        });
+    }
+
+    fn take_back(&mut self) {
+        self.tell_links(|| Job::TakeBack);
+    }
+
     async fn release(&mut self) -> Vec<WriteReport> {
         let mut waiting = Vec::new();
         for link in &self.links {
@@ -303,21 +409,12 @@ impl FieldPort for Field {
         let mut reports = Vec::new();
         for receiver in waiting {
             if let Ok(Ok(all)) = tokio::time::timeout_at(deadline, receiver).await {
-                reports.extend(all.into_iter().map(released));
+                reports.extend(all.iter().map(report));
+                for w in all {
+                    w.memory.into_iter().for_each(|m| self.know(w.device.clone(), m));
+                }
             }
         }
         reports
-    }
-}
-
-fn released(w: Written) -> WriteReport {
-    WriteReport {
-        component: w.device.clone(),
-        device: w.device,
-        decision: DecisionId(0),
-        command: format!("release {}", w.command),
-        value: None,
-        writes: w.sent,
-        outcome: w.outcome,
     }
 }

@@ -62,6 +62,7 @@ pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timest
         points: Default::default(),
         control: false,
         identity_confirmed: false,
+        writes_per_day: crate::site::WRITES_PER_DAY,
     };
     let mut client = Client::new(Dial::Sockets, id.clone(), address.clone(), profile.link.clone());
     let mut device = FieldDevice::new(id, wiring, profile);

@@ -3,6 +3,7 @@
 //! `Measurement`s → [`Snapshot`] → ([`Forecast`] → [`Problem`] → [`Schedule`]) → [`Setpoint`]s; [`ControllerState`] is the
 //! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
 
+mod field;
 mod forecast;
 mod people;
 mod problem;
@@ -12,6 +13,7 @@ mod setpoint;
 mod snapshot;
 mod state;
 
+pub use field::*;
 pub use forecast::*;
 pub use people::*;
 pub use problem::*;

@@ -1,5 +1,6 @@
 //! Readings of one cycle, frozen.
 
+use super::field::CommandHealth;
 pub use crate::reading::Quantity;
 use crate::reading::Reading;
 use crate::site::Id;
@@ -31,6 +32,8 @@ pub struct DeviceHealth {
     pub failures: u64,
     /// Last trouble, in English, for the page and the log.
     pub trouble: Option<String>,
+    /// Its commands that are, or were, in our hands.
+    pub commands: Vec<CommandHealth>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

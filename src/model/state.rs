@@ -1,5 +1,6 @@
 //! The one thing that survives a cycle; journaled, and restored after a restart.
 
+use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
 use super::people::Direction;
 use super::reason::Reason;
@@ -68,6 +69,9 @@ pub struct ControllerState {
     /// Small memories of the control laws, by name: when set, and the value kept.
     #[serde(default)]
     pub marks: BTreeMap<String, (Timestamp, f64)>,
+    /// Wear of registers, what is in force at devices, what is left to other controllers.
+    #[serde(default)]
+    pub field: FieldMemory,
     /// A full good cycle was seen since this process started; never restored.
     #[serde(skip)]
     pub started: bool,
@@ -119,6 +123,7 @@ impl ControllerState {
             last: BTreeMap::new(),
             accepted: BTreeMap::new(),
             marks: BTreeMap::new(),
+            field: FieldMemory::default(),
             started: false,
             today: DayBooks {
                 start: local_midnight(tz, today),
@@ -159,6 +164,7 @@ impl ControllerState {
             last: self.last.clone(),
             accepted: self.accepted.clone(),
             marks: self.marks.clone(),
+            field: self.field.clone(),
             started: self.started,
             today: self.today.clone(),
         }
@@ -202,6 +208,7 @@ impl ControllerState {
         self.generators.retain(|id, _| known(id));
         self.shiftables.retain(|id, _| known(id));
         self.last.retain(|id, _| known(id));
+        self.field.intended.retain(|id, _| known(id));
         let fits = |s: &Arc<Schedule>| s.power_kw.keys().all(known);
         self.schedule = self.schedule.filter(fits);
         self.day_plan = self.day_plan.filter(fits);

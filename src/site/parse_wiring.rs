@@ -5,7 +5,7 @@ use super::reader::Section;
 use super::shape::Holds;
 use super::twin::{TwinConfig, Visits};
 use super::values::{number, share, time_of_day};
-use super::wiring::{Address, Device};
+use super::wiring::{Address, Device, WRITES_PER_DAY};
 use crate::units::{Energy, Soc, parse_duration};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,12 @@ pub fn device(s: &Section) -> Option<Device> {
         false,
         "the owner says this is the right device although it carries no identity",
     );
+    let writes_per_day = s.whole(
+        "writes_per_day",
+        (1, 100_000),
+        Some(i64::from(WRITES_PER_DAY)),
+        "writes a day to each register that keeps its value in memory that wears, or may",
+    );
     s.finish();
     Some(Device {
         address: address?,
@@ -44,6 +50,7 @@ pub fn device(s: &Section) -> Option<Device> {
         points: points.into_iter().collect(),
         control,
         identity_confirmed,
+        writes_per_day: u32::try_from(writes_per_day?).ok()?,
     })
 }
 

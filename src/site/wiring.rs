@@ -10,6 +10,9 @@ pub struct Wiring {
     pub devices: BTreeMap<Id, Device>,
 }
 
+/// Writes a day to a register that wears, unless the owner says otherwise.
+pub const WRITES_PER_DAY: u32 = 24;
+
 /// A Modbus device; several components may be fed by one, and one component by several.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Device {
@@ -25,6 +28,8 @@ pub struct Device {
     pub control: bool,
     /// The owner says that this is the right device although it carries no identity.
     pub identity_confirmed: bool,
+    /// Writes a day to each register that wears, or may.
+    pub writes_per_day: u32,
 }
 
 /// `tcp://host:port`, `tls://host:port`, `rtu+tcp://host:port`, `rtu:///dev/ttyUSB0?baud=9600`

@@ -51,7 +51,7 @@ fn drawn(plant: &Plant, snapshot: &Snapshot, id: &Id, session: &mut Session) -> 
     } else {
         snapshot.power(id)?.max(Power::ZERO) * plant.timing.cycle
     };
-    session.drawn = session.drawn + more;
+    session.drawn += more;
     Some(session.drawn)
 }
 

@@ -132,6 +132,7 @@ fn health(id: &Id, device: &Device, now: Timestamp) -> DeviceHealth {
         requests: 0,
         failures: 0,
         trouble: None,
+        commands: Vec::new(),
     }
 }
 

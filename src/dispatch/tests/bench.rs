@@ -197,6 +197,7 @@ impl Bench {
             requests: 0,
             failures: 0,
             trouble: None,
+            commands: Vec::new(),
         });
         Snapshot {
             at,
