@@ -55,7 +55,7 @@ fn read(args: &Args) -> Result<ReadReport, (u8, String)> {
 }
 
 /// A built-in profile, or a file.
-fn find(name: &str) -> Result<profile::Profile, (u8, String)> {
+pub fn find(name: &str) -> Result<profile::Profile, (u8, String)> {
     if !name.ends_with(".toml") {
         let known = || profile::builtin_names().join(", ");
         let unknown = || (USAGE, format!("there is no profile `{name}`; built in are {}", known()));

@@ -7,6 +7,7 @@ use super::{BAD, DONE, UNREACHABLE, site_or_exit, state_dir};
 use crate::backtest::{Market, NoMarket};
 use crate::cycle::PricePort;
 use crate::field::{Dial, Field, Options};
+use crate::site::marks::{Marks, standings};
 use crate::site::{Mode, Site};
 use crate::time::{Clock, Pacer, SystemClock};
 use chrono::TimeDelta;
@@ -103,5 +104,19 @@ fn greet(site: &Site, url: &str, token: &str, places: &Places) {
     };
     println!("madang run {}  mode {mode}", site.plant.name);
     println!("page   {url}/#token={token}");
-    println!("state  {}\n", places.state.display());
+    println!("state  {}", places.state.display());
+    marks(site);
+    println!();
+}
+
+/// What was tried of the commands that will be used: information, the owner's `control = true` decides.
+fn marks(site: &Site) {
+    let Some(folder) = &site.folder else { return };
+    match Marks::load(folder) {
+        Ok(marks) => {
+            let tried = standings(site, &marks).into_iter().filter(|(_, _, s)| s.on.is_some());
+            tried.for_each(|(id, command, s)| println!("marks  {id}: {}", s.sentence(&command)));
+        }
+        Err(why) => eprintln!("{why}"),
+    }
 }

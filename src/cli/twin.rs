@@ -1,10 +1,11 @@
 //! `madang twin`: only the simulated devices of a site, as Modbus TCP servers.
 
 use super::service::told_to_stop;
-use super::{DONE, UNREACHABLE, USAGE, site_or_exit};
+use super::{BAD, DONE, UNREACHABLE, USAGE, site_or_exit};
+use crate::profile::trace::Trace;
 use crate::site::Site;
 use crate::time::{Clock, Pacer, SteppedClock, SystemClock};
-use crate::twin::{Fault, Listening, Served, World, serve_tcp};
+use crate::twin::{Fault, Listening, Served, World, serve_tcp, serve_trace};
 use chrono::TimeDelta;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +16,15 @@ const STEP: TimeDelta = TimeDelta::milliseconds(500);
 /// Serves the simulated devices of a site as Modbus TCP servers, without a controller.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang twin sites/home-amsterdam\n  madang twin apartment-seoul --component battery --json\n\nThen in another terminal: madang run sites/home-amsterdam"
+    after_help = "Examples:\n  madang twin sites/home-amsterdam\n  madang twin apartment-seoul --component battery --json\n  madang twin --trace tests/traces/twin-sunspec-hybrid.jsonl\n\nThen in another terminal: madang run sites/home-amsterdam"
 )]
 pub struct Args {
     /// A folder with site.toml, a path to one, or the name of a shipped site
-    site: String,
+    #[arg(required_unless_present = "trace")]
+    site: Option<String>,
+    /// Instead of a site: a recorded trace (madang record), answered as it was
+    #[arg(long, conflicts_with_all = ["site", "component", "fault"])]
+    trace: Option<std::path::PathBuf>,
     /// Only the device that feeds this component
     #[arg(long)]
     component: Option<String>,
@@ -54,7 +59,11 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn twin(args: &Args) -> Result<(), (u8, String)> {
-    let site = Arc::new(site_or_exit(&args.site).map_err(|code| (code, String::new()))?);
+    if let Some(path) = &args.trace {
+        return replay(path, args);
+    }
+    let name = args.site.as_deref().unwrap_or_default();
+    let site = Arc::new(site_or_exit(name).map_err(|code| (code, String::new()))?);
     if !(args.speed > 0.0 && args.speed <= 3600.0) {
         return Err((USAGE, format!("--speed {} is not between 0 and 3600", args.speed)));
     }
@@ -66,6 +75,26 @@ fn twin(args: &Args) -> Result<(), (u8, String)> {
     let served = runtime.block_on(serve(args, &site, &faults));
     runtime.shutdown_background();
     served.map_err(|why| (UNREACHABLE, why))
+}
+
+/// Serves a recorded trace until told to stop.
+fn replay(path: &std::path::Path, args: &Args) -> Result<(), (u8, String)> {
+    let text = std::fs::read_to_string(path).map_err(|e| (USAGE, format!("cannot read {}: {e}", path.display())))?;
+    let trace = Trace::parse(&text).map_err(|why| (BAD, format!("{}: {why}", path.display())))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| (UNREACHABLE, format!("cannot start the runtime: {e}")))?;
+    let served = runtime.block_on(async {
+        let served = serve_trace(&trace, args.listen.as_deref().unwrap_or("127.0.0.1")).await?;
+        show(&[served], args.json);
+        let mut told = told_to_stop()?;
+        // An error would mean that nobody can tell us any more.
+        let _told = told.changed().await;
+        Ok(())
+    });
+    runtime.shutdown_background();
+    served.map_err(|why: String| (UNREACHABLE, why))
 }
 
 fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {

@@ -5,6 +5,7 @@
 
 mod client;
 mod codec;
+mod commission;
 mod control;
 mod device;
 mod dial;
@@ -13,11 +14,25 @@ mod guard;
 mod link;
 mod map;
 mod owned;
+mod plausible;
 mod port;
+mod probe;
 mod program;
+mod propose;
+mod proxy;
 mod read;
+mod recognise;
+mod record;
+mod scan;
 mod sunspec;
 
+pub use client::WireError;
+pub use commission::{Bench, COMMANDS, Finding, Outcome, Plan as CommissionPlan, bench, try_out};
 pub use dial::{Dial, Wire};
-pub use port::{Field, Options};
+pub use port::{Field, Options, find_profile};
+pub use probe::ProbeError;
+pub use propose::fragment;
+pub use proxy::{Allowed, Rules as ProxyRules, Upstream, serve as serve_proxy, upstream};
 pub use read::{ReadError, ReadPoint, ReadReport, ReadValue, read_once};
+pub use record::{Recorded, Recording, record, recorder, transport};
+pub use scan::{Confidence, FoundDevice, ScanOptions, ScanReport, Step as ScanStep, scan};

@@ -3,7 +3,7 @@
 use super::client::{Client, WireError};
 use super::device::FieldDevice;
 use super::dial::Dial;
-use super::map::Value;
+use super::map::{Value, Values};
 use crate::model::IdentityStatus;
 use crate::profile::Profile;
 use crate::reading::Quality;
@@ -54,16 +54,7 @@ pub enum ReadError {
 pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timestamp) -> Result<ReadReport, ReadError> {
     let id = Id::new("device");
     let name = profile.id.clone();
-    let wiring = Device {
-        address: address.clone(),
-        profile: name.clone(),
-        unit,
-        components: vec![],
-        points: Default::default(),
-        control: false,
-        identity_confirmed: false,
-        writes_per_day: crate::site::WRITES_PER_DAY,
-    };
+    let wiring = alone(&address, unit, &profile);
     let mut client = Client::new(Dial::Sockets, id.clone(), address.clone(), profile.link.clone());
     let mut device = FieldDevice::new(id, wiring, profile);
     let address = address.to_string();
@@ -91,19 +82,37 @@ pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timest
             found,
         });
     }
+    Ok(report(&device, &values, &address, client.requests))
+}
+
+/// A device of no site: read, never controlled.
+pub(super) fn alone(address: &Address, unit: u8, profile: &Profile) -> Device {
+    Device {
+        address: address.clone(),
+        profile: profile.id.clone(),
+        unit,
+        components: vec![],
+        points: Default::default(),
+        control: false,
+        identity_confirmed: false,
+        writes_per_day: crate::site::WRITES_PER_DAY,
+    }
+}
+
+/// What was read of a device, by the names, units and qualities of its map.
+pub fn report(device: &FieldDevice, values: &Values, address: &str, requests: u64) -> ReadReport {
     let unit_of = |point: &str| {
         let found = device.map().and_then(|m| m.points.iter().find(|p| p.name == point));
         found.map_or_else(|| derived_unit(point), |p| p.unit.clone())
     };
-    let points = values.iter().map(|(n, v)| point(n, v, unit_of(n))).collect();
-    Ok(ReadReport {
-        address,
-        unit_id: unit,
-        profile: name,
-        identity: identity(&device),
-        points,
-        requests: client.requests,
-    })
+    ReadReport {
+        address: address.to_owned(),
+        unit_id: device.wiring.unit,
+        profile: device.wiring.profile.clone(),
+        identity: identity(device),
+        points: values.iter().map(|(n, v)| point(n, v, unit_of(n))).collect(),
+        requests,
+    }
 }
 
 fn derived_unit(point: &str) -> String {

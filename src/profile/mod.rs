@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod parse;
+pub mod trace;
 pub use parse::{ProfileFault, builtin, builtin_names, parse};
 
 /// Modbus register table.

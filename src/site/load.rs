@@ -40,7 +40,7 @@ impl Source {
     /// Parses and validates, with the profiles that devices name.
     pub fn site(&self) -> Result<(Site, Vec<Fault>), Vec<Fault>> {
         let profiles = self.profile_faults();
-        let (mut site, warnings) = match parse(&self.file, &self.text) {
+        let (mut site, mut warnings) = match parse(&self.file, &self.text) {
             Ok(read) if profiles.is_empty() => read,
             Ok((_, mut faults)) | Err(mut faults) => {
                 faults.extend(profiles);
@@ -50,6 +50,7 @@ impl Source {
         };
         site.folder = self.folder.clone();
         site.files = self.files.clone();
+        super::marks::temper(&site, &mut warnings);
         Ok((site, warnings))
     }
 

@@ -4,6 +4,7 @@
 
 mod feeds;
 mod load;
+pub mod marks;
 mod parse;
 mod parse_components;
 mod parse_tariff;

@@ -121,7 +121,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(station: Arc<Station>, mut
         .for_each(|u| u.busy.store(false, Ordering::Release));
 }
 
-async fn request<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<([u8; 7], Vec<u8>)> {
+pub(super) async fn request<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<([u8; 7], Vec<u8>)> {
     let mut header = [0u8; 7];
     stream.read_exact(&mut header).await?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));

@@ -3,6 +3,7 @@
 
 The SunSpec offsets come from pysunspec2's model definitions, so that they are nobody's copy of ours. The battery obeys
 StorCtl_Mod, OutWRte, InWRte and falls back to its own self-consumption when InOutWRte_RvrtTms is over.
+A third argument changes its ways: `inverted` turns forced powers round, `hasty` falls back after a twentieth of the time.
 Prints one JSON line with the ports once both servers listen, then a JSON line for each write and once a second the state.
 """
 
@@ -20,6 +21,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 BASE = 40000
 CHARGE_MAX_W = 5000
 CAPACITY_WH = 10000
+WAYS = sys.argv[3] if len(sys.argv) > 3 else ""
 
 
 def definition(model):
@@ -126,13 +128,14 @@ class Plant:
         """Watts into the battery that the master asked for; None: its own self-consumption."""
         get = self.image.get
         mode, timeout = get(124, "StorCtl_Mod"), get(124, "InOutWRte_RvrtTms")
+        timeout = timeout / 20 if WAYS == "hasty" else timeout
         if mode & 3 == 0 or (timeout > 0 and self.now - self.commanded > timeout):
             return None
         out, into = get(124, "OutWRte") / 1e4, get(124, "InWRte") / 1e4
         if mode & 2 and out < 0:
-            return -out * CHARGE_MAX_W
+            return out * CHARGE_MAX_W if WAYS == "inverted" else -out * CHARGE_MAX_W
         if mode & 1 and into < 0:
-            return into * CHARGE_MAX_W
+            return -into * CHARGE_MAX_W if WAYS == "inverted" else into * CHARGE_MAX_W
         own = self.pv - self.load
         low = -CHARGE_MAX_W * out if mode & 2 else -CHARGE_MAX_W
         high = CHARGE_MAX_W * into if mode & 1 else CHARGE_MAX_W

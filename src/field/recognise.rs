@@ -1,0 +1,326 @@
+//! Which profile fits a unit that answers: SunSpec by discovery, others by what they say of themselves, the rest by whether
+//! their values can be.
+
+use super::client::Client;
+use super::codec::{Raw, decode};
+use super::device::FieldDevice;
+use super::dial::Dial;
+use super::map::{BlockRead, Map, Value, Values};
+use super::plausible::{Evidence, weigh};
+use super::probe::{Heard, Probe, ProbeError};
+use super::propose::feeds_of;
+use super::read::alone;
+use super::scan::{Confidence, FoundDevice, ScanOptions};
+use crate::profile::{Identify, Profile, Table, WordOrder};
+use crate::site::{Address, Id};
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// `SunS`
+const MAGIC: [u16; 2] = [0x5375, 0x6E53];
+/// Where a SunSpec map may begin besides 40000.
+const OTHER_BASES: [u16; 2] = [50_000, 0];
+/// Weight of evidence for a device without an identity.
+const LIKELY: u32 = 8;
+const POSSIBLE: u32 = 3;
+
+type Place = (Table, u16, u16);
+
+/// A device, and words by which it is known again at another unit.
+pub struct Recognised {
+    pub device: FoundDevice,
+    pub print: Vec<String>,
+}
+
+pub struct Recogniser {
+    address: Address,
+    profiles: Vec<Profile>,
+    patience: Duration,
+    now: Timestamp,
+    /// What this unit has answered so far: no register is asked for twice.
+    heard: BTreeMap<(u8, Place), Heard>,
+    seen: Vec<(String, Vec<String>)>,
+    pub requests: u64,
+}
+
+impl Recogniser {
+    pub fn new(address: &Address, options: &ScanOptions) -> Self {
+        let fits = |p: &&Profile| p.sunspec || p.link.transport.iter().any(|t| speaks(t, address));
+        Self {
+            address: address.clone(),
+            profiles: options.profiles.iter().filter(fits).cloned().collect(),
+            patience: options.patience,
+            now: options.now,
+            heard: BTreeMap::new(),
+            seen: Vec::new(),
+            requests: 0,
+        }
+    }
+
+    /// `marker` is what the unit answered for the registers at 40000.
+    pub async fn recognise(
+        &mut self,
+        probe: &mut Probe,
+        unit: u8,
+        marker: Heard,
+    ) -> Result<Option<Recognised>, ProbeError> {
+        self.heard.clear();
+        self.heard.insert((unit, (Table::Holding, 40_000, 2)), marker);
+        if self.has_sunspec(probe, unit).await?
+            && let Some(found) = self.sunspec(probe, unit).await
+        {
+            return Ok(Some(found));
+        }
+        if let Some(found) = self.by_identity(probe, unit).await? {
+            return Ok(Some(found));
+        }
+        self.by_values(probe, unit).await
+    }
+
+    pub fn seen_before(&self, profile: &str, print: &[String]) -> bool {
+        !print.is_empty() && self.seen.iter().any(|(p, known)| p == profile && known == print)
+    }
+
+    pub fn remember(&mut self, profile: &str, print: Vec<String>) {
+        self.seen.push((profile.to_owned(), print));
+    }
+
+    async fn ask(&mut self, probe: &mut Probe, unit: u8, place: Place) -> Result<Heard, ProbeError> {
+        if let Some(known) = self.heard.get(&(unit, place)) {
+            return Ok(known.clone());
+        }
+        let heard = probe.read(unit, place, self.patience).await?;
+        self.heard.insert((unit, place), heard.clone());
+        Ok(heard)
+    }
+
+    async fn has_sunspec(&mut self, probe: &mut Probe, unit: u8) -> Result<bool, ProbeError> {
+        if !self.profiles.iter().any(|p| p.sunspec) {
+            return Ok(false);
+        }
+        let marked = |h: &Heard| matches!(h, Heard::Words(w) if *w == MAGIC);
+        if self.heard.values().any(marked) {
+            return Ok(true);
+        }
+        for base in OTHER_BASES {
+            if marked(&self.ask(probe, unit, (Table::Holding, base, 2)).await?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the whole device as `madang read` does; one connection, so the probe hangs up first.
+    async fn sunspec(&mut self, probe: &mut Probe, unit: u8) -> Option<Recognised> {
+        let profile = self.profiles.iter().find(|p| p.sunspec)?.clone();
+        probe.close().await;
+        let id = Id::new("scan");
+        let wiring = alone(&self.address, unit, &profile);
+        let mut client = Client::new(Dial::Sockets, id.clone(), self.address.clone(), profile.link.clone());
+        let mut device = FieldDevice::new(id, wiring, profile.clone());
+        let read = device.poll(&mut client, self.now).await;
+        self.requests += client.requests;
+        drop(client);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let values = read.ok()?;
+        let identity = device.identity_text()?;
+        let said = serde_json::json!({"status": device.identity, "manufacturer": identity.manufacturer,
+            "model": identity.model, "version": identity.version, "serial": identity.serial});
+        let print = vec![identity.manufacturer, identity.model, identity.serial];
+        let device = FoundDevice {
+            unit_id: unit,
+            profile: profile.id.clone(),
+            identity: said,
+            confidence: Confidence::Confirmed,
+            evidence: vec!["a SunSpec map that says what it is".into()],
+            also: Vec::new(),
+            feeds: feeds_of(&profile, &values),
+            ratings: ratings(&values),
+        };
+        Some(Recognised { device, print })
+    }
+
+    async fn by_identity(&mut self, probe: &mut Probe, unit: u8) -> Result<Option<Recognised>, ProbeError> {
+        for profile in self.profiles.clone() {
+            if profile.sunspec || !profile.identify.iter().any(expects) {
+                continue;
+            }
+            let Some(said) = self.says(probe, unit, &profile).await? else {
+                continue;
+            };
+            let values = self.values(probe, unit, &profile).await?.unwrap_or_default();
+            let mut print = said.clone();
+            print.extend(texts(&values, "serial"));
+            let device = FoundDevice {
+                unit_id: unit,
+                profile: profile.id.clone(),
+                identity: identity("confirmed", &values, &said),
+                confidence: Confidence::Confirmed,
+                evidence: said.iter().map(|s| format!("it says `{s}`")).collect(),
+                also: Vec::new(),
+                feeds: feeds_of(&profile, &values),
+                ratings: ratings(&values),
+            };
+            return Ok(Some(Recognised { device, print }));
+        }
+        Ok(None)
+    }
+
+    /// What the device says where the profile expects something; `None` where it is another.
+    async fn says(
+        &mut self,
+        probe: &mut Probe,
+        unit: u8,
+        profile: &Profile,
+    ) -> Result<Option<Vec<String>>, ProbeError> {
+        let mut said = Vec::new();
+        for i in profile.identify.iter().filter(|i| expects(i)) {
+            match self.ask(probe, unit, (i.table, i.addr, i.count)).await? {
+                Heard::Words(words) => match fits(i, &words) {
+                    Some(text) => said.push(text),
+                    None => return Ok(None),
+                },
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(said))
+    }
+
+    async fn by_values(&mut self, probe: &mut Probe, unit: u8) -> Result<Option<Recognised>, ProbeError> {
+        let mut candidates: Vec<(Profile, Values, Evidence)> = Vec::new();
+        for profile in self.profiles.clone() {
+            if profile.sunspec || profile.identify.iter().any(expects) {
+                continue;
+            }
+            let Some(values) = self.values(probe, unit, &profile).await? else {
+                continue;
+            };
+            match weigh(&values) {
+                Ok(evidence) if evidence.points >= POSSIBLE => candidates.push((profile, values, evidence)),
+                Ok(_) => {}
+                Err(why) => tracing::debug!("unit {unit} is no {}: {why}", profile.id),
+            }
+        }
+        // Most evidence first; of equals the map with fewer points says more with each.
+        candidates.sort_by_key(|(p, _, e)| (std::cmp::Reverse(e.points), p.points.len()));
+        let also = candidates
+            .iter()
+            .skip(1)
+            .map(|(p, ..)| p.id.clone())
+            .collect::<Vec<_>>();
+        let rival = candidates.get(1).map_or(0, |(_, _, e)| e.points);
+        let Some((profile, values, evidence)) = candidates.into_iter().next() else {
+            return Ok(None);
+        };
+        let clear = evidence.points >= LIKELY && evidence.points > rival;
+        let device = FoundDevice {
+            unit_id: unit,
+            profile: profile.id.clone(),
+            identity: identity("unchecked", &values, &[]),
+            confidence: if clear {
+                Confidence::Likely
+            } else {
+                Confidence::Possible
+            },
+            evidence: evidence.fits,
+            also,
+            feeds: feeds_of(&profile, &values),
+            ratings: ratings(&values),
+        };
+        Ok(Some(Recognised {
+            device,
+            print: counters(&values),
+        }))
+    }
+
+    /// Values of all blocks; `None` as soon as one that matters is refused or silent.
+    async fn values(&mut self, probe: &mut Probe, unit: u8, profile: &Profile) -> Result<Option<Values>, ProbeError> {
+        let map = Map::of(profile);
+        let mut values = Values::new();
+        for block in &map.blocks {
+            match self.block(probe, unit, block).await? {
+                Heard::Words(words) => values.extend(map.values(block, &words)),
+                // Slow blocks hold what only some models have.
+                _ if block.every == crate::profile::Every::Fast => return Ok(None),
+                _ => {}
+            }
+        }
+        Ok(Some(values))
+    }
+
+    async fn block(&mut self, probe: &mut Probe, unit: u8, block: &BlockRead) -> Result<Heard, ProbeError> {
+        let place = (block.table, block.addr, block.count);
+        self.ask(probe, block.unit.unwrap_or(unit), place).await
+    }
+}
+
+fn speaks(transport: &str, address: &Address) -> bool {
+    match address {
+        Address::Tcp { .. } => transport == "tcp",
+        Address::Tls { .. } => transport == "tls" || transport == "tcp",
+        Address::Rtu { .. } | Address::RtuOverTcp { .. } => transport == "rtu" || transport == "rtu_over_tcp",
+    }
+}
+
+fn expects(i: &Identify) -> bool {
+    i.expect.is_some()
+}
+
+/// What the probe shows, if that is what the profile expects.
+fn fits(i: &Identify, words: &[u16]) -> Option<String> {
+    let shown = match decode(i.type_, WordOrder::HiFirst, words, &[]) {
+        Raw::Text(t) => t,
+        Raw::Number(n) => n.to_string(),
+        Raw::Missing => return None,
+    };
+    (i.expect.as_deref() == Some(shown.as_str())).then_some(shown)
+}
+
+fn texts(values: &Values, name: &str) -> Option<String> {
+    match values.get(name)? {
+        Value::Text(t) => Some(t.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Missing | Value::Invalid => None,
+    }
+}
+
+/// INTERFACE `identity`: what the device's own points say of it.
+fn identity(status: &str, values: &Values, said: &[String]) -> serde_json::Value {
+    let mut found = serde_json::json!({ "status": status });
+    for (key, point) in [
+        ("manufacturer", "manufacturer"),
+        ("model", "model"),
+        ("version", "firmware"),
+        ("serial", "serial"),
+    ] {
+        if let Some(text) = texts(values, point) {
+            found[key] = text.into();
+        }
+    }
+    if found["model"].is_null()
+        && let Some(first) = said.first()
+    {
+        found["model"] = first.clone().into();
+    }
+    found
+}
+
+/// Counters move slowly: the same ones at another unit are the same device.
+fn counters(values: &Values) -> Vec<String> {
+    let counter = |(name, v): (&String, &Value)| match v {
+        Value::Number(n) if name.contains("energy") && *n > 0.0 => Some(format!("{name}={n:.0}")),
+        _ => None,
+    };
+    values.iter().filter_map(counter).collect()
+}
+
+const RATINGS: [&str; 5] = ["rated_power", "max_charge", "max_discharge", "capacity", "pv_max"];
+
+fn ratings(values: &Values) -> BTreeMap<String, f64> {
+    let of = |name: &&str| {
+        let n = values.get(*name)?.number()?;
+        (n > 0.0).then(|| ((*name).to_owned(), n))
+    };
+    RATINGS.iter().filter_map(of).collect()
+}

@@ -1,0 +1,433 @@
+//! Commissioning tools against real sockets: scan, proxy and the command test, with devices of ours and of pymodbus.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use support::{Process, eventually, free_port, python};
+
+const MADANG: &str = env!("CARGO_BIN_EXE_madang");
+
+fn madang(args: &[&str]) -> Output {
+    Command::new(MADANG).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn document(out: &Output) -> Value {
+    let shown = || {
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        )
+    };
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", shown()))
+}
+
+/// A child that says something once it is ready; what it says.
+fn ready(command: &mut Command) -> (Process, String) {
+    let mut process = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut line = String::new();
+    let mut out = BufReader::new(process.0.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    // The rest is drained, so that the child never waits for us.
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    (process, line)
+}
+
+fn twin(site: &str, extra: &[&str]) -> (Process, Value) {
+    let (process, line) = ready(Command::new(MADANG).args(["twin", site, "--json"]).args(extra));
+    (process, serde_json::from_str(&line).unwrap())
+}
+
+fn address_of(devices: &Value, name: &str) -> String {
+    let all = devices["devices"].as_array().unwrap();
+    let device = all.iter().find(|d| d["device"] == name).unwrap();
+    device["address"].as_str().unwrap().to_owned()
+}
+
+const BASE: &str = "schema = \"site/1\"\nname = \"scanned\"\n[location]\nlatitude = \"52 deg\"\nlongitude = \"5 deg\"\n\
+    time_zone = \"Europe/Amsterdam\"\ncountry = \"NL\"\n[connection_point]\nimport_max = \"8 kW\"\nexport_max = \"8 kW\"\n\
+    phases = 3\nvoltage = \"230 V\"\nfuse = \"25 A\"\nmeter = \"grid\"\n[components.home]\nkind = \"load\"\ndaily = \"9 kWh\"\n\
+    shape = \"household\"\nmax = \"7 kW\"\n[tariff]\ncurrency = \"EUR\"\n\
+    [tariff.import]\nkind = \"flat\"\nprice = \"0.3 EUR/kWh\"\n[tariff.export]\nkind = \"flat\"\nprice = \"0.1 EUR/kWh\"\n";
+
+fn check(folder: &Path, text: &str) -> Value {
+    std::fs::write(folder.join("site.toml"), text).unwrap();
+    document(&madang(&["check", folder.to_str().unwrap(), "--json"]))
+}
+
+#[test]
+fn each_device_of_a_home_is_recognised_and_its_fragment_passes_the_check() {
+    let (_twin, devices) = twin("home-amsterdam", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = BASE.to_owned();
+    for (device, profile, confidence, feeds) in [
+        ("meter", "sunspec", "confirmed", json!(["meter"])),
+        ("inverter", "sunspec", "confirmed", json!(["pv", "battery"])),
+        ("charger", "alfen-eve", "likely", json!(["charge-point"])),
+        ("heat-pump", "generic-heat-pump", "confirmed", json!(["heat-pump"])),
+    ] {
+        let address = address_of(&devices, device);
+        let out = madang(&["scan", &address, "--units", "1-2", "--pace", "5 ms", "--json"]);
+        let report = document(&out);
+        assert_eq!(out.status.code(), Some(0), "{report:#}");
+        let found = report["found"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{report:#}");
+        let told = (
+            &found[0]["profile"],
+            &found[0]["confidence"],
+            &found[0]["feeds"],
+            &found[0]["unit_id"],
+        );
+        assert_eq!(
+            told,
+            (&json!(profile), &json!(confidence), &feeds, &json!(1)),
+            "{report:#}"
+        );
+        text += report["site_toml"].as_str().unwrap();
+    }
+    let checked = check(folder.path(), &text);
+    assert_eq!(checked[0]["ok"], true, "{checked:#}\n{text}");
+}
+
+#[test]
+fn a_meter_without_identity_is_likely_and_two_units_are_told_apart() {
+    let Some(python) = python() else { return };
+    let f = |v: f32| {
+        let b = v.to_be_bytes();
+        [u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]])]
+    };
+    let mut live = vec![0u16; 80];
+    for (at, v) in [
+        (0, 231.5),
+        (2, 230.9),
+        (4, 229.8),
+        (6, 4.4),
+        (8, 1.2),
+        (10, 0.6),
+        (12, -980.0),
+        (14, 250.0),
+        (16, 120.0),
+        (52, -610.0),
+        (70, 49.98),
+        (72, 1234.5),
+    ] {
+        live[at..at + 2].copy_from_slice(&f(v));
+    }
+    let port = free_port();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/profile_server.py");
+    let spans = json!([["input", 0, live], ["input", 346, vec![0u16; 12]]]).to_string();
+    let (_server, line) = ready(Command::new(python).arg(script).args([&port.to_string(), "7", &spans]));
+    assert_eq!(line.trim(), "listening");
+    let address = format!("tcp://127.0.0.1:{port}");
+    let report = document(&madang(&["scan", &address, "--pace", "5 ms", "--json"]));
+    let found = &report["found"][0];
+    assert_eq!(
+        (&found["profile"], &found["unit_id"]),
+        (&json!("eastron-sdm630"), &json!(7)),
+        "{report:#}"
+    );
+    assert_eq!(found["confidence"], "likely", "{report:#}");
+    assert_eq!(found["identity"]["status"], "unchecked");
+    assert_eq!(report["found"].as_array().unwrap().len(), 1, "{report:#}");
+    assert!(report["site_toml"].as_str().unwrap().contains("unit = 7"), "{report:#}");
+}
+
+/// A device that refuses everything: what it was asked, when, and over how many connections at once.
+struct Refuser {
+    address: String,
+    asked: Arc<Mutex<Vec<(Instant, u8)>>>,
+    most_at_once: Arc<Mutex<(usize, usize)>>,
+}
+
+fn refuser() -> Refuser {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let (asked, most_at_once) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new((0, 0))));
+    let (log, count) = (asked.clone(), most_at_once.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (log, count) = (log.clone(), count.clone());
+            std::thread::spawn(move || {
+                let mut now = count.lock().unwrap();
+                *now = (now.0 + 1, now.1.max(now.0 + 1));
+                drop(now);
+                refuse_all(stream, &log);
+                count.lock().unwrap().0 -= 1;
+            });
+        }
+    });
+    Refuser {
+        address,
+        asked,
+        most_at_once,
+    }
+}
+
+fn refuse_all(mut stream: TcpStream, log: &Mutex<Vec<(Instant, u8)>>) {
+    let mut frame = [0u8; 12];
+    while stream.read_exact(&mut frame).is_ok() {
+        log.lock().unwrap().push((Instant::now(), frame[7]));
+        let answer = [frame[0], frame[1], 0, 0, 0, 3, frame[6], frame[7] | 0x80, 2];
+        if stream.write_all(&answer).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_scan_only_reads_over_one_connection_with_a_gap_and_says_when_nothing_fits() {
+    let device = refuser();
+    let out = madang(&["scan", &device.address, "--units", "3", "--pace", "40 ms", "--json"]);
+    assert_eq!(out.status.code(), Some(1));
+    let report = document(&out);
+    assert_eq!(
+        (&report["found"], &report["unknown"]),
+        (&json!([]), &json!([3])),
+        "{report:#}"
+    );
+    let asked = device.asked.lock().unwrap();
+    assert!(asked.len() >= 3, "{}", asked.len());
+    assert!(
+        asked.iter().all(|(_, fc)| (1..=4).contains(fc)),
+        "something else than a read"
+    );
+    let gaps = asked.windows(2).map(|w| w[1].0 - w[0].0);
+    assert!(gaps.min().unwrap() >= Duration::from_millis(35));
+    assert_eq!(device.most_at_once.lock().unwrap().1, 1);
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_unreachable_in_one_sentence() {
+    let out = madang(&["scan", &format!("tcp://127.0.0.1:{}", free_port())]);
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!((out.status.code(), why.lines().count()), (Some(3), 1), "{why}");
+}
+
+/// One Modbus TCP exchange; `None` where the server hangs up.
+fn exchange(stream: &mut TcpStream, unit: u8, pdu: &[u8]) -> Option<Vec<u8>> {
+    let mut frame = vec![0x12, 0x34, 0, 0];
+    frame.extend((pdu.len() as u16 + 1).to_be_bytes());
+    frame.push(unit);
+    frame.extend(pdu);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(&frame).ok()?;
+    let mut header = [0u8; 7];
+    stream.read_exact(&mut header).ok()?;
+    assert_eq!((&header[0..4], header[6]), (&[0x12, 0x34, 0, 0][..], unit));
+    let mut answer = vec![0u8; usize::from(u16::from_be_bytes([header[4], header[5]])) - 1];
+    stream.read_exact(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn proxy(device: &str, extra: &[&str]) -> (Process, u16) {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let (process, line) = ready(
+        Command::new(MADANG)
+            .args(["proxy", device, "--listen", &listen])
+            .args(extra),
+    );
+    assert!(line.contains("is served on"), "{line}");
+    (process, port)
+}
+
+#[test]
+fn masters_share_a_one_client_device_and_may_not_write_unless_allowed() {
+    let (_twin, devices) = twin("home-amsterdam", &["--fault", "battery:one-client"]);
+    let device = address_of(&devices, "inverter");
+    let (mut first, port) = proxy(&device, &["--clients", "2"]);
+    let mut masters: Vec<TcpStream> = (0..2)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    let marker = [3, 4, 0x53, 0x75, 0x6E, 0x53];
+    for master in &mut masters {
+        for _ in 0..5 {
+            assert_eq!(exchange(master, 1, &[3, 0x9C, 0x40, 0, 2]).unwrap(), marker);
+        }
+    }
+    // A third is hung up on; the two go on.
+    let mut third = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(exchange(&mut third, 1, &[3, 0x9C, 0x40, 0, 2]), None);
+    assert_eq!(
+        exchange(&mut masters[0], 1, &[16, 0x9C, 0x40, 0, 1, 2, 0, 1]).unwrap(),
+        [0x90, 1]
+    );
+    assert_eq!(exchange(&mut masters[0], 1, &[6, 0x9C, 0x40, 0, 1]).unwrap(), [0x86, 1]);
+    // The device's own refusal is passed on, a unit that is not there is a target that does not answer.
+    assert_eq!(exchange(&mut masters[1], 1, &[3, 0, 5, 0, 2]).unwrap(), [0x83, 2]);
+    assert_eq!(
+        exchange(&mut masters[1], 9, &[3, 0x9C, 0x40, 0, 2]).unwrap(),
+        [0x83, 11]
+    );
+    drop(masters);
+    first.signal("-TERM");
+    assert!(first.wait(Duration::from_secs(5)).is_some_and(|s| s.success()));
+
+    // Where WMaxLimPct of model 123 lies is the map's business; here only that the allowed register is written.
+    let read = document(&madang(&["read", &device, "--profile", "sunspec", "--json"]));
+    assert_eq!(read["identity"]["status"], "confirmed");
+    let (_second, port) = proxy(&device, &["--allow-writes", "1:0-65535"]);
+    let mut master = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let answer = exchange(&mut master, 1, &[6, 0x9C, 0x40, 0, 1]).unwrap();
+    assert_ne!(answer, [0x86, 1], "an allowed write reaches the device: {answer:?}");
+}
+
+type Told = Arc<Mutex<Vec<Value>>>;
+
+/// The plant behind pymodbus: its inverter's and its meter's address, and what it tells.
+fn plant(ways: &str) -> Option<(Process, String, String, Told)> {
+    let (inverter, meter) = (free_port(), free_port());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/gen24_plant.py");
+    let mut command = Command::new(python()?);
+    command
+        .arg(script)
+        .args([inverter.to_string(), meter.to_string(), ways.to_owned()]);
+    let mut process = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let told = Told::default();
+    let (lines, out) = (told.clone(), process.0.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+        }
+    });
+    eventually("the plant listens", Duration::from_secs(20), || {
+        (!told.lock().unwrap().is_empty()).then_some(())
+    });
+    let address = |port: u16| format!("tcp://127.0.0.1:{port}");
+    Some((process, address(inverter), address(meter), told))
+}
+
+fn last_mode(told: &Told) -> Option<i64> {
+    let lines = told.lock().unwrap();
+    let last = lines.iter().rev().find(|l| l["point"] == "124.StorCtl_Mod")?;
+    last["values"][0].as_i64()
+}
+
+fn commission<'a>(inverter: &'a str, meter: &'a str) -> Vec<&'a str> {
+    vec![
+        "commission",
+        inverter,
+        "--profile",
+        "sunspec",
+        "--command",
+        "battery_power",
+        "--rating",
+        "5 kW",
+        "--meter",
+        meter,
+        "--meter-profile",
+        "eastron-sdm630",
+        "--patience",
+        "4 s",
+        "--hold",
+        "2 s",
+        "--yes",
+        "--json",
+    ]
+}
+
+fn outcome(report: &Value, test: &str) -> String {
+    let tests = report["tests"].as_array().unwrap();
+    let found = tests.iter().find(|t| t["test"] == test);
+    found.map_or("absent".into(), |t| t["outcome"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_good_battery_earns_its_marks_and_is_given_back() {
+    let Some((_plant, inverter, meter, told)) = plant("hasty") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut args = commission(&inverter, &meter);
+    args.extend(["--reversion", "10 s", "--site", folder.path().to_str().unwrap()]);
+    let out = madang(&args);
+    let report = document(&out);
+    for test in [
+        "identity",
+        "readings",
+        "sign",
+        "scale",
+        "limit_zero",
+        "limit_one",
+        "limit_full",
+        "hold",
+        "clipping",
+        "wear",
+        "reversion",
+    ] {
+        assert_eq!(outcome(&report, test), "passed", "{test}: {report:#}");
+    }
+    assert_eq!(outcome(&report, "foreign_mode"), "not_tried");
+    assert_eq!(
+        (out.status.code(), &report["released"]),
+        (Some(0), &json!(true)),
+        "{report:#}"
+    );
+    assert_eq!(last_mode(&told), Some(0));
+    // The marks stand in the site folder and the check speaks by them.
+    let port = inverter.rsplit(':').next().unwrap();
+    let text = format!(
+        "{BASE}[components.grid]\nkind = \"meter\"\n[components.battery]\nkind = \"battery\"\ncapacity = \"10 kWh\"\n\
+         charge_max = \"5 kW\"\ndischarge_max = \"5 kW\"\n[devices.inverter]\naddress = \"tcp://127.0.0.1:{port}\"\n\
+         profile = \"sunspec\"\ncomponents = [\"battery\"]\ncontrol = true\n[devices.meter]\naddress = \"{meter}\"\n\
+         profile = \"eastron-sdm630\"\ncomponents = [\"grid\"]\n"
+    );
+    let checked = check(folder.path(), &text).to_string();
+    assert!(checked.contains("9 of 10 marks, not tried foreign_mode"), "{checked}");
+}
+
+#[test]
+fn a_battery_that_turns_the_wrong_way_fails_and_is_not_asked_for_more() {
+    let Some((_plant, inverter, meter, told)) = plant("inverted") else {
+        return;
+    };
+    let out = madang(&commission(&inverter, &meter));
+    let report = document(&out);
+    assert_eq!(
+        (out.status.code(), outcome(&report, "sign")),
+        (Some(1), "failed".into()),
+        "{report:#}"
+    );
+    assert_eq!(outcome(&report, "limit_full"), "absent", "{report:#}");
+    assert_eq!((&report["released"], last_mode(&told)), (&json!(true), Some(0)));
+}
+
+#[test]
+fn an_interrupt_gives_the_battery_back_at_once() {
+    let Some((_plant, inverter, meter, told)) = plant("") else {
+        return;
+    };
+    let mut command = Command::new(MADANG);
+    let mut args = commission(&inverter, &meter);
+    args.extend(["--hold", "600 s"]);
+    args.retain(|a| *a != "2 s");
+    let at = args.iter().position(|a| *a == "--hold").unwrap();
+    args.remove(at);
+    let mut running = Process::start(command.args(&args).stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("the battery is in our hands", Duration::from_secs(20), || {
+        last_mode(&told).filter(|mode| *mode != 0)
+    });
+    running.signal("-INT");
+    let status = running.wait(Duration::from_secs(8));
+    assert_eq!(status.and_then(|s| s.code()), Some(1));
+    assert_eq!(last_mode(&told), Some(0));
+}
+
+#[test]
+fn nothing_is_written_without_a_yes() {
+    let Some((_plant, inverter, meter, told)) = plant("") else {
+        return;
+    };
+    let args: Vec<&str> = commission(&inverter, &meter)
+        .into_iter()
+        .filter(|a| *a != "--yes")
+        .collect();
+    assert_eq!(madang(&args).status.code(), Some(2));
+    assert!(told.lock().unwrap().iter().all(|l| l.get("write").is_none()));
+}
