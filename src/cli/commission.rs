@@ -74,13 +74,16 @@ pub struct Args {
     json: bool,
 }
 
+/// Where a device is, its map, its unit.
+type Place = (Address, Profile, u8);
+
 /// What is tried, on what.
 struct Job {
     address: Address,
     unit: u8,
     profile: Profile,
     plan: CommissionPlan,
-    meter: Option<(Address, Profile, u8)>,
+    meter: Option<Place>,
     folder: Option<PathBuf>,
 }
 
@@ -181,7 +184,7 @@ fn device_of<'s>(site: &'s Site, wanted: Option<&str>) -> Result<&'s Device, (u8
         .ok_or_else(|| (USAGE, format!("--device must be one of {}", names())))
 }
 
-fn meter(args: &Args) -> Result<Option<(Address, Profile, u8)>, (u8, String)> {
+fn meter(args: &Args) -> Result<Option<Place>, (u8, String)> {
     let (Some(address), Some(profile)) = (&args.meter, &args.meter_profile) else {
         return Ok(None);
     };

@@ -86,6 +86,8 @@ const WAITING: usize = 32;
 const MOST_KEPT: usize = 256;
 
 type Answer = Result<Vec<u16>, WireError>;
+/// Unit, table, first register, count.
+type Place = (u8, Table, u16, u16);
 type Job = (Asked, oneshot::Sender<Answer>);
 
 /// Told of every exchange with the device.
@@ -146,7 +148,7 @@ async fn pump(mut client: Client, mut inbox: mpsc::Receiver<Job>, mut kept: Kept
 /// Young answers, where the owner wants them.
 struct Kept {
     max_age: Option<Duration>,
-    answers: BTreeMap<(u8, Table, u16, u16), (Instant, Vec<u16>)>,
+    answers: BTreeMap<Place, (Instant, Vec<u16>)>,
 }
 
 impl Kept {
@@ -178,7 +180,7 @@ impl Kept {
     }
 }
 
-fn key(asked: &Asked) -> Option<(u8, Table, u16, u16)> {
+fn key(asked: &Asked) -> Option<Place> {
     match asked {
         Asked::Read {
             unit,
