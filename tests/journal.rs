@@ -47,6 +47,7 @@ fn run_site(name: &str, folder: &Path, length: TimeDelta, limits: Limits) -> Con
         plant: Arc::new(site.plant.clone()),
         policy: Policy::Plan,
         deadline: None,
+        explain: false,
         oracle: None,
     };
     let prices = Box::new(SitePrices(prices.map(Arc::new)));

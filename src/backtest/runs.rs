@@ -123,6 +123,7 @@ async fn closed_loop<F: FieldPort>(
         plant: plant.clone(),
         policy: spec.policy,
         deadline: None,
+        explain: false,
         oracle: foresight(spec)?,
     };
     let journal = HashJournal::new();

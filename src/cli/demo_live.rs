@@ -149,6 +149,7 @@ fn play_past(
         plant: Arc::new(site.plant.clone()),
         policy: Policy::Plan,
         deadline: None,
+        explain: true,
         oracle: None,
     };
     let field = Direct::new(world.clone(), site.clone());

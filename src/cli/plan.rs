@@ -4,10 +4,11 @@
 
 use super::{BAD, DONE, USAGE, site_or_exit};
 use crate::backtest::Market;
-use crate::cycle::{PlanInput, PlanOutcome, PricePort, make_plan};
-use crate::model::{ControllerState, Language, Measurement, Quantity, Scan, Schedule, Trigger};
+use crate::cycle::{self, PlanInput, PlanOutcome, PricePort, make_plan};
+use crate::model::{Basis, ControllerState, Explanation, Language, Measurement, Quantity, Scan, Schedule, Trigger};
+use crate::plan::BothSides;
 use crate::reading::Reading;
-use crate::site::{Kind, Plant, Site};
+use crate::site::{Id, Kind, Plant, Site};
 use crate::time::{Clock, SystemClock, TimeGrid, Timestamp};
 use crate::{forecast, state};
 use chrono::TimeDelta;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Makes one forecast and plan and shows it with its reasons.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang plan home-amsterdam\n  madang plan sites/island-microgrid --at 2026-07-01T03:00:00Z --json"
+    after_help = "Examples:\n  madang plan home-amsterdam\n  madang plan home-amsterdam --why battery --at 2026-05-12T01:00:00Z\n  madang plan sites/island-microgrid --at 2026-07-01T03:00:00Z --json"
 )]
 pub struct Args {
     /// A folder with site.toml, a path to one, or the name of a shipped site
@@ -25,6 +26,12 @@ pub struct Args {
     /// Moment of planning, RFC 3339; default now
     #[arg(long)]
     at: Option<String>,
+    /// Only why this component does what it does, with what the best other choice would cost (solved exactly)
+    #[arg(long, value_name = "COMPONENT")]
+    why: Option<String>,
+    /// With --why: another interval of the plan than the first, RFC 3339
+    #[arg(long, value_name = "TIME", requires = "why")]
+    when: Option<String>,
     /// Sentences in Korean
     #[arg(long)]
     ko: bool,
@@ -42,7 +49,10 @@ fn plan(args: &Args) -> Result<u8, u8> {
     let now = moment(args.at.as_deref())?;
     match one_plan(&site, now) {
         Ok(PlanOutcome::Adopted(schedule)) => {
-            show(&site.plant, &schedule, args)?;
+            match &args.why {
+                Some(component) => why(&site.plant, &schedule, component, args),
+                None => show(&site.plant, &schedule, args),
+            }?;
             Ok(DONE)
         }
         Ok(PlanOutcome::Rejected(why)) | Err(why) => {
@@ -60,6 +70,103 @@ fn moment(text: Option<&str>) -> Result<Timestamp, u8> {
             eprintln!("--at {text}: {why}; write for example 2026-05-12T06:00:00Z");
             USAGE
         })
+}
+
+/// One component in one interval: the sentences, then the numbers behind them.
+fn why(plant: &Plant, schedule: &Schedule, component: &str, args: &Args) -> Result<(), u8> {
+    let id = Id::new(component);
+    let at = args.when.as_deref().map_or(Ok(schedule.made_at), |t| moment(Some(t)))?;
+    let step = schedule.grid.index_of(at).ok_or_else(|| {
+        eprintln!(
+            "--when: the plan goes from {} to {}",
+            schedule.grid.start,
+            schedule.grid.end()
+        );
+        USAGE
+    })?;
+    let mut e = schedule.explanation(plant, &id, step).ok_or_else(|| {
+        let known: Vec<_> = plant.components.keys().map(Id::as_str).collect();
+        eprintln!(
+            "--why {component}: there is no such component; there are {}",
+            known.join(", ")
+        );
+        USAGE
+    })?;
+    if e.alternative.is_none_or(|a| a.basis != Basis::Exact) {
+        e.alternative = cycle::alternative(schedule, &id, step).or(e.alternative);
+    }
+    let sides = cycle::price_sides(schedule, step);
+    if args.json {
+        let mut json = serde_json::json!(e);
+        json["en"] = e.sentence(Language::En).into();
+        json["ko"] = e.sentence(Language::Ko).into();
+        json["price_both_sides"] = serde_json::json!(sides);
+        println!("{json:#}");
+        return Ok(());
+    }
+    let language = if args.ko { Language::Ko } else { Language::En };
+    let zone = plant.location.time_zone;
+    let clock = |t: Timestamp| t.with_timezone(&zone).format("%H:%M").to_string();
+    println!(
+        "{}",
+        wrapped(&format!("{}–{}  ", clock(e.from), clock(e.to)), &e.sentence(language))
+    );
+    for line in facts(&e, sides) {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+/// Numbers behind the sentence, with what they do and do not say.
+fn facts(e: &Explanation, sides: Option<BothSides>) -> Vec<String> {
+    let per_kwh = |p: f64| format!("{p:.4} {}/kWh", e.currency);
+    let mut all = Vec::new();
+    if let Some(p) = e.node_price_per_kwh {
+        all.push(format!("price of electricity here     {}", per_kwh(p)));
+    }
+    if let Some(s) = sides {
+        let (less, more) = (per_kwh(s.less), per_kwh(s.more));
+        all.push(format!("on the bus, a kWh less, more  {less}, {more}"));
+    }
+    if let Some(v) = e.value_per_kwh {
+        all.push(format!("worth of one more stored kWh  {}", per_kwh(v)));
+    }
+    if let Some(binding) = &e.binding {
+        all.push(format!("what binds                    {binding}"));
+    }
+    if let Some(a) = e.alternative {
+        let basis = match a.basis {
+            Basis::Exact => "solved again",
+            Basis::AtLeast => "a lower bound",
+        };
+        all.push(format!(
+            "best other choice             {:+.4} {} ({basis})",
+            a.extra_cost, e.currency
+        ));
+    }
+    all
+}
+
+/// Text in 80 columns behind a first word; a Hangul or other wide letter takes two.
+fn wrapped(first: &str, text: &str) -> String {
+    let width = |s: &str| {
+        s.chars()
+            .map(|c| 1 + usize::from(('\u{1100}'..='\u{ffdc}').contains(&c) && !('\u{2000}'..='\u{2e7f}').contains(&c)))
+            .sum::<usize>()
+    };
+    let indent = " ".repeat(width(first));
+    let (mut out, mut line) = (String::new(), first.to_owned());
+    let mut fresh = true;
+    for word in text.split(' ') {
+        if !fresh && width(&line) + 1 + width(word) > 80 {
+            out += &format!("{line}\n");
+            (line, fresh) = (indent.clone(), true);
+        }
+        line += if fresh { "" } else { " " };
+        line += word;
+        fresh = false;
+    }
+    out + &line
 }
 
 /// A plan from what the site file alone says.
@@ -85,6 +192,7 @@ pub fn one_plan(site: &Site, now: Timestamp) -> Result<PlanOutcome, String> {
         trigger,
         now,
         deadline: None,
+        explain: true,
     }))
 }
 
@@ -157,7 +265,7 @@ pub fn table(plant: &Plant, schedule: &Schedule, language: Language) -> String {
     }
     out += "\n";
     for id in schedule.why.keys() {
-        out += &story(schedule, id, tz, language);
+        out += &story(plant, schedule, id, language);
     }
     for v in &schedule.solution.violations {
         out += &format!("not met: {} of {}: {:.2} {}\n", v.name, v.component, v.amount, v.unit);
@@ -207,34 +315,40 @@ fn bar(net: f64, schedule: &Schedule) -> String {
     }
 }
 
-fn story(schedule: &Schedule, id: &crate::site::Id, tz: chrono_tz::Tz, language: Language) -> String {
-    let Some(why) = schedule.why.get(id) else {
-        return String::new();
-    };
-    let power = schedule.power_kw.get(id);
+/// One line for each change of reason; the first says also what the best other choice would cost.
+fn story(plant: &Plant, schedule: &Schedule, id: &Id, language: Language) -> String {
+    let steps = schedule.why.get(id).map_or(0, Vec::len);
     let mut out = format!("{id}\n");
     let mut last = None;
-    for (t, step) in schedule.grid.intervals().enumerate() {
-        let Some(w) = why.get(t) else { break };
-        if last == Some(w.reason.code) {
+    for t in 0..steps {
+        let Some(e) = schedule.explanation(plant, id, t) else {
+            break;
+        };
+        if last.replace((e.code, e.action)) == Some((e.code, e.action)) {
             continue;
         }
-        last = Some(w.reason.code);
-        let kw = power.and_then(|p| p.get(t)).map_or_else(String::new, |p| direction(*p));
-        let bound = w.binding.as_deref().map_or_else(String::new, |b| format!(" [{b}]"));
-        let local = step.start.with_timezone(&tz).format("%H:%M");
-        out += &format!("  {local} {kw:>18}  {}{bound}\n", w.reason.sentence(language));
+        let local = e.from.with_timezone(&e.zone).format("%H:%M");
+        let text = if t == 0 {
+            e.sentence(language)
+        } else {
+            e.reason(language)
+        };
+        out += &format!("{}\n", wrapped(&format!("  {local}  "), &text));
     }
     out
 }
 
-/// People never see signs.
-fn direction(kw: f64) -> String {
-    if kw.abs() < 0.01 {
-        "off".into()
-    } else if kw > 0.0 {
-        format!("takes {kw:.1} kW")
-    } else {
-        format!("gives {:.1} kW", -kw)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_stay_inside_eighty_columns_in_both_scripts() {
+        let ko = "배터리를 계통 전력으로 3.2 kW 충전합니다. ".repeat(5);
+        for line in wrapped("  03:00  ", &ko).lines() {
+            let columns: usize = line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+            assert!(columns <= 80 && line.starts_with("  "), "{columns}: {line}");
+        }
+        assert_eq!(wrapped("a ", "b c"), "a b c");
     }
 }

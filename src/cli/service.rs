@@ -42,6 +42,7 @@ impl<F: FieldPort> Service<F> {
             plant: Arc::new(self.site.plant.clone()),
             policy: Policy::Plan,
             deadline: Some(DEADLINE),
+            explain: true,
             oracle: None,
         };
         let planner = Planner::threaded().map_err(|e| format!("cannot start the planner's thread: {e}"))?;

@@ -33,6 +33,8 @@ pub struct Config {
     pub policy: Policy,
     /// Wall-clock bound of the solver; `None` in virtual time.
     pub deadline: Option<std::time::Duration>,
+    /// Plans say exactly what the alternatives of the current interval would cost: where people look.
+    pub explain: bool,
     pub oracle: Option<Oracle>,
 }
 
@@ -324,6 +326,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             trigger,
             now,
             deadline: self.config.deadline,
+            explain: self.config.explain,
         };
         if self.planner.ask(input) {
             self.next_plan_id += 1;

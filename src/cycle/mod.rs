@@ -14,7 +14,7 @@ mod run;
 mod series;
 
 pub use controller::{Config, Controller, Oracle, Tally};
-pub use planner::{PlanInput, PlanOutcome, Planner, make_plan};
+pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};
 pub use ports::*;
 pub use recovery::recover;
 pub use run::{Heard, Stop, run};

@@ -1,9 +1,10 @@
 //! The slow loop: frozen inputs in, a checked schedule out; beside the fast loop (own thread) or inline in virtual time.
 
-use crate::model::{ControllerState, Forecast, Schedule, Snapshot, Solution, Trigger};
-use crate::plan::{self, SolveOptions};
-use crate::site::Plant;
+use crate::model::{Alternative, ControllerState, Forecast, Problem, Schedule, Snapshot, Solution, Trigger};
+use crate::plan::{self, BothSides, Made, Sensitivity, SolveOptions};
+use crate::site::{Id, Plant};
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -22,6 +23,8 @@ pub struct PlanInput {
     pub now: Timestamp,
     /// `None` in virtual time: there the solver is bounded by nodes and iterations.
     pub deadline: Option<std::time::Duration>,
+    /// Solve again for what the alternatives of this interval would cost; nothing is decided from them.
+    pub explain: bool,
 }
 
 /// What came of it.
@@ -32,42 +35,79 @@ pub enum PlanOutcome {
     Rejected(String),
 }
 
-/// Forecast → problem → solution → schedule → independent check. Pure.
+/// Forecast → problem → solution → schedule → independent check → what the alternatives of this interval would cost. Pure.
 pub fn make_plan(input: &PlanInput) -> PlanOutcome {
     let placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
     let options = SolveOptions {
         deadline: input.deadline,
         ..SolveOptions::controller()
     };
-    let mut solution = match plan::solve(&placed.problem, &options) {
-        Ok(solution) => solution,
+    let (mut solution, sensitivity) = match plan::solve_explained(&placed.problem, &options) {
+        Ok(found) => found,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),
     };
-    hedge(input, &options, &mut solution);
+    let worth = hedged(input, &options, &mut solution);
     let report = crate::check::check(&placed.problem, &solution);
     if !report.ok {
         return PlanOutcome::Rejected(format!("the checker refused the plan: {}", report.faults.join("; ")));
     }
-    let mut schedule = plan::schedule(
-        &input.plant,
-        &placed,
+    let mut schedule = plan::schedule(Made {
+        plant: &input.plant,
+        placed: &placed,
         solution,
-        &input.forecast,
-        input.id,
-        input.trigger,
-        input.now,
-    );
+        sensitivity: sensitivity.as_ref(),
+        worth,
+        forecast: &input.forecast,
+        id: input.id,
+        trigger: input.trigger,
+        now: input.now,
+    });
     schedule.check = report;
+    if input.explain {
+        explain_now(&placed.problem, sensitivity.as_ref(), &options, &mut schedule);
+        schedule.placed = Some(Arc::new(placed));
+    }
     PlanOutcome::Adopted(Box::new(schedule))
+}
+
+/// The exact cost of the best other choice of each component in the current interval.
+fn explain_now(problem: &Problem, known: Option<&Sensitivity>, options: &SolveOptions, schedule: &mut Schedule) {
+    let alternatives = plan::alternatives(problem, &schedule.solution, known, 0, options);
+    for (part, alternative) in alternatives {
+        let component = part.split_once('#').map_or(part.as_str(), |(c, _)| c);
+        if let Some(why) = schedule.why.get_mut(component).and_then(|w| w.first_mut()) {
+            why.alternative = Some(alternative);
+        }
+    }
+}
+
+/// The exact cost of the best other choice of a component in any step of a plan in force; `None` where it has no other,
+/// or where the plan came from a journal.
+pub fn alternative(schedule: &Schedule, component: &Id, step: usize) -> Option<Alternative> {
+    let problem = &schedule.placed.as_ref()?.problem;
+    let p = problem;
+    let cars = p.evs.iter().map(|e| e.id.as_str());
+    let parts = cars.filter(|part| part.split_once('#').map_or(*part, |(c, _)| c) == component.as_str());
+    let options = SolveOptions::controller();
+    let one = |part: &str| plan::exact(p, &schedule.solution, None, part, step, &options);
+    one(component.as_str()).or_else(|| parts.filter(|part| *part != component.as_str()).find_map(one))
+}
+
+/// What a little less and a little more use of electricity in a step would change, money per kWh.
+pub fn price_sides(schedule: &Schedule, step: usize) -> Option<BothSides> {
+    let problem = &schedule.placed.as_ref()?.problem;
+    plan::bus_price(problem, step, 1e-2, &SolveOptions::controller()).ok()
 }
 
 /// What a stored kWh is worth is not what it is worth if the sun shines as expected: it is worth more on a dull day than
 /// it is worth less on a bright one. The values handed to dispatch are the mean over the expected day and a dull one (PV
 /// at its 10 % quantile, which moves together over a day). An island's values come from its fuel, and its plan is dear.
-fn hedge(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) {
-    let Some(duals) = solution.duals.as_mut() else { return };
-    if input.forecast.pv.is_empty() || duals.storage.is_empty() || input.plant.connection.is_none() {
-        return;
+fn hedged(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) -> BTreeMap<String, Vec<f64>> {
+    let Some(mut worth) = solution.duals.as_ref().map(|d| d.storage.clone()) else {
+        return BTreeMap::new();
+    };
+    if input.forecast.pv.is_empty() || worth.is_empty() || input.plant.connection.is_none() {
+        return BTreeMap::new();
     }
     let mut dull = input.forecast.clone();
     for q in dull.pv.values_mut() {
@@ -75,10 +115,10 @@ fn hedge(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) {
     }
     let placed = plan::problem(&input.plant, &input.snapshot, &dull, &input.state);
     let Some(other) = plan::solve(&placed.problem, options).ok() else {
-        return;
+        return BTreeMap::new();
     };
     solution.solve_ms += other.build_ms + other.solve_ms;
-    for (id, values) in &mut duals.storage {
+    for (id, values) in &mut worth {
         let Some(dull) = other.duals.as_ref().and_then(|d| d.storage.get(id)) else {
             continue;
         };
@@ -87,6 +127,7 @@ fn hedge(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) {
             .zip(dull)
             .for_each(|(v, d)| *v += WEIGHT_OF_DULL * (d - *v));
     }
+    worth
 }
 
 /// Where plans are made.

@@ -5,7 +5,7 @@
 //! A value that must not be acted on gives no sample; `up` and `online` say so. Counters end in `_total`.
 
 use super::ports::CycleReport;
-use crate::model::{Quantity, Rung, Setpoint, Snapshot, Target};
+use crate::model::{Basis, Quantity, Rung, Setpoint, Snapshot, Target};
 use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 
@@ -149,6 +149,22 @@ fn plan(all: &mut Collector, report: &CycleReport) {
     for (id, value) in &schedule.marginal_value {
         all.maybe("plan", "marginal_value_per_kwh", Some(id), at(value));
     }
+    let bus = schedule.solution.duals.as_ref().and_then(|d| at(&d.bus));
+    all.maybe("plan", "node_price_per_kwh", None, bus);
+    for (id, price) in &schedule.node_price {
+        all.maybe("plan", "node_price_per_kwh", Some(id), at(price));
+    }
+    for (id, why) in &schedule.why {
+        let other = why.get(step).and_then(|w| w.alternative);
+        let exact = other.filter(|a| a.basis == Basis::Exact);
+        all.maybe("plan", "alternative_cost", Some(id), exact.map(|a| a.extra_cost));
+        all.maybe(
+            "plan",
+            "alternative_missed_watthours",
+            Some(id),
+            exact.map(|a| a.missed_kwh * 1e3),
+        );
+    }
     let values = &schedule.solution.plan;
     let grid = at(&values.import_kw)
         .zip(at(&values.export_kw))
@@ -235,6 +251,13 @@ pub fn help(kind: &str, field: &str) -> String {
         ("device", "answer_seconds") => "Time of the last complete answer",
         ("plan", "active_power_watts") => "Planned power of this interval, positive into the component",
         ("plan", "marginal_value_per_kwh") => "Worth of one more stored kWh, from the LP duals",
+        ("plan", "node_price_per_kwh") => {
+            "Price of one more kWh where the component is connected (no component: on the bus), from the LP duals"
+        }
+        ("plan", "alternative_cost") => {
+            "What the best other choice of the component in this interval would cost more, solved exactly"
+        }
+        ("plan", "alternative_missed_watthours") => "Energy asked for that this other choice would miss",
         ("plan", "age_seconds") => "Age of the plan in force",
         ("solve", _) => "CPU time of the last plan: build and solve",
         ("day", "cost") => "Money spent since local midnight",

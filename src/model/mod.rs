@@ -4,6 +4,7 @@
 //! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
 
 mod field;
+mod explanation;
 mod forecast;
 mod people;
 mod problem;
@@ -14,6 +15,7 @@ mod snapshot;
 mod state;
 
 pub use field::*;
+pub use explanation::*;
 pub use forecast::*;
 pub use people::*;
 pub use problem::*;

@@ -1,10 +1,12 @@
 //! The planner's answer: power per step and component, what stored energy is worth, and why.
 
+use super::explanation::{Alternative, Compared};
 use super::problem::Problem;
 use crate::site::Id;
 use crate::time::{TimeGrid, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Solution of one [`Problem`] in its own terms (kW ≥ 0, one value a step): the `plan` of `solve --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,10 @@ pub struct Duals {
     pub evs: BTreeMap<String, f64>,
     /// Money per kW of the demand peak's binding, 0 where it does not bind.
     pub peak: f64,
+    /// What binding circuits add to the price of the bus, by part of the problem behind them; below zero where they hold
+    /// back what is fed through them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, Vec<f64>>,
 }
 
 /// A checked plan that may be dispatched.
@@ -156,21 +162,39 @@ pub struct Schedule {
     /// Forecast mean of uncontrolled load and available PV, kW, for "plan against actual".
     pub load_kw: Vec<f64>,
     pub pv_kw: Vec<f64>,
+    /// Price of one more kWh behind limited circuits, by component; the others pay the price of the bus.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_price: BTreeMap<Id, Vec<f64>>,
+    /// Steps whose price on the bus is one of several: it holds for more or for less use, not for both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub price_one_sided: Vec<bool>,
     /// What and why, per component and step.
     pub why: BTreeMap<Id, Vec<Why>>,
     /// Why this plan was made.
     pub trigger: Trigger,
     /// The independent checker's word.
     pub check: CheckReport,
+    /// What was solved, for questions about it while the plan is in force; not kept.
+    #[serde(skip)]
+    pub placed: Option<Arc<PlacedProblem>>,
 }
 
 /// Explanation of one component in one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Why {
     pub reason: super::reason::Reason,
-    /// What binds: `import limit`, `charge power`, `full`, `empty`, `peak`, …
+    /// What binds: `import limit`, `circuit NAME`, `charge power`, `full`, `empty`, `reserve`, `peak`, …
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub binding: Option<String>,
+    /// The other step that decided: where the energy is used, refilled or cheaper.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compared: Option<Compared>,
+    /// Departure, deadline, end of a minimum time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<Timestamp>,
+    /// Solved exactly for the current interval, a bound for later ones where the prices give one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alternative: Option<Alternative>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

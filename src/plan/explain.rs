@@ -1,20 +1,28 @@
 //! Why each component does what it does in each step: from the plan, the duals and the prices.
 //!
 //! A dual is the cost change of a small perturbation of the relaxed (or fixed-integer) program; where several answers
-//! cost the same it is one of them.
+//! cost the same it is one of them, somewhere between what a little less and a little more would change.
 
+use super::alternative;
 use super::problem::component_of;
-use crate::model::{EvProblem, Problem, Reason, ReasonCode, Solution, Why};
+use super::sensitivity::Sensitivity;
+use crate::model::{
+    Alternative, Compared, EvProblem, Forecast, IDLE_KW as IDLE, Problem, Reason, ReasonCode, Solution, Why,
+};
 use crate::site::{EvMode, Id, Kind, Plant};
+use crate::time::{TimeGrid, Timestamp};
 use std::collections::BTreeMap;
 
-/// Power that counts as none, kW.
-const IDLE: f64 = 0.02;
+/// Steps within which heat is stored for what comes.
+const SOON: usize = 48;
 
 pub struct Facts<'a> {
     pub plant: &'a Plant,
     pub problem: &'a Problem,
     pub solution: &'a Solution,
+    pub sensitivity: Option<&'a Sensitivity>,
+    pub forecast: &'a Forecast,
+    pub grid: &'a TimeGrid,
     pub power_kw: &'a BTreeMap<Id, Vec<f64>>,
     pub value: &'a BTreeMap<Id, Vec<f64>>,
     pub buy: &'a [Option<f64>],
@@ -24,21 +32,156 @@ pub struct Facts<'a> {
 /// One [`Why`] a component and step.
 pub fn why(f: &Facts<'_>) -> BTreeMap<Id, Vec<Why>> {
     let steps = 0..f.problem.steps;
+    let starts: Vec<Timestamp> = f.grid.intervals().map(|i| i.start).collect();
     let of = |(id, c): (&Id, &crate::site::Component)| {
-        let one = |t: usize| match &c.kind {
-            Kind::Meter(_) => meter(f, id, t),
-            Kind::Pv(_) => pv(f, id, t),
-            Kind::Battery(_) => battery(f, id, t),
-            Kind::ChargePoint(p) => car(f, id, p.default_session.mode, t),
-            Kind::Load(_) => plain(ReasonCode::KeepServed),
-            Kind::ShiftableLoad(_) => run_once(f, id, t),
-            Kind::SheddableLoad(_) => sheddable(f, id, t),
-            Kind::HeatPump(_) => heat_pump(f, id, t),
-            Kind::Generator(g) => generator(f, id, g.power_min.as_kw(), t),
+        let circuits = circuits(f, id);
+        let one = |t: usize| {
+            let mut why = reason(f, id, &c.kind, t);
+            why.binding = why.binding.or_else(|| full_circuit(f, &circuits, id, t));
+            why.until = until(f, id, &starts, t);
+            why.alternative = bound_of(f, id, t);
+            why
         };
-        (id.clone(), steps.clone().map(one).collect())
+        let mut all: Vec<Why> = steps.clone().map(one).collect();
+        for t in steps.clone() {
+            all[t].compared = compared(f, id, &all, t);
+        }
+        (id.clone(), all)
     };
     f.plant.components.iter().map(of).collect()
+}
+
+fn reason(f: &Facts<'_>, id: &Id, kind: &Kind, t: usize) -> Why {
+    match kind {
+        Kind::Meter(_) => meter(f, id, t),
+        Kind::Pv(_) => pv(f, id, t),
+        Kind::Battery(_) => battery(f, id, t),
+        Kind::ChargePoint(p) => car(f, id, p.default_session.mode, t),
+        Kind::Load(_) => plain(ReasonCode::KeepServed),
+        Kind::ShiftableLoad(_) => run_once(f, id, t),
+        Kind::SheddableLoad(_) => sheddable(f, id, t),
+        Kind::HeatPump(_) => heat_pump(f, id, t),
+        Kind::Generator(g) => generator(f, id, g.power_min.as_kw(), t),
+    }
+}
+
+/// Limited circuits that the component draws through, by their members and weights.
+fn circuits<'a>(f: &Facts<'a>, id: &Id) -> Vec<&'a crate::model::CircuitProblem> {
+    let inside = |c: &&crate::model::CircuitProblem| {
+        let own = c.members.iter().position(|m| component_of(m) == id.as_str());
+        own.is_some_and(|i| c.weights.get(i).copied().unwrap_or(1.0) > 0.0)
+    };
+    f.problem.circuits.iter().filter(inside).collect()
+}
+
+/// The circuit at its limit in step `t` while the component draws through it.
+fn full_circuit(f: &Facts<'_>, circuits: &[&crate::model::CircuitProblem], id: &Id, t: usize) -> Option<String> {
+    if f.power(id, t).abs() <= IDLE {
+        return None;
+    }
+    let through = |c: &&&crate::model::CircuitProblem| {
+        let drawn = |(i, m): (usize, &String)| {
+            let weight = c.weights.get(i).copied().unwrap_or(1.0);
+            let kw = match m.as_str() {
+                "load" => f.problem.load_kw[t] - f.solution.plan.unserved_kw[t],
+                "spill" => f.solution.plan.spill_kw[t],
+                part => part_kw(f, part, t),
+            };
+            weight * kw
+        };
+        c.members.iter().enumerate().map(drawn).sum::<f64>().abs() > c.limit_kw - IDLE
+    };
+    let full = circuits.iter().find(through)?;
+    Some(format!("circuit {}", component_of(&full.id)))
+}
+
+/// kW that a part of the problem draws; parts of one component (a charger's sessions) are never there at once.
+fn part_kw(f: &Facts<'_>, part: &str, t: usize) -> f64 {
+    match f.solution.plan.evs.get(part) {
+        Some(ev) => ev.charge_kw[t],
+        None => f.power(&Id::new(component_of(part)), t),
+    }
+}
+
+/// Departure of the car that is there, end of a generator's minimum time.
+fn until(f: &Facts<'_>, id: &Id, starts: &[Timestamp], t: usize) -> Option<Timestamp> {
+    if let Some(sessions) = f.forecast.sessions.get(id) {
+        let start = starts.get(t).copied()?;
+        return sessions.iter().map(|s| s.departure).find(|d| *d > start);
+    }
+    let g = f.problem.gensets.iter().find(|g| g.id == id.as_str())?;
+    (t < g.fixed_steps).then(|| starts.get(g.fixed_steps).copied())?
+}
+
+/// What the best other choice costs at least; the current interval's is solved exactly elsewhere.
+fn bound_of(f: &Facts<'_>, id: &Id, t: usize) -> Option<Alternative> {
+    let known = f.sensitivity?;
+    let parts = f
+        .problem
+        .batteries
+        .iter()
+        .map(|b| &b.id)
+        .chain(f.problem.evs.iter().map(|e| &e.id));
+    parts
+        .filter(|part| component_of(part) == id.as_str())
+        .find_map(|part| alternative::bounded(f.problem, f.solution, known, part, t))
+        .filter(|a| a.extra_cost > 0.0)
+}
+
+/// The other step that decided: where stored energy is used or refilled, where it is cheaper or dearer.
+fn compared(f: &Facts<'_>, id: &Id, all: &[Why], t: usize) -> Option<Compared> {
+    use ReasonCode as C;
+    let does = |k: usize| f.power(id, k);
+    let later = || t + 1..f.problem.steps;
+    let window = |k: &usize| f.until_step(id, t).is_none_or(|end| *k < end);
+    let now = f.price(t);
+    let dearer = |c: &Compared| now.is_none_or(|now| c.per_kwh > now);
+    let cheaper = |c: &Compared| now.is_none_or(|now| c.per_kwh < now);
+    match all.get(t)?.reason.code {
+        C::GridCharge | C::StoreSurplus | C::HoldForLater => {
+            highest(f, later().filter(|k| does(*k) < -IDLE)).filter(dearer)
+        }
+        C::CoverLoad | C::SellStored => lowest(f, later().filter(|k| does(*k) > IDLE)).filter(cheaper),
+        C::ChargeCheap => highest(f, later().filter(window)).filter(dearer),
+        C::WaitCheaper => lowest(f, later().filter(window).filter(|k| does(*k) > IDLE)),
+        C::RunHeat => highest(f, later().filter(|k| k - t <= SOON)).filter(dearer),
+        C::HeatSatisfied | C::WaitShiftable => {
+            let next = later().find(|k| does(*k) > IDLE)?;
+            Some(Compared {
+                step: next,
+                per_kwh: f.price(next)?,
+            })
+        }
+        C::RunShiftable => highest(f, later()).filter(dearer),
+        _ => None,
+    }
+}
+
+fn highest(f: &Facts<'_>, steps: impl Iterator<Item = usize>) -> Option<Compared> {
+    let priced = steps.filter_map(|step| {
+        Some(Compared {
+            step,
+            per_kwh: f.price(step)?,
+        })
+    });
+    // the first of equals
+    priced.fold(None, |best: Option<Compared>, c| match best {
+        Some(b) if b.per_kwh >= c.per_kwh => Some(b),
+        _ => Some(c),
+    })
+}
+
+fn lowest(f: &Facts<'_>, steps: impl Iterator<Item = usize>) -> Option<Compared> {
+    let priced = steps.filter_map(|step| {
+        Some(Compared {
+            step,
+            per_kwh: f.price(step)?,
+        })
+    });
+    priced.fold(None, |best: Option<Compared>, c| match best {
+        Some(b) if b.per_kwh <= c.per_kwh => Some(b),
+        _ => Some(c),
+    })
 }
 
 impl Facts<'_> {
@@ -59,6 +202,17 @@ impl Facts<'_> {
     }
     fn export(&self, t: usize) -> f64 {
         self.solution.plan.export_kw[t]
+    }
+    /// What a kWh costs in a step as the plan uses it: sold where the site sells, else bought.
+    fn price(&self, t: usize) -> Option<f64> {
+        let sells = self.export(t) > IDLE && self.import(t) <= IDLE;
+        let price = if sells { &self.sell } else { &self.buy };
+        price.get(t).copied().flatten()
+    }
+    /// First step after the departure of the car that is there in step `t`.
+    fn until_step(&self, id: &Id, t: usize) -> Option<usize> {
+        let here = |e: &&EvProblem| component_of(&e.id) == id.as_str() && (e.arrive_step..e.depart_step).contains(&t);
+        self.problem.evs.iter().find(here).map(|e| e.depart_step)
     }
     /// Share of a limit of the connection point that is used, import or export.
     fn at_limit(&self, t: usize) -> Option<(&'static str, f64)> {
@@ -84,17 +238,34 @@ impl Facts<'_> {
     }
 }
 
-fn plain(code: ReasonCode) -> Why {
-    Why {
-        reason: Reason::new(code),
-        binding: None,
+impl Facts<'_> {
+    /// What makes a bought kWh dearer than the meter's price where no peak does: the dearer block, the cap on carbon.
+    fn site_wide(&self, t: usize) -> Option<&'static str> {
+        let grid = self.problem.grid.as_ref()?;
+        let dearer = self.bus(t)? > 1.02 * self.buy[t]? + 1e-6;
+        match dearer && self.import(t) > IDLE {
+            true if !grid.blocks.is_empty() => Some("block price"),
+            true if self.problem.co2_cap_kg.is_some() => Some("carbon cap"),
+            _ => None,
+        }
     }
 }
 
+fn plain(code: ReasonCode) -> Why {
+    because(Reason::new(code), None)
+}
+
 fn bound(reason: Reason, binding: &str) -> Why {
+    because(reason, Some(binding.to_owned()))
+}
+
+fn because(reason: Reason, binding: Option<String>) -> Why {
     Why {
         reason,
-        binding: Some(binding.to_owned()),
+        binding,
+        compared: None,
+        until: None,
+        alternative: None,
     }
 }
 
@@ -103,7 +274,7 @@ fn meter(f: &Facts<'_>, _: &Id, t: usize) -> Why {
         Some(("import limit", limit)) => bound(Reason::new(ReasonCode::LimitImport).limited(limit), "import limit"),
         Some((name, limit)) => bound(Reason::new(ReasonCode::LimitExport).limited(limit), name),
         None if f.peak_binds(t) => bound(Reason::new(ReasonCode::ShavePeak).limited(f.import(t)), "peak"),
-        None => plain(ReasonCode::FollowPlan),
+        None => because(Reason::new(ReasonCode::FollowPlan), f.site_wide(t).map(str::to_owned)),
     }
 }
 
@@ -120,10 +291,10 @@ fn pv(f: &Facts<'_>, id: &Id, t: usize) -> Why {
         (true, _, Some(("export limit", limit))) => {
             bound(Reason::new(ReasonCode::LimitExport).limited(limit), "export limit")
         }
-        (true, Some(price), _) if price < 0.0 => Why {
-            reason: Reason::new(ReasonCode::CurtailNegative).worth(f.bus(t), Some(price)),
-            binding: Some("export price".into()),
-        },
+        (true, Some(price), _) if price < 0.0 => bound(
+            Reason::new(ReasonCode::CurtailNegative).worth(f.bus(t), Some(price)),
+            "export price",
+        ),
         (true, ..) => plain(ReasonCode::CurtailSurplus),
     }
 }
@@ -150,7 +321,7 @@ fn battery(f: &Facts<'_>, id: &Id, t: usize) -> Why {
         }
     } else if power < -IDLE {
         if f.peak_binds(t) {
-            reason(ReasonCode::ShavePeak, f.buy[t])
+            reason(ReasonCode::ShavePeak, f.buy[t]).limited(f.import(t))
         } else if f.export(t) > IDLE {
             reason(ReasonCode::SellStored, f.sell[t])
         } else {
@@ -161,10 +332,7 @@ fn battery(f: &Facts<'_>, id: &Id, t: usize) -> Why {
     } else {
         reason(ReasonCode::HoldForLater, f.buy[t])
     };
-    Why {
-        reason: why,
-        binding: binding.map(str::to_owned),
-    }
+    because(why, binding.map(str::to_owned))
 }
 
 /// kW of PV above the load that nobody moves.
@@ -206,15 +374,14 @@ fn car(f: &Facts<'_>, id: &Id, default: EvMode, t: usize) -> Why {
         (false, _) if delivered_after(f, ev, t) <= 1e-3 => ReasonCode::ChargeDone,
         (false, _) => ReasonCode::WaitCheaper,
     };
-    let binding = if power >= ev.charge_max_kw - IDLE {
+    let binding = if code == ReasonCode::MustChargeNow {
+        Some("departure")
+    } else if power >= ev.charge_max_kw - IDLE {
         Some("charge power")
     } else {
-        f.at_limit(t).map(|(name, _)| name)
+        f.at_limit(t).map(|(name, _)| name).filter(|_| power > IDLE)
     };
-    Why {
-        reason: Reason::new(code).worth(value, f.buy[t]),
-        binding: binding.map(str::to_owned),
-    }
+    because(Reason::new(code).worth(value, f.buy[t]), binding.map(str::to_owned))
 }
 
 /// kWh that the plan still delivers after step `t`.
@@ -256,10 +423,7 @@ fn run_once(f: &Facts<'_>, id: &Id, t: usize) -> Why {
     } else {
         ReasonCode::WaitShiftable
     };
-    Why {
-        reason: Reason::new(code).worth(price, f.buy[t]),
-        binding: None,
-    }
+    because(Reason::new(code).worth(price, f.buy[t]), None)
 }
 
 fn sheddable(f: &Facts<'_>, id: &Id, t: usize) -> Why {
@@ -273,10 +437,7 @@ fn sheddable(f: &Facts<'_>, id: &Id, t: usize) -> Why {
         .iter()
         .find(|s| s.id == id.as_str())
         .map(|s| s.shed_cost_per_kwh);
-    Why {
-        reason: Reason::new(ReasonCode::ShedLoad).worth(price, f.bus(t)),
-        binding: Some("power".into()),
-    }
+    bound(Reason::new(ReasonCode::ShedLoad).worth(price, f.bus(t)), "power")
 }
 
 fn heat_pump(f: &Facts<'_>, id: &Id, t: usize) -> Why {
@@ -295,10 +456,7 @@ fn heat_pump(f: &Facts<'_>, id: &Id, t: usize) -> Why {
         (false, _) => ReasonCode::HeatSatisfied,
     };
     let binding = (power >= h.electric_max_kw - IDLE).then(|| "heat pump power".to_owned());
-    Why {
-        reason: Reason::new(code).worth(value, f.bus(t)),
-        binding,
-    }
+    because(Reason::new(code).worth(value, f.bus(t)), binding)
 }
 
 fn generator(f: &Facts<'_>, id: &Id, power_min: f64, t: usize) -> Why {
@@ -310,17 +468,11 @@ fn generator(f: &Facts<'_>, id: &Id, power_min: f64, t: usize) -> Why {
         .iter()
         .any(|g| g.id == id.as_str() && g.initial_on && t < g.fixed_steps);
     match (on, held) {
-        (false, _) => Why {
-            reason: Reason::new(ReasonCode::GeneratorRest).worth(f.bus(t), None),
-            binding: None,
-        },
+        (false, _) => because(Reason::new(ReasonCode::GeneratorRest).worth(f.bus(t), None), None),
         (true, true) => bound(Reason::new(ReasonCode::GeneratorMinimum), "minimum running time"),
         (true, false) => {
             let binding = (power <= power_min + IDLE).then(|| "minimum power".to_owned());
-            Why {
-                reason: Reason::new(ReasonCode::GeneratorNeeded),
-                binding,
-            }
+            because(Reason::new(ReasonCode::GeneratorNeeded), binding)
         }
     }
 }

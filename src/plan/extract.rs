@@ -273,5 +273,6 @@ pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
             .map(|(e, v)| (e.id.clone(), d[v.need_row.0]))
             .collect(),
         peak: m.grid.iter().flat_map(|g| &g.peak_rows).map(|r| d[r.0].abs()).sum(),
+        nodes: super::sensitivity::node_adders(m, d),
     })
 }

@@ -1,6 +1,7 @@
 //! Snapshot + Forecast → [`Problem`] → [`Solution`] → [`crate::model::Schedule`]: variables, constraints, objective, solve, explain.
 //! Sees `plant`, never `wiring`.
 
+mod alternative;
 mod commit;
 mod explain;
 mod extract;
@@ -10,6 +11,7 @@ mod program;
 mod round;
 mod schedule;
 mod search;
+mod sensitivity;
 #[cfg(test)]
 mod site_tests;
 mod solver;
@@ -18,8 +20,10 @@ mod validate;
 use crate::model::{Elastic, Problem, Solution, SolveStatus};
 use crate::time::Stopwatch;
 
+pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, choices, exact, forced, stored_value};
 pub use problem::problem;
-pub use schedule::schedule;
+pub use schedule::{Made, schedule};
+pub use sensitivity::Sensitivity;
 
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,9 +128,39 @@ pub fn has_integers(p: &Problem) -> bool {
         || p.shiftable.iter().any(|s| s.running_hours <= 0.0)
 }
 
+/// The same with what its duals say beyond prices; the elastic form only where the problem has one.
+pub fn solve_explained(
+    problem: &Problem,
+    options: &SolveOptions,
+) -> Result<(Solution, Option<Sensitivity>), SolveError> {
+    check_usage(problem, options)?;
+    validate::validate(problem)?;
+    solve_model(problem, problem.elastic, options, &|_| {})
+}
+
 fn solve_with(problem: &Problem, elastic: Option<Elastic>, options: &SolveOptions) -> Result<Solution, SolveError> {
+    solve_edited(problem, elastic, options, &|_| {})
+}
+
+/// Solves with an edit of the program, for questions of what if.
+fn solve_edited(
+    problem: &Problem,
+    elastic: Option<Elastic>,
+    options: &SolveOptions,
+    edit: &dyn Fn(&mut formulation::Model<'_>),
+) -> Result<Solution, SolveError> {
+    solve_model(problem, elastic, options, edit).map(|(solution, _)| solution)
+}
+
+fn solve_model(
+    problem: &Problem,
+    elastic: Option<Elastic>,
+    options: &SolveOptions,
+    edit: &dyn Fn(&mut formulation::Model<'_>),
+) -> Result<(Solution, Option<Sensitivity>), SolveError> {
     let watch = Stopwatch::start();
-    let model = formulation::formulate(problem, elastic);
+    let mut model = formulation::formulate(problem, elastic);
+    edit(&mut model);
     let build_ms = watch.cpu_ms();
     let found = search::search(&model, options, &watch)?;
     let (violations, broken) = extract::violations(&model, &found.answer.x);
@@ -135,7 +169,9 @@ fn solve_with(problem: &Problem, elastic: Option<Elastic>, options: &SolveOption
         (false, true) => SolveStatus::Feasible,
         (false, false) => SolveStatus::Optimal,
     };
-    Ok(Solution {
+    let whole_numbers = found.solver.contains("microlp");
+    let sensitivity = sensitivity::sensitivity(&model, &found.answer, whole_numbers);
+    let solution = Solution {
         status,
         objective: model.money(&found.answer.x),
         gap: found.gap,
@@ -145,7 +181,8 @@ fn solve_with(problem: &Problem, elastic: Option<Elastic>, options: &SolveOption
         duals: extract::duals(&model, &found.answer),
         build_ms,
         solve_ms: watch.cpu_ms() - build_ms,
-    })
+    };
+    Ok((solution, sensitivity))
 }
 
 /// Names of the constraint families this problem's program has rows of; for tests of coverage.

@@ -166,7 +166,8 @@ impl Program {
     pub fn fixed_at(&self, x: &[f64]) -> Self {
         let mut p = self.clone();
         for (i, value) in x.iter().enumerate().filter(|(i, _)| self.integer[*i]) {
-            (p.low[i], p.high[i], p.integer[i]) = (value.round(), value.round(), false);
+            let whole = value.round().clamp(p.low[i], p.high[i]);
+            (p.low[i], p.high[i], p.integer[i]) = (whole, whole, false);
         }
         p
     }

@@ -1,5 +1,6 @@
 //! A solution placed on the site: signs turned passive, parts of a component added up, values and reasons attached.
 
+use super::Sensitivity;
 use super::explain;
 use super::problem::{component_of, effective_prices};
 use crate::model::{CheckReport, Forecast, PlacedProblem, PlanValues, Schedule, Solution, Trigger};
@@ -7,35 +8,54 @@ use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
+/// What a schedule is made of.
+pub struct Made<'a> {
+    pub plant: &'a Plant,
+    pub placed: &'a PlacedProblem,
+    pub solution: Solution,
+    pub sensitivity: Option<&'a Sensitivity>,
+    /// Worth of a stored kWh by battery where it is not the plan's own dual (hedged over several days' sun).
+    pub worth: BTreeMap<String, Vec<f64>>,
+    pub forecast: &'a Forecast,
+    pub id: u64,
+    pub trigger: Trigger,
+    pub now: Timestamp,
+}
+
 /// Places a solution on the site: signs, marginal values, explanation. `check` is filled in by the caller.
 ///
 /// `buy` and `sell` are what the objective charges and pays for a kWh at the meter (money weight, carbon and
 /// self-sufficiency included), so that they compare with `marginal_value`.
-pub fn schedule(
-    plant: &Plant,
-    placed: &PlacedProblem,
-    solution: Solution,
-    forecast: &Forecast,
-    id: u64,
-    trigger: Trigger,
-    now: Timestamp,
-) -> Schedule {
+pub fn schedule(made: Made<'_>) -> Schedule {
+    let Made {
+        plant,
+        placed,
+        solution,
+        forecast,
+        ..
+    } = made;
     let power_kw = powers(plant, placed, &solution.plan, forecast);
-    let marginal_value = marginal_values(placed, &solution);
+    let mut marginal_value = marginal_values(placed, &solution);
+    for (id, values) in made.worth {
+        marginal_value.insert(Id::new(component_of(&id)), values);
+    }
     let (buy, sell) = effective_prices(plant, forecast);
     let steps = placed.problem.steps;
     let why = explain::why(&explain::Facts {
         plant,
         problem: &placed.problem,
         solution: &solution,
+        sensitivity: made.sensitivity,
+        forecast,
+        grid: &placed.grid,
         power_kw: &power_kw,
         value: &marginal_value,
         buy: &buy,
         sell: &sell,
     });
     Schedule {
-        id,
-        made_at: now,
+        id: made.id,
+        made_at: made.now,
         grid: placed.grid.clone(),
         peak_kw: peak(placed, &solution.plan),
         price_estimated: (0..steps)
@@ -45,10 +65,14 @@ pub fn schedule(
         sell,
         load_kw: total(placed, forecast.load.values().map(|q| &q.mean)),
         pv_kw: total(placed, forecast.pv.values().map(|q| &q.mean)),
+        node_price: node_prices(&solution),
+        price_one_sided: made
+            .sensitivity
+            .map_or_else(Vec::new, |s| s.two_sided.iter().map(|both| !both).collect()),
         why,
         power_kw,
         marginal_value,
-        trigger,
+        trigger: made.trigger,
         check: CheckReport {
             ok: false,
             max_residual: f64::NAN,
@@ -56,7 +80,23 @@ pub fn schedule(
             faults: vec!["not checked".into()],
         },
         solution,
+        placed: None,
     }
+}
+
+/// Price of a kWh at components behind circuits that bind somewhere in the horizon.
+fn node_prices(solution: &Solution) -> BTreeMap<Id, Vec<f64>> {
+    let Some(duals) = &solution.duals else {
+        return BTreeMap::new();
+    };
+    let mut all: BTreeMap<Id, Vec<f64>> = BTreeMap::new();
+    for (part, adders) in &duals.nodes {
+        let prices = all
+            .entry(Id::new(component_of(part)))
+            .or_insert_with(|| duals.bus.clone());
+        prices.iter_mut().zip(adders).for_each(|(price, adder)| *price += adder);
+    }
+    all
 }
 
 /// Sum of forecast means by step.

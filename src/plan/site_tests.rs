@@ -1,6 +1,6 @@
 //! The shipped sites planned on a made-up day.
 
-use super::{SolveOptions, problem, schedule, solve};
+use super::{Made, SolveOptions, problem, schedule, solve_explained};
 use crate::check::check;
 use crate::model::*;
 use crate::reading::Reading;
@@ -119,7 +119,7 @@ fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
 fn planned(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &ControllerState) -> Schedule {
     let placed = problem(plant, snapshot, forecast, state);
     let watch = Stopwatch::start();
-    let solution = solve(&placed.problem, &SolveOptions::controller()).unwrap();
+    let (solution, sensitivity) = solve_explained(&placed.problem, &SolveOptions::controller()).unwrap();
     let report = check(&placed.problem, &solution);
     println!(
         "{}: {} {:.1} ms, objective {:.3}, gap {:.4}, {:?}",
@@ -131,7 +131,17 @@ fn planned(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &Cont
         solution.violations
     );
     assert!(report.ok, "{report:?}");
-    schedule(plant, &placed, solution, forecast, 1, Trigger::Start, now())
+    schedule(Made {
+        plant,
+        placed: &placed,
+        solution,
+        sensitivity: sensitivity.as_ref(),
+        worth: BTreeMap::new(),
+        forecast,
+        id: 1,
+        trigger: Trigger::Start,
+        now: now(),
+    })
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::hub::{Event, Hub};
 use super::people::{EndOverride, Ev, Limit, Override, SetMode};
-use super::{Exits, guard, now, openapi, site, ui};
+use super::{Exits, guard, now, openapi, plan, site, ui};
 use crate::cycle::{CycleReport, Heard, HistoryRead};
 use crate::model::{PeopleInput, Rung};
 use crate::site::{Id, Mode};
@@ -51,6 +51,7 @@ pub fn router(exits: Exits) -> Router {
             get(|s: State<App>| async move { show(&s.hub, |r| now::view(&s.hub.site.plant, r)) }),
         )
         .route("/plan", get(plan_view))
+        .route("/why", get(why))
         .route(
             "/prices",
             get(|s: State<App>| async move { show(&s.hub, |r| prices(&s.hub, r)) }),
@@ -163,6 +164,33 @@ async fn plan_view(State(app): State<App>) -> Response {
     match app.hub.plan() {
         Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         None => failure(StatusCode::SERVICE_UNAVAILABLE, "there is no plan yet"),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct WhyAsked {
+    component: String,
+    at: Option<Timestamp>,
+}
+
+/// Why a component does what it does in the interval of an instant (default: now).
+async fn why(State(app): State<App>, Query(asked): Query<WhyAsked>) -> Response {
+    let Some(report) = app.hub.report() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not over yet");
+    };
+    let Some(schedule) = report.state.schedule.clone() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "there is no plan yet");
+    };
+    let Some(step) = schedule.grid.index_of(asked.at.unwrap_or(report.snapshot.at)) else {
+        return failure(StatusCode::UNPROCESSABLE_ENTITY, "the plan does not reach that instant");
+    };
+    let hub = app.hub.clone();
+    let id = Id::new(&asked.component);
+    let work =
+        move || plan::why_one(&hub.site.plant, &schedule, &id, step).ok_or_else(|| "there is no such component".into());
+    match blocking(work).await {
+        Ok(told) => Json(told).into_response(),
+        Err(why) => failure(StatusCode::NOT_FOUND, &why),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The state now, as JSON for people's pages: quantities carry their unit in the key, reasons come in both languages.
 
-use super::sentence;
+use super::{plan, sentence};
 use crate::cycle::{CycleReport, residual};
-use crate::model::{DeviceHealth, Language, Reason, Rung, Setpoint, Target};
+use crate::model::{DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
 use crate::reading::{Quality, Quantity};
 use crate::site::{Component, Id, Mode, Plant};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Value {
     let components: Vec<Value> = plant
         .components
         .iter()
-        .map(|(id, c)| component(id, c, report))
+        .map(|(id, c)| component(plant, id, c, report))
         .collect();
     json!({
         "at": snapshot.at, "site": plant.name, "mode": state.mode, "rung": state.rung,
@@ -45,7 +45,7 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Value {
     })
 }
 
-fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
+fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
     let usable = |q| snapshot.usable(id, q);
     let main = snapshot.reading(id, Quantity::ActivePower);
@@ -76,8 +76,19 @@ fn component(id: &Id, c: &Component, report: &CycleReport) -> Value {
         "marginal_value_per_kwh": planned(schedule.and_then(|s| s.marginal_value.get(id))),
         "target": setpoint.map(|s| target(&s.target)),
         "reason": setpoint.map(|s| reason(&s.reason)),
+        "why": why(plant, id, report),
         "override": state.overrides.get(id).map(|o| json!({"target": target(&o.target), "until": o.until})),
     })
+}
+
+/// The plan's explanation of this interval, while dispatch does what the plan says; null where it has a reason of its own.
+pub fn why(plant: &Plant, id: &Id, report: &CycleReport) -> Option<Value> {
+    let schedule = report.state.schedule.as_deref()?;
+    let step = schedule.grid.index_of(report.snapshot.at)?;
+    let e = schedule.explanation(plant, id, step)?;
+    let own = report.setpoints.iter().find(|s| s.component == *id);
+    let agrees = own.is_none_or(|s| s.reason.code == e.code || s.reason.code == ReasonCode::FollowPlan);
+    agrees.then(|| plan::explained(&e))
 }
 
 pub fn device_view(d: &DeviceHealth) -> Value {

@@ -4,12 +4,16 @@ use super::people::{EndOverride, Ev, Limit, Override, SetMode};
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value, json};
 
-const READS: [(&str, &str); 11] = [
+const READS: [(&str, &str); 12] = [
     ("/api/v1/site", "What the site is: components, ratings, limits, tariff"),
     ("/api/v1/now", "Everything of the last cycle"),
     (
         "/api/v1/plan",
         "The plan in force and the plan of the day, column by column",
+    ),
+    (
+        "/api/v1/why",
+        "Why a component does what it does in one interval, and what the best other choice would cost",
     ),
     (
         "/api/v1/prices",
@@ -78,6 +82,10 @@ fn get(path: &str, summary: &str) -> Value {
             parameter("from", false, "RFC 3339; default: local midnight"),
             parameter("to", false, "RFC 3339; default: now"),
             parameter("step_s", false, "Seconds; default 300"),
+        ],
+        "/api/v1/why" => vec![
+            parameter("component", true, "Name of the component"),
+            parameter("at", false, "RFC 3339; default: now"),
         ],
         _ => Vec::new(),
     };

@@ -1,16 +1,16 @@
 //! The plan in force and the plan of the day, column by column, with what it costs and why.
 
 use super::now::reason;
-use crate::cycle::CycleReport;
-use crate::model::Schedule;
-use crate::site::{Kind, Plant};
+use crate::cycle::{self, CycleReport};
+use crate::model::{Basis, Explanation, Language, Schedule};
+use crate::site::{Id, Kind, Plant};
 use serde_json::{Map, Value, json};
 
 /// `GET /api/v1/plan`; `None` before the first plan.
 pub fn view(plant: &Plant, report: &CycleReport) -> Option<Value> {
     let schedule = report.state.schedule.as_deref()?;
     let mut plan = columns(plant, report, schedule);
-    plan["why"] = why(schedule);
+    plan["why"] = why(plant, schedule);
     plan["day_plan"] = report
         .state
         .day_plan
@@ -42,7 +42,8 @@ fn columns(plant: &Plant, report: &CycleReport, s: &Schedule) -> Value {
         "grid_power_kw": grid, "load_kw": s.load_kw, "pv_kw": s.pv_kw, "power_kw": s.power_kw,
         "soc": soc(plant, s), "marginal_value_per_kwh": s.marginal_value, "peak_kw": s.peak_kw,
         "import_per_kwh": import, "price_estimated": estimated, "export_per_kwh": export,
-        "violations": s.solution.violations,
+        "violations": s.solution.violations, "node_price_per_kwh": s.node_price,
+        "bus_price_per_kwh": s.solution.duals.as_ref().map(|d| &d.bus), "price_one_sided": s.price_one_sided,
     })
 }
 
@@ -59,14 +60,39 @@ fn soc(plant: &Plant, s: &Schedule) -> Value {
     Value::Object(all)
 }
 
-fn why(s: &Schedule) -> Value {
+/// Reasons of every component and step, with the sentences people read.
+fn why(plant: &Plant, s: &Schedule) -> Value {
     let mut all = Map::new();
     for (id, steps) in &s.why {
-        let steps: Vec<Value> = steps
-            .iter()
-            .map(|w| json!({"reason": reason(&w.reason), "binding": w.binding}))
-            .collect();
-        all.insert(id.to_string(), Value::Array(steps));
+        let told = |(t, w): (usize, &crate::model::Why)| {
+            let e = s.explanation(plant, id, t);
+            let said = |language| e.as_ref().map(|e| e.reason(language));
+            let other = |language| e.as_ref().and_then(|e| e.alternative_sentence(language));
+            json!({"reason": reason(&w.reason), "binding": w.binding, "alternative": w.alternative,
+                   "en": said(Language::En), "ko": said(Language::Ko),
+                   "other_en": other(Language::En), "other_ko": other(Language::Ko)})
+        };
+        all.insert(id.to_string(), steps.iter().enumerate().map(told).collect());
     }
     Value::Object(all)
+}
+
+/// One component in one interval: everything known of why, as data and in both languages. The alternative is solved
+/// exactly, which takes some milliseconds.
+pub fn why_one(plant: &Plant, s: &Schedule, component: &Id, step: usize) -> Option<Value> {
+    let mut e = s.explanation(plant, component, step)?;
+    if e.alternative.is_none_or(|a| a.basis != Basis::Exact) {
+        e.alternative = cycle::alternative(s, component, step).or(e.alternative);
+    }
+    Some(explained(&e))
+}
+
+/// An explanation with its sentences.
+pub fn explained(e: &Explanation) -> Value {
+    let mut all = json!(e);
+    all["en"] = json!(e.sentence(Language::En));
+    all["ko"] = json!(e.sentence(Language::Ko));
+    all["because"] = json!({"en": e.reason(Language::En), "ko": e.reason(Language::Ko)});
+    all["other"] = json!({"en": e.alternative_sentence(Language::En), "ko": e.alternative_sentence(Language::Ko)});
+    all
 }

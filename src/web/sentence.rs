@@ -16,6 +16,12 @@ pub fn of(plant: &Plant, report: &CycleReport) -> Value {
         return json!({"en": text["en"], "ko": text["ko"], "what": text, "why": null, "component": null});
     };
     let kw = power(report, &s.component);
+    if let Some(told) = now::why(plant, &s.component, report) {
+        return json!({
+            "en": told["en"], "ko": told["ko"], "what": told["because"], "why": null, "other": told["other"],
+            "value_per_kwh": told["value_per_kwh"], "price_per_kwh": told["node_price_per_kwh"], "component": s.component,
+        });
+    }
     let what = |language| {
         let (title, doing) = (
             title(plant, &s.component, language),

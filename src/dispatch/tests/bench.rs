@@ -101,6 +101,8 @@ impl Bench {
             price_estimated: vec![false; 96],
             load_kw: all(0.0),
             pv_kw: all(0.0),
+            node_price: BTreeMap::new(),
+            price_one_sided: Vec::new(),
             why: BTreeMap::new(),
             trigger: Trigger::Interval,
             check: CheckReport {
@@ -109,6 +111,7 @@ impl Bench {
                 cost: 0.0,
                 faults: Vec::new(),
             },
+            placed: None,
         };
         edit(&mut schedule);
         self.state.schedule = Some(Arc::new(schedule));

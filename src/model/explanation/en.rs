@@ -1,0 +1,357 @@
+//! English.
+
+use super::words::{clock, decimals, energy, is_nothing, number, power};
+use super::{Action, Basis, Explanation};
+use crate::model::ReasonCode as C;
+use crate::time::Timestamp;
+
+pub fn sentence(e: &Explanation) -> String {
+    match alternative(e) {
+        Some(other) => format!("{} {}.", reason(e), capital(&other)),
+        None => reason(e),
+    }
+}
+
+/// What and why, one sentence.
+pub fn reason(e: &Explanation) -> String {
+    let (does, because) = parts(e);
+    let because = [because, held(e)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let who = if e.kind == "grid" { "The site" } else { &e.title_en };
+    match because.is_empty() {
+        true => format!("{who} {does}."),
+        false => format!("{who} {does}: {because}."),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
+
+pub fn money(amount: f64, currency: &str) -> String {
+    let amount = number(amount, decimals(currency));
+    match currency {
+        "KRW" => format!("{amount} won"),
+        other => format!("{amount} {other}"),
+    }
+}
+
+fn price(per_kwh: f64, e: &Explanation) -> String {
+    format!("{}/kWh", money(per_kwh, &e.currency))
+}
+
+fn time(t: Timestamp, e: &Explanation) -> String {
+    let (hour, minute, other_day) = clock(t, e.from, e.zone);
+    let next = if other_day { " the next day" } else { "" };
+    format!("{hour:02}:{minute:02}{next}")
+}
+
+/// "electricity costs 0.08 EUR/kWh now"; below zero one is paid for using it.
+fn now_costs(e: &Explanation) -> Option<String> {
+    let p = e.buy_per_kwh?;
+    Some(match is_nothing(p, &e.currency) {
+        true => "electricity is free now".to_owned(),
+        false if p < 0.0 => format!("using electricity earns {} now", price(p, e)),
+        false => format!("electricity costs {} now", price(p, e)),
+    })
+}
+
+/// "and 0.31 EUR/kWh at 18:00"
+fn then(e: &Explanation) -> Option<String> {
+    let (at, p) = (e.compared_at?, e.compared_per_kwh?);
+    // what the first half of the sentence has already named
+    let at = match e.action {
+        Action::Rest | Action::Off if e.kind != "battery" => "then".to_owned(),
+        _ => format!("at {}", time(at, e)),
+    };
+    let earns = |p: f64| p < 0.0 && !is_nothing(p, &e.currency);
+    let verb = match (e.buy_per_kwh.is_some_and(earns), earns(p)) {
+        (true, false) => "costs ",
+        (false, true) => "earns ",
+        _ => "",
+    };
+    Some(match is_nothing(p, &e.currency) {
+        true => format!("and nothing {at}"),
+        false => format!("and {verb}{} {at}", price(p, e)),
+    })
+}
+
+fn now_and_then(e: &Explanation) -> Option<String> {
+    let now = now_costs(e)?;
+    Some(then(e).map_or_else(|| now.clone(), |then| format!("{now} {then}")))
+}
+
+/// What selling would bring instead.
+fn selling(e: &Explanation) -> Option<String> {
+    let p = e.sell_per_kwh?;
+    Some(match is_nothing(p, &e.currency) {
+        true => "selling it would earn nothing".to_owned(),
+        false if p < 0.0 => format!("selling it would cost {}", price(p, e)),
+        false => format!("selling it would earn only {}", price(p, e)),
+    })
+}
+
+fn later_use(e: &Explanation) -> Option<String> {
+    let (at, p) = (e.compared_at?, e.compared_per_kwh?);
+    Some(match is_nothing(p, &e.currency) || p < 0.0 {
+        true => format!("it will be used at {}", time(at, e)),
+        false => format!("it will be worth {} at {}", price(p, e), time(at, e)),
+    })
+}
+
+fn refill(e: &Explanation) -> Option<String> {
+    let (at, p) = (e.compared_at?, e.compared_per_kwh?);
+    Some(match is_nothing(p, &e.currency) || p < 0.0 {
+        true => format!("it can be refilled for nothing at {}", time(at, e)),
+        false => format!("it can be refilled for {} at {}", price(p, e), time(at, e)),
+    })
+}
+
+fn join(parts: [Option<String>; 2], between: &str) -> Option<String> {
+    let all: Vec<String> = parts.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(between))
+}
+
+fn by(e: &Explanation) -> Option<String> {
+    e.until.map(|t| time(t, e))
+}
+
+/// (what it does, why)
+fn parts(e: &Explanation) -> (String, Option<String>) {
+    match e.kind.as_str() {
+        "battery" => battery(e),
+        "charge_point" => car(e),
+        "generator" => generator(e),
+        "heat_pump" => heat(e),
+        "pv" => sun(e),
+        "shiftable_load" => run_once(e),
+        "sheddable_load" | "load" => load(e),
+        _ => meter(e),
+    }
+}
+
+fn battery(e: &Explanation) -> (String, Option<String>) {
+    let kw = power(e.power_kw);
+    match e.code {
+        C::GridCharge => (format!("charges {kw} from the grid"), now_and_then(e)),
+        C::StoreSurplus => (
+            format!("stores {kw} of surplus"),
+            join([selling(e), later_use(e)], "; "),
+        ),
+        C::CoverLoad => (
+            format!("supplies {kw} to the site"),
+            join([now_costs(e), refill(e)], "; "),
+        ),
+        C::SellStored => {
+            let earns = e.sell_per_kwh.map(|p| format!("it earns {} now", price(p, e)));
+            (format!("sells {kw} to the grid"), join([earns, refill(e)], "; "))
+        }
+        C::ShavePeak => (format!("supplies {kw}"), Some(peak(e))),
+        C::LimitSoc if e.binding.as_deref() == Some("full") => ("rests".into(), Some("it is full".into())),
+        C::LimitSoc => ("rests".into(), Some("it is at its lowest allowed charge".into())),
+        C::DeviceSilent => ("is left alone".into(), Some("its charge is not known".into())),
+        _ if e.binding.as_deref() == Some("reserve") => {
+            ("rests".into(), Some("what is left is its reserve for outages".into()))
+        }
+        _ => {
+            let wait = e
+                .compared_at
+                .map(|_| now_and_then(e))
+                .unwrap_or_else(|| Some("nothing is gained by using it now".into()));
+            ("keeps its energy".into(), wait)
+        }
+    }
+}
+
+fn peak(e: &Explanation) -> String {
+    e.limit_kw.map_or_else(
+        || "this keeps the month's peak, and its charge, from rising".into(),
+        |kw| {
+            format!(
+                "this keeps the month's peak at {}, and its charge from rising",
+                power(kw)
+            )
+        },
+    )
+}
+
+fn car(e: &Explanation) -> (String, Option<String>) {
+    let charges = format!("charges the car at {}", power(e.power_kw));
+    let ready = by(e).map_or_else(String::new, |t| format!(" before the car leaves at {t}"));
+    match e.code {
+        C::ChargeFast => (charges, Some("its owner wants it full as soon as possible".into())),
+        C::ChargeSurplus => (charges, Some("there is surplus from the sun".into())),
+        C::MustChargeNow => (charges, Some(format!("it needs all the time left{ready}"))),
+        C::ChargeCheap => {
+            let most = e
+                .compared_per_kwh
+                .map_or_else(String::new, |p| format!(" and up to {}{ready}", price(p, e)));
+            (charges, now_costs(e).map(|now| format!("{now}{most}")))
+        }
+        C::WaitCheaper => {
+            let wait = e
+                .compared_at
+                .map_or_else(|| "waits".to_owned(), |t| format!("waits until {}", time(t, e)));
+            let cheaper = match (e.buy_per_kwh, e.compared_per_kwh) {
+                (Some(now), Some(then)) if then < now && !is_nothing(now - then, &e.currency) => now_and_then(e),
+                _ => by(e).map(|t| format!("there is time enough before the car leaves at {t}")),
+            };
+            (wait, cheaper)
+        }
+        C::ChargeDone => ("rests".into(), Some("the car has what it needs".into())),
+        _ => ("is free".into(), Some("no car is plugged in".into())),
+    }
+}
+
+fn generator(e: &Explanation) -> (String, Option<String>) {
+    let runs = format!("runs at {}", power(e.power_kw));
+    match e.code {
+        C::GeneratorNeeded => {
+            let because = match e.binding.as_deref() {
+                Some("minimum power") => "the battery and the sun are not enough, and it cannot run any slower",
+                _ => "the battery and the sun are not enough",
+            };
+            (runs, Some(because.into()))
+        }
+        C::GeneratorMinimum => {
+            let until = by(e).map_or_else(String::new, |t| format!(" until {t}"));
+            (runs, Some(format!("once started it must stay on{until}")))
+        }
+        _ => ("is off".into(), Some("the battery and the sun are enough".into())),
+    }
+}
+
+fn heat(e: &Explanation) -> (String, Option<String>) {
+    let runs = format!("runs at {}", power(e.power_kw));
+    match e.code {
+        C::RunHeat => (format!("{runs} and stores heat"), now_and_then(e)),
+        C::ComfortHeat => (runs, Some("the rooms need the heat now".into())),
+        C::HeatSatisfied => {
+            let next = e
+                .compared_at
+                .map(|t| format!("the next run is planned at {}", time(t, e)));
+            ("is off".into(), join([Some("it is warm enough".into()), next], "; "))
+        }
+        _ => ("follows its thermostat".into(), None),
+    }
+}
+
+fn sun(e: &Explanation) -> (String, Option<String>) {
+    let held = format!("is held back to {}", power(e.power_kw));
+    match e.code {
+        C::CurtailNegative => (
+            held,
+            e.sell_per_kwh
+                .map(|p| format!("selling more would cost {}", price(p, e))),
+        ),
+        C::LimitExport => (held, Some(limit(e, "no more than {} may be sold"))),
+        C::CurtailSurplus => (held, Some("nobody can use or store the rest".into())),
+        _ if e.power_kw > super::IDLE_KW => (format!("gives {}", power(e.power_kw)), None),
+        _ => ("gives nothing".into(), Some("there is no sun".into())),
+    }
+}
+
+fn limit(e: &Explanation, text: &str) -> String {
+    text.replace("{}", &e.limit_kw.map_or_else(|| "the limit".into(), power))
+}
+
+fn run_once(e: &Explanation) -> (String, Option<String>) {
+    match e.action {
+        Action::Run => (format!("runs at {}", power(e.power_kw)), now_and_then(e)),
+        _ => match e.compared_at {
+            Some(t) if cheaper_then(e) => (format!("waits until {}", time(t, e)), now_and_then(e)),
+            Some(t) => (format!("waits until {}", time(t, e)), Some("it fits best then".into())),
+            None => ("is off".into(), Some("it is not due".into())),
+        },
+    }
+}
+
+fn cheaper_then(e: &Explanation) -> bool {
+    let saves = |(now, then): (f64, f64)| then < now && !is_nothing(now - then, &e.currency);
+    e.buy_per_kwh.zip(e.compared_per_kwh).is_some_and(saves)
+}
+
+fn load(e: &Explanation) -> (String, Option<String>) {
+    match e.code {
+        C::ShedLoad => (
+            "is switched off".into(),
+            Some("there is not enough power for everything".into()),
+        ),
+        _ => (format!("uses {}", power(e.power_kw)), None),
+    }
+}
+
+fn meter(e: &Explanation) -> (String, Option<String>) {
+    let kw = power(e.power_kw);
+    match e.code {
+        C::LimitImport => (format!("buys {kw}"), Some("its connection allows no more".into())),
+        C::LimitExport => (format!("sells {kw}"), Some("its connection allows no more".into())),
+        C::ShavePeak => (format!("buys {kw}"), Some(peak(e))),
+        _ if e.power_kw <= super::IDLE_KW => ("neither buys nor sells".into(), Some("it supplies itself".into())),
+        _ if e.action == Action::Discharge => (format!("sells {kw}"), e.sell_per_kwh.map(|p| earned(p, e))),
+        _ => (format!("buys {kw}"), now_costs(e)),
+    }
+}
+
+fn earned(p: f64, e: &Explanation) -> String {
+    match is_nothing(p, &e.currency) {
+        true => "it earns nothing now".into(),
+        false if p < 0.0 => format!("it costs {} now", price(p, e)),
+        false => format!("it earns {} now", price(p, e)),
+    }
+}
+
+/// A limit that keeps a component from doing more of what it does.
+fn held(e: &Explanation) -> Option<String> {
+    if !matches!(e.action, Action::Charge | Action::Discharge | Action::Run) || e.kind == "grid" {
+        return None;
+    }
+    match e.binding.as_deref()? {
+        "import limit" => Some("the connection allows no more".into()),
+        "export limit" => Some("no more may be fed into the grid".into()),
+        other => {
+            let circuit = other.strip_prefix("circuit ")?;
+            Some(format!("the fuse of “{circuit}” allows no more"))
+        }
+    }
+}
+
+/// What the best other choice would cost.
+pub fn alternative(e: &Explanation) -> Option<String> {
+    let a = e.alternative?;
+    let choice = choice(e, a.action, a.power_kw)?;
+    let nothing = is_nothing(a.extra_cost, &e.currency);
+    let missed = (a.missed_kwh > 0.05).then(|| energy(a.missed_kwh));
+    let cost = money(a.extra_cost, &e.currency);
+    Some(match (missed, a.basis) {
+        (Some(kwh), _) if e.kind == "charge_point" => format!("{choice} would leave the car {kwh} short"),
+        (Some(kwh), _) => format!("{choice} would leave {kwh} without supply"),
+        (None, Basis::Exact) if nothing => format!("{choice} would cost about the same"),
+        (None, Basis::AtLeast) if nothing => return None,
+        (None, Basis::Exact) if a.extra_cost < 0.0 => format!("{choice} would cost {cost} less"),
+        (None, Basis::Exact) => format!("{choice} would cost {cost} more"),
+        (None, Basis::AtLeast) => format!("{choice} would cost at least {cost} more"),
+    })
+}
+
+fn choice(e: &Explanation, other: Action, kw: f64) -> Option<String> {
+    let kw = power(kw);
+    Some(match (e.kind.as_str(), e.action, other) {
+        (_, Action::Charge, Action::Rest) => "waiting".into(),
+        (_, Action::Discharge, Action::Rest) => "holding it back".into(),
+        ("battery", _, Action::Charge) => format!("charging {kw} now"),
+        ("battery", _, Action::Discharge) => format!("supplying {kw} now"),
+        ("charge_point", _, Action::Charge) => format!("charging {kw} now"),
+        ("generator", _, Action::Off) => "leaving it off".into(),
+        ("generator", _, Action::Run) => "running it now".into(),
+        ("heat_pump", _, Action::Off) => "pausing it".into(),
+        ("heat_pump", _, Action::Run) => "running it now".into(),
+        ("shiftable_load", _, Action::Off) => "starting later".into(),
+        ("shiftable_load", _, Action::Run) => "starting now".into(),
+        ("pv", _, Action::Full) => "producing at full power".into(),
+        ("sheddable_load", _, Action::Full) => "keeping it on".into(),
+        _ => return None,
+    })
+}
