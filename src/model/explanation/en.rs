@@ -18,6 +18,8 @@ pub fn reason(e: &Explanation) -> String {
     let because = [because, held(e)].into_iter().flatten().collect::<Vec<_>>().join("; ");
     let who = if e.kind == "grid" { "The site" } else { &e.title_en };
     match because.is_empty() {
+        // names of loads may be plural
+        _ if matches!(e.kind.as_str(), "load" | "sheddable_load") || e.code == C::NoCar => format!("{who}: {does}."),
         true => format!("{who} {does}."),
         false => format!("{who} {does}: {because}."),
     }
@@ -142,7 +144,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         ),
         C::CoverLoad => (
             format!("supplies {kw} to the site"),
-            join([now_costs(e), refill(e)], "; "),
+            join([now_costs(e).or_else(|| sun_alone(e)), refill(e)], "; "),
         ),
         C::SellStored => {
             let earns = e.sell_per_kwh.map(|p| format!("it earns {} now", price(p, e)));
@@ -165,6 +167,11 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
     }
 }
 
+/// Where nothing is bought: what the battery makes up for.
+fn sun_alone(e: &Explanation) -> Option<String> {
+    (e.buy_per_kwh.is_none() && e.sell_per_kwh.is_none()).then(|| "the sun alone is not enough".into())
+}
+
 fn peak(e: &Explanation) -> String {
     e.limit_kw.map_or_else(
         || "this keeps the month's peak, and its charge, from rising".into(),
@@ -178,7 +185,7 @@ fn peak(e: &Explanation) -> String {
 }
 
 fn car(e: &Explanation) -> (String, Option<String>) {
-    let charges = format!("charges the car at {}", power(e.power_kw));
+    let charges = format!("charges at {}", power(e.power_kw));
     let ready = by(e).map_or_else(String::new, |t| format!(" before the car leaves at {t}"));
     match e.code {
         C::ChargeFast => (charges, Some("its owner wants it full as soon as possible".into())),
@@ -201,7 +208,7 @@ fn car(e: &Explanation) -> (String, Option<String>) {
             (wait, cheaper)
         }
         C::ChargeDone => ("rests".into(), Some("the car has what it needs".into())),
-        _ => ("is free".into(), Some("no car is plugged in".into())),
+        _ => ("no car is plugged in".into(), None),
     }
 }
 
@@ -276,10 +283,10 @@ fn cheaper_then(e: &Explanation) -> bool {
 fn load(e: &Explanation) -> (String, Option<String>) {
     match e.code {
         C::ShedLoad => (
-            "is switched off".into(),
-            Some("there is not enough power for everything".into()),
+            "switched off, because there is not enough power for everything".into(),
+            None,
         ),
-        _ => (format!("uses {}", power(e.power_kw)), None),
+        _ => (format!("{} in use", power(e.power_kw)), None),
     }
 }
 

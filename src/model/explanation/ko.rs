@@ -144,7 +144,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         ),
         C::CoverLoad => (
             format!("{} {kw}를 공급합니다.", subject(e)),
-            join([now_costs(e), refill(e)]),
+            join([now_costs(e).or_else(|| sun_alone(e)), refill(e)]),
         ),
         C::SellStored => {
             let earns = e
@@ -173,6 +173,11 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
     }
 }
 
+/// Where nothing is bought: what the battery makes up for.
+fn sun_alone(e: &Explanation) -> Option<String> {
+    (e.buy_per_kwh.is_none() && e.sell_per_kwh.is_none()).then(|| "태양광만으로는 부족합니다.".into())
+}
+
 fn peak(e: &Explanation) -> String {
     match e.limit_kw {
         Some(kw) => format!("이달 최대수요를 {}로 유지해 기본요금이 오르지 않게 합니다.", power(kw)),
@@ -181,7 +186,7 @@ fn peak(e: &Explanation) -> String {
 }
 
 fn car(e: &Explanation) -> (String, Option<String>) {
-    let charges = format!("{}에서 차량을 {} 충전합니다.", e.title_ko, power(e.power_kw));
+    let charges = format!("{}: {}로 충전합니다.", e.title_ko, power(e.power_kw));
     let leaves = e.until.map(|t| format!("출발 시각인 {}", time(t, e)));
     match e.code {
         C::ChargeFast => (charges, Some("차주가 최대한 빠른 충전을 원합니다.".into())),
@@ -210,8 +215,8 @@ fn car(e: &Explanation) -> (String, Option<String>) {
         }
         C::WaitCheaper => {
             let wait = match e.compared_at {
-                Some(t) => format!("{}에 연결된 차량은 {}까지 기다립니다.", e.title_ko, time(t, e)),
-                None => format!("{}에 연결된 차량은 기다립니다.", e.title_ko),
+                Some(t) => format!("{}: {}까지 기다립니다.", e.title_ko, time(t, e)),
+                None => format!("{}: 기다립니다.", e.title_ko),
             };
             let cheaper = match (e.buy_per_kwh, e.compared_per_kwh) {
                 (Some(now), Some(then)) if then < now && !is_nothing(now - then, &e.currency) => now_and_then(e),
@@ -219,14 +224,8 @@ fn car(e: &Explanation) -> (String, Option<String>) {
             };
             (wait, cheaper)
         }
-        C::ChargeDone => (
-            format!("{} 쉬고 있습니다.", topic(e)),
-            Some("차량이 필요한 만큼 충전되었습니다.".into()),
-        ),
-        _ => (
-            format!("{} 비어 있습니다.", topic(e)),
-            Some("연결된 차량이 없습니다.".into()),
-        ),
+        C::ChargeDone => (format!("{}: 필요한 만큼 충전되었습니다.", e.title_ko), None),
+        _ => (format!("{}: 연결된 차량이 없습니다.", e.title_ko), None),
     }
 }
 
@@ -396,7 +395,7 @@ fn choice(e: &Explanation, other: Action, kw: f64) -> Option<(String, String)> {
     match (e.kind.as_str(), e.action, other) {
         (_, Action::Charge, Action::Rest) => pair("충전을 미루면", "충전을 미뤄도"),
         (_, Action::Discharge, Action::Rest) => pair("지금 쓰지 않고 남겨 두면", "지금 쓰지 않고 남겨 둬도"),
-        ("battery" | "charge_point", _, Action::Charge) => now(" 충전하면", " 충전해도"),
+        ("battery" | "charge_point", _, Action::Charge) => now("로 충전하면", "로 충전해도"),
         ("battery", _, Action::Discharge) => now("를 공급하면", "를 공급해도"),
         ("generator", _, Action::Off) => pair("가동하지 않으면", "가동하지 않아도"),
         ("generator" | "heat_pump", _, Action::Run) => pair("지금 가동하면", "지금 가동해도"),

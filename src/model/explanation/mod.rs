@@ -134,6 +134,8 @@ impl Schedule {
         let interval = self.grid.intervals().nth(t)?;
         let kw = self.power_kw.get(id)?.get(t).copied()?;
         let shown = |objective: f64| by_tariff(plant, objective);
+        // without a connection nothing is bought or sold
+        let metered = plant.connection.as_ref();
         let start_of = |step: usize| self.grid.intervals().nth(step).map(|i| i.start);
         let named = |title: &Option<String>| title.clone().unwrap_or_else(|| id.to_string());
         Some(Explanation {
@@ -146,13 +148,19 @@ impl Schedule {
             code: why.reason.code,
             action: why.action(component.kind.name(), kw),
             power_kw: kw.abs(),
-            buy_per_kwh: at(&self.buy, t).flatten().map(shown),
-            sell_per_kwh: at(&self.sell, t).flatten().map(|p| p / money_weight(plant)),
+            buy_per_kwh: metered.and_then(|_| at(&self.buy, t).flatten()).map(shown),
+            sell_per_kwh: metered
+                .and_then(|_| at(&self.sell, t).flatten())
+                .map(|p| p / money_weight(plant)),
             node_price_per_kwh: self.node_price(id, t),
             node_price_one_sided: self.price_one_sided.get(t).copied().unwrap_or(true),
             value_per_kwh: self.marginal_value.get(id).and_then(|v| at(v, t)),
             compared_at: why.compared.and_then(|c| start_of(c.step)),
-            compared_per_kwh: why.compared.map(|c| c.per_kwh).map(|p| self.shown_then(plant, why, p)),
+            compared_per_kwh: why
+                .compared
+                .filter(|_| metered.is_some())
+                .map(|c| c.per_kwh)
+                .map(|p| self.shown_then(plant, why, p)),
             until: why.until,
             binding: why.binding.clone(),
             limit_kw: why.reason.limit,

@@ -33,8 +33,11 @@ pub fn number(value: f64, digits: usize) -> String {
     rest.map_or(grouped.clone(), |r| format!("{grouped}.{r}"))
 }
 
-/// Powers in kW, one digit below a hundred.
+/// Powers in kW, one digit below a hundred; tens of watts below a tenth.
 pub fn power(kw: f64) -> String {
+    if kw.abs() < 0.095 {
+        return format!("{:.0} W", (kw.abs() * 100.0).round() * 10.0);
+    }
     let digits = usize::from(kw.abs() < 99.95);
     format!("{} kW", number(kw, digits))
 }
@@ -116,5 +119,6 @@ mod tests {
         assert_eq!(number(0.425, 2), "0.42");
         assert_eq!(number(999.96, 1), "1,000.0");
         assert_eq!(power(120.0), "120 kW");
+        assert_eq!(power(0.0366), "40 W");
     }
 }
