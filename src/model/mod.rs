@@ -3,8 +3,8 @@
 //! `Measurement`s → [`Snapshot`] → ([`Forecast`] → [`Problem`] → [`Schedule`]) → [`Setpoint`]s; [`ControllerState`] is the
 //! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
 
-mod field;
 mod explanation;
+mod field;
 mod forecast;
 mod people;
 mod problem;
@@ -14,8 +14,8 @@ mod setpoint;
 mod snapshot;
 mod state;
 
-pub use field::*;
 pub use explanation::*;
+pub use field::*;
 pub use forecast::*;
 pub use people::*;
 pub use problem::*;
