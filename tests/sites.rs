@@ -321,7 +321,7 @@ fn a_site_that_leaves_out_what_it_may_is_whole_and_only_observes() {
 fn one_serial_line_has_one_speed_and_each_unit_once() {
     let rows = [
         ("unit = 2", "unit = 1", "already the address of `meter`"),
-        ("baud=9600\"\nunit", "baud=19200\"\nunit", "one line has one speed"),
+        ("baud=9600\"\nunit", "baud=19200\"\nunit", "a line is opened once"),
     ];
     for (from, to, part) in rows {
         let faults = parse("x", &SMALL.replace(from, to)).unwrap_err();

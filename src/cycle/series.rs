@@ -110,6 +110,13 @@ fn devices(all: &mut Collector, snapshot: &Snapshot) {
         all.maybe("device", "answer_seconds", id, d.answer_ms.map(|ms| ms / 1e3));
         all.add("device", "requests_total", id, d.requests as f64);
         all.add("device", "failures_total", id, d.failures as f64);
+        let (link, seconds) = (&d.link, |ms: Option<f64>| ms.map(|ms| ms / 1e3));
+        all.maybe("device", "answer_median_seconds", id, seconds(link.answer_p50_ms));
+        all.maybe("device", "answer_p99_seconds", id, seconds(link.answer_p99_ms));
+        all.add("device", "timeouts_total", id, link.timeouts as f64);
+        all.add("device", "exceptions_total", id, link.exceptions as f64);
+        all.add("device", "dropped_frames_total", id, link.dropped_frames as f64);
+        all.add("device", "reconnects_total", id, link.reconnects as f64);
     }
 }
 

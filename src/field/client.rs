@@ -1,15 +1,20 @@
-//! One connection: requests with a timeout, answers checked for length and echo.
+//! What one device (or guest) sees of its link: reads and writes that are answered rightly, refused, or fail in time.
+//!
+//! In: unit, registers. Out: words of exactly the length asked, or why not. Each user of a link has its own client: its own
+//! patience, counters and rest for silent units; the connection behind is one.
 
-use super::dial::{Dial, Wire};
-use super::guard::Guard;
+use super::ask::Ask;
+use super::connection::{Connection, Manners};
+use super::dial::Dial;
+pub use super::line::Class;
+use super::line::{Line, Turn};
+use super::pace::{AnswerTimes, Backoff, seed_of};
+use crate::model::LinkHealth;
 use crate::profile::{Link, Table};
 use crate::site::{Address, Id};
-use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_modbus::client::{Client as _, Context, rtu, tcp};
-use tokio_modbus::slave::{Slave, SlaveContext as _};
-use tokio_modbus::{Request, Response};
+use tokio::time::Instant;
 
 /// Why a request brought nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -18,6 +23,9 @@ pub enum WireError {
     Unreachable(String),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// The unit was silent and shares its line: it is asked again when its rest is over.
+    #[error("unit {unit} does not answer; asked again in {} s", .wait.as_secs() + 1)]
+    Resting { unit: u8, wait: Duration },
     /// The device refused (Modbus exception code).
     #[error("refused with exception {0}")]
     Exception(u8),
@@ -25,196 +33,249 @@ pub enum WireError {
     Lost(String),
     #[error("wrong answer: {0}")]
     Wrong(String),
+    /// The peer had closed before anything was sent; never leaves the link.
+    #[error("the connection had been closed")]
+    Idle,
 }
 
 impl WireError {
-    /// Codes 2, 3 and 4 say that something about the request itself is wrong.
+    /// Codes 1 to 4 say that something about the request itself is wrong.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Exception(1..=4))
     }
+    /// The device is there and has no time now (codes 5 and 6).
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Exception(5 | 6))
+    }
+    /// Nobody answers for this unit; others on the line may be well (codes 10 and 11 are a gateway's).
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Resting { .. } | Self::Exception(10 | 11))
+    }
 }
 
-/// Timeouts in a row after which the connection is made anew.
-const PATIENCE: u32 = 3;
+/// Answers a profile that says nothing is given this long.
+const PATIENCE: Duration = Duration::from_millis(1_000);
+/// Silences in a row after which a unit on a shared line rests.
+const SILENCES: u32 = 2;
 
 pub struct Client {
-    dial: Dial,
-    device: Id,
-    address: Address,
-    link: Link,
-    context: Option<Context>,
-    timeouts: u32,
-    not_before: Instant,
-    backoff: Duration,
+    line: Line,
+    turn: Option<Turn>,
+    class: Class,
+    due: Option<Instant>,
+    longest: Duration,
+    accept: Vec<u8>,
+    searching: bool,
+    is_user: bool,
+    times: AnswerTimes,
+    silent: Vec<Silent>,
     pub requests: u64,
     pub failures: u64,
+    pub timeouts: u64,
+    pub exceptions: u64,
     pub last_ms: Option<f64>,
 }
 
+/// A unit that did not answer.
+struct Silent {
+    unit: u8,
+    times: u32,
+    until: Instant,
+    backoff: Backoff,
+}
+
 impl Client {
+    /// A link of its own.
     pub fn new(dial: Dial, device: Id, address: Address, link: Link) -> Self {
+        let manners = Manners::of(std::iter::once(&link));
+        let line = Line::new(Connection::new(dial, device, address, manners));
+        Self::on(&line, &link)
+    }
+
+    /// The clients of several devices at one address, in order; the most demanding decides about the connection.
+    pub fn sharing(dial: Dial, device: Id, address: Address, links: &[&Link]) -> Vec<Self> {
+        let manners = Manners::of(links.iter().copied());
+        let line = Line::new(Connection::new(dial, device, address, manners));
+        links.iter().map(|l| Self::on(&line, l)).collect()
+    }
+
+    fn on(line: &Line, link: &Link) -> Self {
+        line.stats.users.fetch_add(1, Ordering::Relaxed);
+        let mut client = Self::bare(line.clone(), link, Class::Poll);
+        client.is_user = true;
+        client
+    }
+
+    fn bare(line: Line, link: &Link, class: Class) -> Self {
         Self {
-            dial,
-            device,
-            address,
-            link,
-            context: None,
-            timeouts: 0,
-            not_before: Instant::now(),
-            backoff: Duration::ZERO,
+            line,
+            turn: None,
+            class,
+            due: None,
+            longest: link
+                .timeout_ms
+                .map_or(PATIENCE, |ms| Duration::from_millis(u64::from(ms))),
+            accept: link.unit_accept.clone(),
+            searching: false,
+            is_user: false,
+            times: AnswerTimes::new(),
+            silent: Vec::new(),
             requests: 0,
             failures: 0,
+            timeouts: 0,
+            exceptions: 0,
             last_ms: None,
         }
     }
 
-    pub async fn read(&mut self, unit: u8, table: Table, addr: u16, count: u16) -> Result<Vec<u16>, WireError> {
-        let request = match table {
-            Table::Holding => Request::ReadHoldingRegisters(addr, count),
-            Table::Input => Request::ReadInputRegisters(addr, count),
-            Table::Coil => Request::ReadCoils(addr, count),
-            Table::Discrete => Request::ReadDiscreteInputs(addr, count),
-        };
-        let bits = |b: Vec<bool>| {
-            b.into_iter()
-                .take(usize::from(count))
-                .map(u16::from)
-                .collect::<Vec<_>>()
-        };
-        let words = match self.ask(unit, request).await? {
-            Response::ReadHoldingRegisters(w) if table == Table::Holding => w,
-            Response::ReadInputRegisters(w) if table == Table::Input => w,
-            Response::ReadCoils(b) if table == Table::Coil => bits(b),
-            Response::ReadDiscreteInputs(b) if table == Table::Discrete => bits(b),
-            other => return Err(self.wrong(format!("{other:?} instead of {table:?} {addr}"))),
-        };
-        if words.len() != usize::from(count) {
-            return Err(self.wrong(format!("{} registers instead of {count} from {addr}", words.len())));
+    /// Another user of the same connection, behind setpoints and polls: a scan, or a master served by the proxy.
+    pub fn guest(&self, link: &Link) -> Self {
+        Self::bare(self.line.clone(), link, Class::Guest)
+    }
+
+    /// Silence is expected: it neither reopens the connection nor lets units rest (scanning for units).
+    pub fn set_searching(&mut self, searching: bool) {
+        self.searching = searching;
+    }
+
+    /// Class and due time of the requests that follow.
+    pub fn set_class(&mut self, class: Class, due: Option<Instant>) {
+        (self.class, self.due) = (class, due);
+    }
+
+    /// Waits for this client's turn and keeps it for the next request. Dropping the future gives up nothing but the place.
+    pub async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            let due = self.due.unwrap_or_else(Instant::now);
+            self.turn = self.line.turn(self.class, due).await;
         }
-        Ok(words)
+    }
+
+    pub async fn read(&mut self, unit: u8, table: Table, addr: u16, count: u16) -> Result<Vec<u16>, WireError> {
+        self.ask(unit, Ask::Read { table, addr, count }, &[]).await
     }
 
     /// Writes with function 5, 6 or 16; the echo must name the same address and value.
     pub async fn write(&mut self, unit: u8, fc: u8, addr: u16, words: &[u16]) -> Result<(), WireError> {
-        let echoed = match (fc, words) {
-            (5, [word]) => {
-                let on = *word != 0;
-                matches!(self.ask(unit, Request::WriteSingleCoil(addr, on)).await?,
-                    Response::WriteSingleCoil(a, v) if a == addr && v == on)
-            }
-            (6, [word]) => matches!(self.ask(unit, Request::WriteSingleRegister(addr, *word)).await?,
-                Response::WriteSingleRegister(a, v) if a == addr && v == *word),
-            _ => {
-                let count = words.len() as u16;
-                matches!(self.ask(unit, Request::WriteMultipleRegisters(addr, Cow::Borrowed(words))).await?,
-                    Response::WriteMultipleRegisters(a, n) if a == addr && n == count)
-            }
-        };
-        if echoed {
-            Ok(())
-        } else {
-            Err(self.wrong(format!("the echo of the write to {addr} differs")))
-        }
-    }
-
-    fn wrong(&mut self, why: String) -> WireError {
-        self.failures += 1;
-        // What answers wrongly once may be out of step: start afresh.
-        self.context = None;
-        WireError::Wrong(why)
-    }
-
-    async fn ask(&mut self, unit: u8, request: Request<'_>) -> Result<Response, WireError> {
-        self.connect().await?;
-        sleep_until(self.not_before).await;
-        let patience = Duration::from_millis(u64::from(self.link.timeout_ms.unwrap_or(1000)));
-        let Some(context) = self.context.as_mut() else {
-            return Err(WireError::Lost("not connected".into()));
-        };
-        context.set_slave(Slave(unit));
-        self.requests += 1;
-        let begun = Instant::now();
-        let answer = timeout(patience, context.call(request)).await;
-        self.last_ms = Some(begun.elapsed().as_secs_f64() * 1e3);
-        self.not_before = Instant::now() + Duration::from_millis(u64::from(self.link.gap_ms.unwrap_or(0)));
-        self.judge(answer, patience)
-    }
-
-    fn judge(
-        &mut self,
-        answer: Result<tokio_modbus::Result<Response>, tokio::time::error::Elapsed>,
-        patience: Duration,
-    ) -> Result<Response, WireError> {
-        match answer {
-            Ok(Ok(Ok(response))) => {
-                (self.timeouts, self.backoff) = (0, Duration::ZERO);
-                return Ok(response);
-            }
-            Ok(Ok(Err(exception))) => {
-                self.timeouts = 0;
-                self.failures += 1;
-                return Err(WireError::Exception(u8::from(exception)));
-            }
-            _ => self.failures += 1,
-        }
-        match answer {
-            Ok(Err(error)) => {
-                self.drop_connection();
-                Err(WireError::Lost(error.to_string()))
-            }
-            _ => {
-                self.timeouts += 1;
-                // Without transaction ids a late answer cannot be told from the next one: reopen at once.
-                let tcp = matches!(self.address, Address::Tcp { .. } | Address::Tls { .. });
-                if !tcp || self.timeouts >= PATIENCE {
-                    self.drop_connection();
-                }
-                Err(WireError::Timeout(patience))
-            }
-        }
-    }
-
-    /// Closes; the next attempt waits a little longer each time, up to 30 s.
-    fn drop_connection(&mut self) {
-        self.context = None;
-        self.timeouts = 0;
-        self.backoff = (self.backoff * 2).clamp(Duration::from_millis(500), Duration::from_secs(30));
-        self.not_before = Instant::now() + self.backoff;
-    }
-
-    async fn connect(&mut self) -> Result<(), WireError> {
-        if self.context.is_some() {
-            return Ok(());
-        }
-        if Instant::now() < self.not_before && self.backoff > Duration::from_secs(1) {
-            return Err(WireError::Unreachable("waiting before the next attempt".into()));
-        }
-        sleep_until(self.not_before).await;
-        let stream = match self.dial.open(&self.device, &self.address).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.failures += 1;
-                self.drop_connection();
-                return Err(WireError::Unreachable(error.to_string()));
-            }
-        };
-        if let Some(ms) = self.link.connect_delay_ms {
-            sleep(Duration::from_millis(u64::from(ms))).await;
-        }
-        self.context = Some(self.attach(stream));
+        let fc = if words.len() == 1 { fc } else { 16 };
+        let count = words.len() as u16;
+        self.ask(unit, Ask::Write { fc, addr, count }, words).await?;
         Ok(())
     }
 
-    fn attach(&self, stream: Box<dyn Wire>) -> Context {
-        let unit = Slave(self.link.unit.unwrap_or(1));
-        if matches!(self.address, Address::RtuOverTcp { .. } | Address::Rtu { .. }) {
-            return rtu::attach_slave(stream, unit);
+    async fn ask(&mut self, unit: u8, ask: Ask, words: &[u16]) -> Result<Vec<u16>, WireError> {
+        let result = match self.resting(unit) {
+            Some(rest) => Err(rest),
+            None => self.ask_now(unit, ask, words).await,
+        };
+        self.turn = None;
+        self.note(unit, &result);
+        result
+    }
+
+    async fn ask_now(&mut self, unit: u8, ask: Ask, words: &[u16]) -> Result<Vec<u16>, WireError> {
+        self.take_turn().await;
+        let Some(connection) = self.turn.as_mut().and_then(|t| t.as_mut()) else {
+            return Err(WireError::Lost("the link has ended".into()));
+        };
+        connection.accept(&self.accept);
+        self.requests += 1;
+        let patience = self.times.patience(self.longest);
+        let answer = connection.exchange(unit, &ask, words, patience, self.searching).await;
+        let ms = connection.took.as_secs_f64() * 1e3;
+        match answer {
+            Ok(answer) => {
+                self.last_ms = Some(ms);
+                self.times.answered(ms);
+                // What answers wrongly once may be out of step: start afresh.
+                ask.understand(answer, words).map_err(|why| {
+                    connection.lose(why.clone());
+                    WireError::Wrong(why)
+                })
+            }
+            Err(error) => {
+                if matches!(error, WireError::Exception(_)) {
+                    self.last_ms = Some(ms);
+                }
+                Err(error)
+            }
         }
-        let guard = Guard::new(
-            stream,
-            self.link.unit_accept.clone(),
-            self.link.echo_tid.unwrap_or(true),
-        );
-        tcp::attach_slave(guard, unit)
+    }
+
+    fn resting(&self, unit: u8) -> Option<WireError> {
+        if self.silent.is_empty() {
+            return None;
+        }
+        let silent = self.silent.iter().find(|s| s.unit == unit)?;
+        let wait = silent.until.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(WireError::Resting { unit, wait })
+    }
+
+    fn note(&mut self, unit: u8, result: &Result<Vec<u16>, WireError>) {
+        let Err(error) = result else {
+            if !self.silent.is_empty() {
+                self.silent.retain(|s| s.unit != unit);
+            }
+            return;
+        };
+        match error {
+            WireError::Resting { .. } => return,
+            WireError::Timeout(_) => {
+                self.timeouts += 1;
+                self.times.gave_up();
+            }
+            WireError::Exception(_) => self.exceptions += 1,
+            _ => {}
+        }
+        self.failures += 1;
+        if error.is_silence() {
+            self.let_rest(unit);
+        } else if matches!(error, WireError::Exception(_)) {
+            self.silent.retain(|s| s.unit != unit);
+        }
+    }
+
+    /// A silent unit keeps a shared line busy for nothing: it is asked less and less often.
+    fn let_rest(&mut self, unit: u8) {
+        if self.searching || self.line.is_private() {
+            return;
+        }
+        let now = Instant::now();
+        if !self.silent.iter().any(|s| s.unit == unit) {
+            self.silent.push(Silent {
+                unit,
+                times: 0,
+                until: now,
+                backoff: Backoff::new(seed_of("unit") ^ u64::from(unit)),
+            });
+        }
+        for s in self.silent.iter_mut().filter(|s| s.unit == unit) {
+            s.times += 1;
+            if s.times >= SILENCES {
+                s.until = now + s.backoff.next();
+            }
+        }
+    }
+
+    /// How the link is doing for this client.
+    pub fn health(&self) -> LinkHealth {
+        let quantiles = self.times.quantiles();
+        LinkHealth {
+            answer_p50_ms: quantiles.map(|q| q.0),
+            answer_p99_ms: quantiles.map(|q| q.1),
+            timeouts: self.timeouts,
+            exceptions: self.exceptions,
+            dropped_frames: self.line.stats.watch.dropped.load(Ordering::Relaxed),
+            reconnects: self.line.stats.opened.load(Ordering::Relaxed).saturating_sub(1),
+            unreadable: 0,
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.is_user {
+            self.line.stats.users.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

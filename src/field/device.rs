@@ -5,17 +5,17 @@ use super::control::Control;
 use super::map::{BlockRead, Map, Values};
 use super::owned::Seen;
 use super::program::{Program, RegisterWrite, program, release};
+use super::refusals::Refusals;
 use super::sunspec::{self, Discovered};
 use crate::model::IdentityStatus;
 use crate::profile::{Every, Link, Profile};
 use crate::site::{Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
+use std::collections::VecDeque;
 
 /// How often slow blocks are read.
 const SLOW: TimeDelta = TimeDelta::seconds(60);
-/// A block that was refused is asked for again after this long.
-const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 
 pub struct FieldDevice {
     pub id: Id,
@@ -29,8 +29,17 @@ pub struct FieldDevice {
     once_done: bool,
     pub last_answer: Option<Timestamp>,
     pub trouble: Option<String>,
-    /// Blocks the device refused, and when.
-    refused: Vec<(BlockRead, Timestamp)>,
+    round: Option<Round>,
+    pub refusals: Refusals,
+}
+
+/// A poll under way: what is still to be read, and what was.
+struct Round {
+    now: Timestamp,
+    slow: bool,
+    todo: VecDeque<BlockRead>,
+    values: Values,
+    seen: Seen,
 }
 
 impl FieldDevice {
@@ -47,7 +56,8 @@ impl FieldDevice {
             once_done: false,
             last_answer: None,
             trouble: None,
-            refused: Vec::new(),
+            round: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -71,11 +81,27 @@ impl FieldDevice {
 
     /// Reads every block that is due, then settles what was told before. An error leaves what was read before it.
     pub async fn poll(&mut self, client: &mut Client, now: Timestamp) -> Result<Values, WireError> {
-        let result = self.try_poll(client, now).await;
+        loop {
+            if let Some(done) = self.step(client, now).await {
+                return done;
+            }
+        }
+    }
+
+    /// Whether the next [`Self::step`] of a poll sends a request.
+    pub fn needs_wire(&mut self, now: Timestamp) -> bool {
+        self.begin(now);
+        self.map.is_none() || self.round.as_ref().is_some_and(|r| !r.todo.is_empty())
+    }
+
+    /// One request of a poll (getting to know a device takes several); its result when nothing is left to read.
+    pub async fn step(&mut self, client: &mut Client, now: Timestamp) -> Option<Result<Values, WireError>> {
+        let result = self.try_step(client, now).await.transpose()?;
+        self.round = None;
         match &result {
             Ok(_) => {
                 self.last_answer = Some(now);
-                self.trouble = None;
+                self.trouble = self.refusals.told();
             }
             Err(error) => {
                 self.trouble = Some(error.to_string());
@@ -84,67 +110,99 @@ impl FieldDevice {
                 }
             }
         }
-        result
+        Some(result)
     }
 
     /// After a reconnect commands are armed and set anew, and a SunSpec map may have changed.
     fn forget_session(&mut self) {
         self.control.doubt();
         self.once_done = false;
-        self.refused.clear();
+        self.round = None;
+        self.refusals = Refusals::default();
         if self.profile.sunspec {
             (self.found, self.map) = (None, None);
         }
     }
 
-    async fn try_poll(&mut self, client: &mut Client, now: Timestamp) -> Result<Values, WireError> {
+    /// Starts a round where none is under way: the blocks that are due now.
+    fn begin(&mut self, now: Timestamp) {
+        let Some(map) = &self.map else { return };
+        if self.round.is_some() {
+            return;
+        }
+        let slow = self.last_slow.is_none_or(|t| now - t >= SLOW);
+        let due = |block: &&BlockRead| match block.every {
+            Every::Fast => true,
+            Every::Slow => slow,
+            Every::Once => !self.once_done,
+        };
+        let blocks = map.blocks.iter().filter(due);
+        self.round = Some(Round {
+            now,
+            slow,
+            todo: blocks.flat_map(|b| self.refusals.reads_of(b, now)).collect(),
+            values: Values::new(),
+            seen: Seen::new(),
+        });
+    }
+
+    async fn try_step(&mut self, client: &mut Client, now: Timestamp) -> Result<Option<Values>, WireError> {
         if self.map.is_none() {
             self.get_to_know(client).await?;
         }
-        let Some(map) = self.map.clone() else {
-            return Err(WireError::Wrong("no map".into()));
-        };
-        let slow = self.last_slow.is_none_or(|t| now - t >= SLOW);
-        let mut values = Values::new();
-        let mut seen = Seen::new();
-        for block in &map.blocks {
-            let due = match block.every {
-                Every::Fast => true,
-                Every::Slow => slow,
-                Every::Once => !self.once_done,
-            };
-            if !due || self.is_refused(block, now) {
-                continue;
-            }
-            let unit = block.unit.unwrap_or(self.wiring.unit);
-            match client.read(unit, block.table, block.addr, block.count).await {
-                Ok(words) => {
-                    values.extend(map.values(block, &words));
-                    if !self.control.is_idle() {
-                        seen.push((block.clone(), words));
-                    }
-                }
-                Err(error) if error.is_refusal() => self.refused.push((block.clone(), now)),
-                Err(error) => return Err(error),
+        self.begin(now);
+        if let Some(block) = self.round.as_mut().and_then(|r| r.todo.pop_front()) {
+            self.read_block(client, block, now).await?;
+        }
+        match self.round.take() {
+            Some(round) if round.todo.is_empty() => Ok(Some(self.finish(client, round).await)),
+            unfinished => {
+                self.round = unfinished;
+                Ok(None)
             }
         }
-        if slow {
-            self.last_slow = Some(now);
+    }
+
+    async fn finish(&mut self, client: &mut Client, mut round: Round) -> Values {
+        if round.slow {
+            self.last_slow = Some(round.now);
         }
         self.once_done = true;
         if let Some(found) = &self.found {
-            sunspec::derive(&found.models, &mut values);
+            sunspec::derive(&found.models, &mut round.values);
         }
         if !self.control.is_idle() {
-            self.settle(client, now, &values, &seen).await;
+            self.settle(client, round.now, &round.values, &round.seen).await;
         }
-        Ok(values)
+        round.values
     }
 
-    /// A refused block costs a request only now and then: some devices refuse for a while, some have no such registers.
-    fn is_refused(&mut self, block: &BlockRead, now: Timestamp) -> bool {
-        self.refused.retain(|(_, since)| now - *since < ASK_AGAIN);
-        self.refused.iter().any(|(b, _)| b == block)
+    async fn read_block(&mut self, client: &mut Client, block: BlockRead, now: Timestamp) -> Result<(), WireError> {
+        let unit = block.unit.unwrap_or(self.wiring.unit);
+        let read = client.read(unit, block.table, block.addr, block.count).await;
+        let (Some(map), Some(round)) = (&self.map, &mut self.round) else {
+            return Err(WireError::Wrong("no map".into()));
+        };
+        match read {
+            Ok(words) => {
+                self.refusals.read(&block);
+                round.values.extend(map.values(&block, &words));
+                if !self.control.is_idle() {
+                    round.seen.push((block, words));
+                }
+            }
+            // It is there and has no time: these points are asked for in the next round.
+            Err(error) if error.is_busy() => {}
+            Err(error) if error.is_refusal() => {
+                for half in self.refusals.refused(map, &block, now).into_iter().rev() {
+                    round.todo.push_front(half);
+                }
+            }
+            // The station behind the charger, say: its silence does not take the device's own values away.
+            Err(error) if error.is_silence() && unit != self.wiring.unit => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn get_to_know(&mut self, client: &mut Client) -> Result<(), WireError> {

@@ -3,17 +3,22 @@
 //! In: devices of the site's wiring, setpoints. Out: measurements by component (engineering units, passive sign), health by
 //! device, a report for each write. Only this room writes registers. What it keeps it can rebuild: sockets, maps, leases.
 
+mod ask;
 mod client;
 mod codec;
 mod commission;
+mod connection;
 mod control;
 mod device;
 mod dial;
 mod foreign;
+mod frame;
 mod guard;
+mod line;
 mod link;
 mod map;
 mod owned;
+mod pace;
 mod plausible;
 mod port;
 mod probe;
@@ -23,10 +28,12 @@ mod proxy;
 mod read;
 mod recognise;
 mod record;
+mod refusals;
 mod scan;
 mod sunspec;
+mod tls;
 
-pub use client::WireError;
+pub use client::{Class, Client, WireError};
 pub use commission::{Bench, COMMANDS, Finding, Outcome, Plan as CommissionPlan, bench, try_out};
 pub use dial::{Dial, Wire};
 pub use port::{Field, Options, find_profile};

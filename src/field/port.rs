@@ -4,14 +4,14 @@ use super::client::Client;
 use super::control::{Order, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
-use super::link::{Job, Polled, serve};
+use super::link::{Attended, INBOX, Job, Polled, serve};
 use super::map::Value;
 use crate::cycle::FieldPort;
 use crate::model::{
     DeviceHealth, DeviceMemory, FieldMemory, IdentityStatus, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target,
     WriteOutcome, WriteReport,
 };
-use crate::profile::Profile;
+use crate::profile::{Link, Profile};
 use crate::reading::Reading;
 use crate::site::{Feed, Id, Kind, Mode, Site, charge_point_state, command_of};
 use crate::time::Timestamp;
@@ -28,15 +28,15 @@ pub struct Options {
     pub silent_after: TimeDelta,
 }
 
-struct LinkHandle {
+/// The way to a device's own queue on its link.
+struct DeviceHandle {
     jobs: mpsc::Sender<Job>,
     pending: Option<oneshot::Receiver<Polled>>,
 }
 
 pub struct Field {
     site: Site,
-    links: Vec<LinkHandle>,
-    link_of: BTreeMap<Id, usize>,
+    devices: BTreeMap<Id, DeviceHandle>,
     feeds: Vec<Feed>,
     options: Options,
     /// Last value of each device's point, with the moment of its reading.
@@ -51,35 +51,36 @@ pub struct Field {
 }
 
 impl Field {
-    /// Starts one task per physical link (address). Profiles come from the binary or from the site's `profiles` folder.
+    /// Starts one task per physical link (peer). Profiles come from the binary or from the site's `profiles` folder.
     pub fn new(site: &Site, dial: &Dial, options: Options) -> Result<Self, String> {
-        let mut by_address: BTreeMap<String, Vec<FieldDevice>> = BTreeMap::new();
+        let mut by_peer: BTreeMap<String, Vec<FieldDevice>> = BTreeMap::new();
         let mut health = BTreeMap::new();
         for (id, d) in &site.wiring.devices {
             let profile = find_profile(site, &d.profile)?;
             health.insert(id.clone(), unheard(id, d));
             let mut device = FieldDevice::new(id.clone(), d.clone(), profile);
             device.control.name(commands_of(site, d));
-            by_address.entry(d.address.to_string()).or_default().push(device);
+            by_peer.entry(d.address.peer()).or_default().push(device);
         }
-        let (mut links, mut link_of) = (Vec::new(), BTreeMap::new());
-        for devices in by_address.into_values() {
-            let Some(first) = devices.first() else { continue };
-            let link = find_profile(site, &first.wiring.profile)?.link;
-            let client = Client::new(dial.clone(), first.id.clone(), first.wiring.address.clone(), link);
-            for d in &devices {
-                link_of.insert(d.id.clone(), links.len());
+        let mut devices = BTreeMap::new();
+        for sharing in by_peer.into_values() {
+            let Some(first) = sharing.first() else { continue };
+            let address = first.wiring.address.clone().rooted(site.folder.as_deref());
+            let links: Vec<&Link> = sharing.iter().map(FieldDevice::link).collect();
+            let clients = Client::sharing(dial.clone(), first.id.clone(), address, &links);
+            let mut attended = Vec::new();
+            for (device, client) in sharing.into_iter().zip(clients) {
+                let (jobs, inbox) = mpsc::channel(INBOX);
+                devices.insert(device.id.clone(), DeviceHandle { jobs, pending: None });
+                attended.push(Attended::new(device, client, inbox));
             }
-            let (jobs, inbox) = mpsc::channel(256);
-            tokio::spawn(serve(client, devices, inbox));
-            links.push(LinkHandle { jobs, pending: None });
+            tokio::spawn(serve(attended));
         }
         Ok(Self {
             feeds: site.wiring.feeds(&site.plant),
             mode: site.plant.mode,
             site: site.clone(),
-            links,
-            link_of,
+            devices,
             options,
             image: BTreeMap::new(),
             health,
@@ -89,9 +90,9 @@ impl Field {
         })
     }
 
-    fn ask_links(&mut self, now: Timestamp) {
-        for link in &mut self.links {
-            if link.pending.is_some() {
+    fn ask_devices(&mut self, now: Timestamp) {
+        for handle in self.devices.values_mut() {
+            if handle.pending.is_some() {
                 continue;
             }
             let (answer, receiver) = oneshot::channel();
@@ -100,8 +101,8 @@ impl Field {
                 silent_after: self.options.silent_after,
                 answer,
             };
-            if link.jobs.try_send(job).is_ok() {
-                link.pending = Some(receiver);
+            if handle.jobs.try_send(job).is_ok() {
+                handle.pending = Some(receiver);
             }
         }
     }
@@ -109,30 +110,27 @@ impl Field {
     /// Takes what has come until the deadline; what is late is taken in a later cycle, with its own time stamp.
     async fn gather(&mut self) {
         let deadline = tokio::time::Instant::now() + self.options.patience;
-        for i in 0..self.links.len() {
-            let Some(receiver) = self.links[i].pending.as_mut() else {
+        let mut taken = Vec::new();
+        for handle in self.devices.values_mut() {
+            let Some(receiver) = handle.pending.as_mut() else {
                 continue;
             };
             if let Ok(done) = tokio::time::timeout_at(deadline, receiver).await {
-                self.links[i].pending = None;
-                if let Ok(polled) = done {
-                    self.take(polled);
-                }
+                handle.pending = None;
+                taken.extend(done.ok());
             }
         }
+        taken.into_iter().for_each(|polled| self.take(polled));
     }
 
     fn take(&mut self, polled: Polled) {
-        for (health, values) in polled.devices {
-            for (name, value) in values {
-                self.image.insert((health.device.clone(), name), (polled.at, value));
-            }
-            self.health.insert(health.device.clone(), health);
+        let (health, at) = (polled.health, polled.at);
+        for (name, value) in polled.values {
+            self.image.insert((health.device.clone(), name), (at, value));
         }
         self.settled.extend(polled.settled.iter().map(report));
-        for (device, memory) in polled.memories {
-            self.know(device, memory);
-        }
+        self.know(health.device.clone(), polled.memory);
+        self.health.insert(health.device.clone(), health);
     }
 
     fn know(&mut self, device: Id, memory: DeviceMemory) {
@@ -210,7 +208,7 @@ impl Field {
                 continue;
             }
             let (answer, receiver) = oneshot::channel();
-            let link = self.link_of.get(&order.device).and_then(|i| self.links.get(*i));
+            let link = self.devices.get(&order.device);
             let job = Job::Write {
                 order: order.clone(),
                 answer,
@@ -261,11 +259,11 @@ impl Field {
         reports
     }
 
-    /// Tells every link something that needs no answer. A full inbox is as good as a lost message: it is said again.
-    fn tell_links(&self, job: impl Fn() -> Job) {
-        for link in &self.links {
-            if link.jobs.try_send(job()).is_err() {
-                tracing::warn!("a link is too busy to hear");
+    /// Tells every device's link something that needs no answer. A full inbox is as good as a lost message: it is said again.
+    fn tell_devices(&self, job: impl Fn(&Id) -> Option<Job>) {
+        for (id, handle) in &self.devices {
+            if job(id).is_some_and(|job| handle.jobs.try_send(job).is_err()) {
+                tracing::warn!("the link of {id} is too busy to hear");
             }
         }
     }
@@ -328,6 +326,7 @@ fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
         failures: 0,
         trouble: Some("has not answered yet".into()),
         commands: Vec::new(),
+        link: Default::default(),
     }
 }
 
@@ -352,7 +351,7 @@ pub fn find_profile(site: &Site, name: &str) -> Result<Profile, String> {
 
 impl FieldPort for Field {
     async fn scan(&mut self, now: Timestamp) -> Scan {
-        self.ask_links(now);
+        self.ask_devices(now);
         self.gather().await;
         Scan {
             measurements: self.measurements(),
@@ -387,19 +386,19 @@ impl FieldPort for Field {
                 known.hold(command, value);
             }
         }
-        let memories = self.memory.devices.clone();
-        self.tell_links(|| Job::Remember {
-            memories: memories.clone(),
+        self.tell_devices(|id| {
+            let memory = self.memory.devices.get(id)?.clone();
+            Some(Job::Remember { memory })
         });
     }
 
     fn take_back(&mut self) {
-        self.tell_links(|| Job::TakeBack);
+        self.tell_devices(|_| Some(Job::TakeBack));
     }
 
     async fn release(&mut self) -> Vec<WriteReport> {
         let mut waiting = Vec::new();
-        for link in &self.links {
+        for link in self.devices.values() {
             let (answer, receiver) = oneshot::channel();
             if link.jobs.send(Job::ReleaseAll { answer }).await.is_ok() {
                 waiting.push(receiver);

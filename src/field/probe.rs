@@ -3,13 +3,14 @@
 //!
 //! The client of a running link backs off from what does not answer; whoever scans expects most units to be silent.
 
-use super::dial::{Dial, Wire};
-use super::guard::Guard;
+use super::connection::attach;
+use super::dial::Dial;
 use crate::profile::Table;
 use crate::site::{Address, Id};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_modbus::client::{Client as _, Context, rtu, tcp};
+use tokio_modbus::client::{Client as _, Context};
 use tokio_modbus::slave::{Slave, SlaveContext as _};
 use tokio_modbus::{Request, Response};
 
@@ -129,7 +130,7 @@ impl Probe {
         sleep_until(self.not_before).await;
         let opened = self.dial.open(&self.device, &self.address).await;
         let stream = opened.map_err(|e| ProbeError::Unreachable(e.to_string()))?;
-        self.context = Some(attach(stream, &self.address));
+        self.context = Some(attach(stream, &self.address, true, Arc::default()));
         Ok(())
     }
 
@@ -138,13 +139,6 @@ impl Probe {
         if self.context.take().is_some() {
             sleep(REOPEN.max(self.pace)).await;
         }
-    }
-}
-
-fn attach(stream: Box<dyn Wire>, address: &Address) -> Context {
-    match address {
-        Address::RtuOverTcp { .. } | Address::Rtu { .. } => rtu::attach_slave(stream, Slave(1)),
-        _ => tcp::attach_slave(Guard::new(stream, Vec::new(), true), Slave(1)),
     }
 }
 

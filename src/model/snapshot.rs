@@ -34,6 +34,25 @@ pub struct DeviceHealth {
     pub trouble: Option<String>,
     /// Its commands that are, or were, in our hands.
     pub commands: Vec<CommandHealth>,
+    #[serde(default)]
+    pub link: LinkHealth,
+}
+
+/// What a device's link went through since the start; frames dropped and reconnects are those of the whole line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkHealth {
+    /// Of the latest answers; `None` before the first.
+    pub answer_p50_ms: Option<f64>,
+    pub answer_p99_ms: Option<f64>,
+    /// Requests without an answer in time.
+    pub timeouts: u64,
+    /// Requests refused or put off by the device.
+    pub exceptions: u64,
+    /// Late, foreign or broken frames that were thrown away.
+    pub dropped_frames: u64,
+    pub reconnects: u64,
+    /// Points of the profile that this device refuses to show.
+    pub unreadable: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

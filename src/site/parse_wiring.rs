@@ -5,7 +5,7 @@ use super::reader::Section;
 use super::shape::Holds;
 use super::twin::{TwinConfig, Visits};
 use super::values::{number, share, time_of_day};
-use super::wiring::{Address, Device, WRITES_PER_DAY};
+use super::wiring::{Address, Device, TlsFiles, WRITES_PER_DAY};
 use crate::units::{Energy, Soc, parse_duration};
 use std::collections::BTreeMap;
 
@@ -41,7 +41,18 @@ pub fn device(s: &Section) -> Option<Device> {
         Some(i64::from(WRITES_PER_DAY)),
         "writes a day to each register that keeps its value in memory that wears, or may",
     );
+    let tls = tls(&s.section("tls", false, "files of Modbus/TCP Security, for tls:// addresses"));
+    if tls.is_some() && address.as_ref().is_some_and(|a| !matches!(a, Address::Tls { .. })) {
+        s.fault("tls", "only a tls:// address takes these files");
+    }
+    if tls.is_none() && matches!(address, Some(Address::Tls { .. })) {
+        s.fault("address", "a tls:// address needs a `tls` table with ca, cert and key");
+    }
     s.finish();
+    let address = match (address, tls) {
+        (Some(address), Some(files)) => Some(address.with_tls(files)),
+        (address, _) => address,
+    };
     Some(Device {
         address: address?,
         profile: profile?,
@@ -51,6 +62,24 @@ pub fn device(s: &Section) -> Option<Device> {
         control,
         identity_confirmed,
         writes_per_day: u32::try_from(writes_per_day?).ok()?,
+    })
+}
+
+/// Reads `tls = { ca, cert, key }` of a device; paths are relative to the site folder.
+fn tls(s: &Section) -> Option<TlsFiles> {
+    let ca = s.text("ca", "PEM of the authority that signed the device's certificate");
+    let cert = s.text("cert", "PEM of our certificate");
+    let key = s.text("key", "PEM of its private key");
+    let name = s.text_opt("name", "name in the device's certificate; default: the address's host");
+    if !s.is_there() {
+        return None;
+    }
+    s.finish();
+    Some(TlsFiles {
+        ca: ca.map(Into::into),
+        cert: cert.map(Into::into),
+        key: key.map(Into::into),
+        name,
     })
 }
 

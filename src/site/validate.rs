@@ -167,35 +167,30 @@ fn device(section: &Section, outline: &Outline) {
     }
 }
 
-/// The same address and unit twice, or one serial line at two speeds.
+/// The same address and unit twice, or one peer spoken to in two ways: a link is one socket.
 fn addresses(outline: &Outline) {
     let mut taken: BTreeMap<(String, i64), &str> = BTreeMap::new();
-    let mut speeds: BTreeMap<String, (u32, &str)> = BTreeMap::new();
+    let mut peers: BTreeMap<String, (String, &str)> = BTreeMap::new();
     for (name, section) in &outline.devices {
         let Some(address) = section.peek("address").and_then(|a| Address::parse(a).ok()) else {
             continue;
         };
         let unit = section.peek_whole("unit").unwrap_or(1);
-        let place = match &address {
-            Address::Rtu { path, .. } => path.clone(),
-            other => other.to_string(),
-        };
-        if let Address::Rtu { path, baud } = &address {
-            let (first, other) = *speeds.entry(path.clone()).or_insert((*baud, name));
-            if first != *baud {
-                section.fault(
-                    "address",
-                    format!("{path} runs at {first} baud for `{other}`; one line has one speed"),
-                );
-            }
+        let peer = address.peer();
+        let (shown, other) = peers.entry(peer.clone()).or_insert((address.to_string(), name));
+        if *shown != address.to_string() {
+            section.fault(
+                "address",
+                format!("`{other}` has {shown}, which is the same line; a line is opened once, in one way"),
+            );
         }
-        match taken.get(&(place.clone(), unit)) {
+        match taken.get(&(peer.clone(), unit)) {
             Some(other) => section.fault(
                 "address",
                 format!("{address} unit {unit} is already the address of `{other}`"),
             ),
             None => {
-                taken.insert((place, unit), name);
+                taken.insert((peer, unit), name);
             }
         }
     }

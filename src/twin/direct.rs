@@ -133,6 +133,7 @@ fn health(id: &Id, device: &Device, now: Timestamp) -> DeviceHealth {
         failures: 0,
         trouble: None,
         commands: Vec::new(),
+        link: Default::default(),
     }
 }
 

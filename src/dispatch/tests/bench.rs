@@ -201,6 +201,7 @@ impl Bench {
             failures: 0,
             trouble: None,
             commands: Vec::new(),
+            link: Default::default(),
         });
         Snapshot {
             at,

@@ -1,0 +1,324 @@
+//! The connection of a link: opened when needed, one request at a time, given up when it cannot be trusted.
+//!
+//! After a request without an answer a line without transaction ids (RTU, gateways that do not echo them) is quiet for a
+//! while, and before the next request of the same shape a probe of another shape is sent: devices answer in order, so
+//! once the probe is answered the late answer is behind us and cannot be taken for the next one.
+
+use super::ask::Ask;
+use super::client::WireError;
+use super::dial::{Dial, Wire};
+use super::frame::Framing;
+use super::guard::{Guard, Watch};
+use super::line::LineStats;
+use super::pace::{Backoff, seed_of};
+use crate::profile::Link;
+use crate::site::{Address, Id};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_modbus::client::{Context, rtu, tcp};
+use tokio_modbus::slave::{Slave, SlaveContext as _};
+use tokio_modbus::{Error, Response};
+
+/// Requests in a row without an answer after which the connection is made anew: with and without transaction ids.
+const PATIENCE: u32 = 3;
+const PATIENCE_BLIND: u32 = 2;
+/// Waits up to this long are waited; for longer ones the caller is told to come back.
+const WORTH_WAITING: Duration = Duration::from_millis(1_500);
+/// A device that serves one client needs a moment to notice that the last one left.
+const REOPEN: Duration = Duration::from_millis(100);
+
+/// How the peer wants to be treated; of several devices on one link the most demanding decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    connect_delay: Duration,
+    gap: Duration,
+    echo_tid: bool,
+}
+
+impl Manners {
+    pub fn of<'l>(links: impl Iterator<Item = &'l Link>) -> Self {
+        let mut all = Self {
+            connect_delay: Duration::ZERO,
+            gap: Duration::ZERO,
+            echo_tid: true,
+        };
+        let ms = |n: Option<u32>| n.map_or(Duration::ZERO, |n| Duration::from_millis(u64::from(n)));
+        for link in links {
+            all.connect_delay = all.connect_delay.max(ms(link.connect_delay_ms));
+            all.gap = all.gap.max(ms(link.gap_ms));
+            all.echo_tid &= link.echo_tid.unwrap_or(true);
+        }
+        all
+    }
+}
+
+pub struct Connection {
+    dial: Dial,
+    device: Id,
+    address: Address,
+    manners: Manners,
+    context: Option<Context>,
+    watch: Arc<Watch>,
+    pub stats: Arc<LineStats>,
+    /// One timer for all requests: setting it anew is cheaper than making one.
+    timer: Pin<Box<Sleep>>,
+    silent: u32,
+    not_before: Instant,
+    reopen_at: Instant,
+    backoff: Backoff,
+    trouble: String,
+    /// From the last request to its answer.
+    pub took: Duration,
+    /// What was asked and neither answered nor given up: its asker went away.
+    in_flight: Option<(u8, Ask)>,
+    /// What may still be answered late, on a line without transaction ids.
+    suspect: Option<(u8, Ask)>,
+}
+
+impl Connection {
+    pub fn new(dial: Dial, device: Id, address: Address, manners: Manners) -> Self {
+        let stats = Arc::new(LineStats::default());
+        let now = Instant::now();
+        Self {
+            backoff: Backoff::new(seed_of(&address.to_string())),
+            watch: stats.watch.clone(),
+            timer: Box::pin(sleep_until(now)),
+            stats,
+            dial,
+            device,
+            address,
+            manners,
+            context: None,
+            silent: 0,
+            not_before: now,
+            reopen_at: now,
+            trouble: String::new(),
+            took: Duration::ZERO,
+            in_flight: None,
+            suspect: None,
+        }
+    }
+
+    /// Late answers cannot be told from ours by an id.
+    fn is_blind(&self) -> bool {
+        self.address.is_rtu() || !self.manners.echo_tid
+    }
+
+    /// Units that may answer for the next request besides the one asked.
+    pub fn accept(&self, units: &[u8]) {
+        let mut told = self.watch.units.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != units {
+            *told = units.to_vec();
+        }
+    }
+
+    /// One request and its answer. `forgiving`: silence is expected (a search) and does not count against the link.
+    pub async fn exchange(
+        &mut self,
+        unit: u8,
+        ask: &Ask,
+        words: &[u16],
+        patience: Duration,
+        forgiving: bool,
+    ) -> Result<Response, WireError> {
+        self.settle().await;
+        if let Some(probe) = self.probe(unit, ask) {
+            match self.once(unit, &probe, &[], patience, forgiving).await {
+                Ok(_) | Err(WireError::Exception(_)) => self.suspect = None,
+                Err(error) => return Err(error),
+            }
+        }
+        self.once(unit, ask, words, patience, forgiving).await
+    }
+
+    /// A request of another shape than the one whose answer may still come, where this one has the same.
+    fn probe(&self, unit: u8, ask: &Ask) -> Option<Ask> {
+        let (suspect_unit, late) = self.suspect.as_ref()?;
+        (*suspect_unit == unit && late.answers_like(ask)).then(|| ask.of_another_shape())?
+    }
+
+    /// Whoever asked last may have gone away in the middle: as if there had been no answer.
+    async fn settle(&mut self) {
+        let Some((unit, ask)) = self.in_flight.take() else {
+            return;
+        };
+        if self.is_blind() {
+            self.suspect = Some((unit, ask));
+            self.not_before = Instant::now() + Duration::from_millis(500);
+        }
+    }
+
+    async fn once(
+        &mut self,
+        unit: u8,
+        ask: &Ask,
+        words: &[u16],
+        patience: Duration,
+        forgiving: bool,
+    ) -> Result<Response, WireError> {
+        let mut fresh = self.context.is_none();
+        loop {
+            self.open().await?;
+            match self.send(unit, ask, words, patience, forgiving).await {
+                // The peer had closed while nothing was asked; nothing was sent yet, so open again and ask.
+                Err(WireError::Idle) if !fresh => {
+                    fresh = true;
+                    self.context = None;
+                    self.reopen_at = Instant::now() + REOPEN;
+                }
+                Err(WireError::Idle) => {
+                    return Err(self.lose("it closes every connection at once".into()));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        unit: u8,
+        ask: &Ask,
+        words: &[u16],
+        patience: Duration,
+        forgiving: bool,
+    ) -> Result<Response, WireError> {
+        let mut begun = Instant::now();
+        if self.not_before > begun {
+            sleep_until(self.not_before).await;
+            begun = Instant::now();
+        }
+        let patience = patience + self.on_the_wire(ask);
+        let Some(context) = self.context.as_mut() else {
+            return Err(WireError::Lost("not connected".into()));
+        };
+        context.set_slave(Slave(unit));
+        self.in_flight = Some((unit, *ask));
+        self.timer.as_mut().reset(begun + patience);
+        let answer = tokio::select! {
+            biased;
+            answer = tokio_modbus::client::Client::call(context, ask.request(words)) => Some(answer),
+            () = self.timer.as_mut() => None,
+        };
+        self.in_flight = None;
+        self.took = begun.elapsed();
+        self.judge(unit, ask, answer, patience, forgiving)
+    }
+
+    fn judge(
+        &mut self,
+        unit: u8,
+        ask: &Ask,
+        answer: Option<tokio_modbus::Result<Response>>,
+        patience: Duration,
+        forgiving: bool,
+    ) -> Result<Response, WireError> {
+        match answer {
+            Some(Ok(answer)) => {
+                self.answered(unit, ask);
+                answer.map_err(|code| WireError::Exception(u8::from(code)))
+            }
+            Some(Err(Error::Transport(error))) if error.kind() == std::io::ErrorKind::NotConnected => {
+                Err(WireError::Idle)
+            }
+            Some(Err(error)) => Err(self.lose(error.to_string())),
+            None => Err(self.unanswered(unit, ask, patience, forgiving)),
+        }
+    }
+
+    fn answered(&mut self, unit: u8, ask: &Ask) {
+        self.silent = 0;
+        self.backoff.reset();
+        if let Some((suspect, late)) = &self.suspect
+            && *suspect == unit
+            && !late.answers_like(ask)
+        {
+            self.suspect = None;
+        }
+        let gap = self.gap();
+        if !gap.is_zero() {
+            self.not_before = Instant::now() + gap;
+        }
+    }
+
+    fn unanswered(&mut self, unit: u8, ask: &Ask, patience: Duration, forgiving: bool) -> WireError {
+        let blind = self.is_blind();
+        if blind {
+            self.suspect = Some((unit, *ask));
+            // Drain: what comes in this time is thrown away before the next request.
+            self.not_before = Instant::now() + patience.max(self.gap());
+        }
+        if !forgiving {
+            self.silent += 1;
+            if self.silent >= if blind { PATIENCE_BLIND } else { PATIENCE } {
+                self.lose(format!("{} requests in a row without an answer", self.silent));
+            }
+        }
+        WireError::Timeout(patience)
+    }
+
+    /// Closes; the next attempt waits, each time longer.
+    pub fn lose(&mut self, why: String) -> WireError {
+        self.context = None;
+        self.silent = 0;
+        self.reopen_at = Instant::now() + self.backoff.next();
+        self.trouble.clone_from(&why);
+        WireError::Lost(why)
+    }
+
+    /// Silence between frames: what the devices want, on a serial line at least 3.5 characters (1.75 ms when fast).
+    fn gap(&self) -> Duration {
+        match &self.address {
+            Address::Rtu { line, .. } => {
+                let characters = Duration::from_secs_f64(line.seconds(7) / 2.0);
+                self.manners.gap.max(characters).max(Duration::from_micros(1_750))
+            }
+            _ => self.manners.gap,
+        }
+    }
+
+    /// Time the frames themselves take on a serial line.
+    fn on_the_wire(&self, ask: &Ask) -> Duration {
+        match &self.address {
+            Address::Rtu { line, .. } => Duration::from_secs_f64(line.seconds(ask.bytes())),
+            _ => Duration::ZERO,
+        }
+    }
+
+    async fn open(&mut self) -> Result<(), WireError> {
+        if self.context.is_some() {
+            return Ok(());
+        }
+        let wait = self.reopen_at.saturating_duration_since(Instant::now());
+        if wait > WORTH_WAITING {
+            let why = format!("{}; next attempt in {} s", self.trouble, wait.as_secs() + 1);
+            return Err(WireError::Unreachable(why));
+        }
+        sleep_until(self.reopen_at).await;
+        let stream = match self.dial.open(&self.device, &self.address).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.lose(error.to_string());
+                return Err(WireError::Unreachable(error.to_string()));
+            }
+        };
+        self.stats.opened.fetch_add(1, Ordering::Relaxed);
+        if !self.manners.connect_delay.is_zero() {
+            sleep(self.manners.connect_delay).await;
+        }
+        let watch = self.watch.clone();
+        self.context = Some(attach(stream, &self.address, self.manners.echo_tid, watch));
+        Ok(())
+    }
+}
+
+/// The client's framing over a guarded stream; nothing else ever gets the stream.
+pub fn attach(stream: Box<dyn Wire>, address: &Address, echo_tid: bool, watch: Arc<Watch>) -> Context {
+    if address.is_rtu() {
+        rtu::attach_slave(Guard::new(stream, Framing::Rtu, echo_tid, watch), Slave(1))
+    } else {
+        tcp::attach_slave(Guard::new(stream, Framing::Mbap, echo_tid, watch), Slave(1))
+    }
+}
