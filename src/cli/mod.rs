@@ -20,6 +20,7 @@ pub mod schema;
 pub mod service;
 pub mod set;
 pub mod solve;
+pub mod tls;
 pub mod twin;
 
 use crate::site::{Fault, LoadError, Site};

@@ -3,17 +3,16 @@
 use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::field::{ReadError, ReadPoint, ReadReport, ReadValue, read_once};
 use crate::profile;
-use crate::site::Address;
 use crate::time::{Clock, SystemClock};
 use std::process::ExitCode;
 
 /// Reads a device once by its profile.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang read tcp://192.168.1.30:502 --profile sunspec\n  madang read tcp://127.0.0.1:15220 --profile sunspec --json\n\nProfiles: madang devices"
+    after_help = "Examples:\n  madang read tcp://192.168.1.30:502 --profile sunspec\n  madang read tcp://127.0.0.1:15220 --profile sunspec --json\n  madang read \"rtu:///dev/ttyUSB0?baud=9600&parity=even\" --profile eastron-sdm630\n  madang read tls://gateway:802 --profile sunspec --ca ca.pem --cert me.pem --key me.key\n\nProfiles: madang devices"
 )]
 pub struct Args {
-    /// tcp://host:port or rtu+tcp://host:port
+    /// tcp://host:port, tls://host:port, rtu+tcp://host:port or rtu:///dev/ttyUSB0?baud=9600&parity=even&stop=1
     address: String,
     /// Name of a built-in profile, or path of a profile file (.toml)
     #[arg(long)]
@@ -21,6 +20,8 @@ pub struct Args {
     /// Unit (slave) id; default: the profile's, else 1
     #[arg(long)]
     unit: Option<u8>,
+    #[command(flatten)]
+    tls: super::tls::Files,
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn read(args: &Args) -> Result<ReadReport, (u8, String)> {
-    let address = Address::parse(&args.address).map_err(|why| (USAGE, why))?;
+    let address = args.tls.address(&args.address).map_err(|why| (USAGE, why))?;
     let profile = find(&args.profile)?;
     let unit = args.unit.or(profile.link.unit).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
