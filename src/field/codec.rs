@@ -23,7 +23,7 @@ fn unsigned(words: &[u16]) -> u64 {
     words.iter().fold(0, |sum, w| (sum << 16) | u64::from(*w))
 }
 
-/// Decodes one value; `nan` holds raw integers that mean "not implemented".
+/// Decodes one value; `nan` holds raw integers (bit patterns of floats) that mean "not implemented".
 pub fn decode(type_: RegisterType, order: WordOrder, words: &[u16], nan: &[i128]) -> Raw {
     if type_ == RegisterType::Str {
         return text(words);
@@ -42,6 +42,7 @@ pub fn decode(type_: RegisterType, order: WordOrder, words: &[u16], nan: &[i128]
     match integer {
         Some(n) if nan.contains(&n) => Raw::Missing,
         Some(n) => Raw::Number(n as f64),
+        None if nan.contains(&i128::from(bits)) => Raw::Missing,
         None => {
             let value = if type_ == RegisterType::F32 {
                 f64::from(f32::from_bits(bits as u32))

@@ -8,9 +8,9 @@ use super::device::FieldDevice;
 use super::foreign::{Answer, HANDS_OFF, Other};
 use super::map::{BlockRead, Map, Value, Values};
 use super::owned::{self, Cells, Seen};
-use super::program::{Expect, Program, RegisterWrite};
+use super::program::{Expect, How, Program, RegisterWrite};
 use crate::model::{CommandHealth, CommandProof, DecisionId, DeviceMemory, ForeignWrite, WriteOutcome};
-use crate::profile::{Every, Wear};
+use crate::profile::{Every, Table, Wear};
 use crate::site::Id;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
@@ -406,6 +406,9 @@ impl FieldDevice {
     ) -> Result<(), Trouble> {
         for w in arm.iter().chain(set) {
             let unit = w.unit.unwrap_or(self.wiring.unit);
+            let Some(words) = self.to_write(client, w).await? else {
+                continue;
+            };
             let mut again = true;
             loop {
                 if wear != Wear::Ram {
@@ -413,18 +416,31 @@ impl FieldDevice {
                         self.control.memory.count(register, now.date_naive());
                     }
                 }
-                sent.push((w.addr, w.words.clone()));
-                match client.write(unit, w.fc, w.addr, &w.words).await {
+                sent.push((w.addr, words.clone()));
+                match client.write(unit, w.fc, w.addr, &words).await {
                     Ok(()) => break,
                     Err(e) if again && may_repeat(&e) => again = false,
-                    Err(e) if e.is_refusal() || matches!(e, WireError::Wrong(_)) => {
-                        return Err(Trouble::Refused(e.to_string()));
-                    }
-                    Err(e) => return Err(Trouble::Wire(e.to_string())),
+                    Err(e) => return Err(trouble(&e)),
                 }
             }
         }
         Ok(())
+    }
+
+    /// The words of a request, after a look at the register where it asks for one; `None` where it holds them already.
+    async fn to_write(&self, client: &mut Client, w: &RegisterWrite) -> Result<Option<Vec<u16>>, Trouble> {
+        if w.how == How::Always {
+            return Ok(Some(w.words.clone()));
+        }
+        let unit = w.unit.unwrap_or(self.wiring.unit);
+        let count = w.words.len() as u16;
+        let there = client.read(unit, Table::Holding, w.addr, count).await;
+        let there = there.map_err(|e| trouble(&e))?;
+        let words = match w.how {
+            How::Bits { set, clear } => there.iter().map(|t| (t & !clear) | set).collect(),
+            How::Always | How::IfDifferent => w.words.clone(),
+        };
+        Ok((there != words).then_some(words))
     }
 
     /// Many devices show what they were told at once; others get their time.
@@ -828,6 +844,14 @@ fn patience(program: &Program) -> TimeDelta {
     }
 }
 
+fn trouble(error: &WireError) -> Trouble {
+    if error.is_refusal() || matches!(error, WireError::Wrong(_)) {
+        Trouble::Refused(error.to_string())
+    } else {
+        Trouble::Wire(error.to_string())
+    }
+}
+
 /// A lost answer or a busy device is worth a second attempt; a setpoint written twice is the same setpoint.
 fn may_repeat(error: &WireError) -> bool {
     matches!(error, WireError::Timeout(_) | WireError::Exception(5 | 6))
@@ -841,10 +865,8 @@ fn shows(expect: &Expect, values: &Values) -> Option<bool> {
     else {
         return None;
     };
-    match values.get(name)? {
-        Value::Number(n) => Some((n - value).abs() <= *tolerance),
-        _ => Some(false),
-    }
+    let shown = values.get(name)?.number();
+    Some(shown.is_some_and(|n| (n - value).abs() <= *tolerance))
 }
 
 fn expected(expect: &Expect, values: &Values) -> String {

@@ -2,17 +2,17 @@
 
 use super::client::{Client, WireError};
 use super::control::Control;
-use super::map::{BlockRead, Map, Values};
+use super::map::{BlockRead, Map, Value, Values, derive};
 use super::owned::Seen;
-use super::program::{Program, RegisterWrite, program, release};
+use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
 use super::refusals::Refusals;
 use super::sunspec::{self, Discovered};
 use crate::model::IdentityStatus;
-use crate::profile::{Every, Link, Profile};
+use crate::profile::{Command, Every, Identify, Link, Profile};
 use crate::site::{Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How often slow blocks are read.
 const SLOW: TimeDelta = TimeDelta::seconds(60);
@@ -31,6 +31,15 @@ pub struct FieldDevice {
     pub trouble: Option<String>,
     round: Option<Round>,
     pub refusals: Refusals,
+    /// What commands are made from, as last shown.
+    known: Known,
+    needed: Vec<String>,
+    /// What the identity probes showed.
+    pub probed: Vec<(String, String)>,
+    /// Why it is not the device expected.
+    mismatch: Option<String>,
+    /// When each keep-alive was last sent.
+    alive: BTreeMap<String, Timestamp>,
 }
 
 /// A poll under way: what is still to be read, and what was.
@@ -44,8 +53,17 @@ struct Round {
 
 impl FieldDevice {
     pub fn new(id: Id, wiring: Device, profile: Profile) -> Self {
+        let known = Known {
+            options: Known::options_of(&profile, &wiring.options),
+            ..Known::default()
+        };
         Self {
             id,
+            needed: profile.points_for_commands(),
+            known,
+            probed: Vec::new(),
+            mismatch: None,
+            alive: BTreeMap::new(),
             wiring,
             profile,
             found: None,
@@ -101,7 +119,7 @@ impl FieldDevice {
         match &result {
             Ok(_) => {
                 self.last_answer = Some(now);
-                self.trouble = self.refusals.told();
+                self.trouble = self.mismatch.clone().or_else(|| self.refusals.told());
             }
             Err(error) => {
                 self.trouble = Some(error.to_string());
@@ -155,7 +173,7 @@ impl FieldDevice {
             self.read_block(client, block, now).await?;
         }
         match self.round.take() {
-            Some(round) if round.todo.is_empty() => Ok(Some(self.finish(client, round).await)),
+            Some(round) if round.todo.is_empty() => self.finish(client, round).await.map(Some),
             unfinished => {
                 self.round = unfinished;
                 Ok(None)
@@ -163,7 +181,7 @@ impl FieldDevice {
         }
     }
 
-    async fn finish(&mut self, client: &mut Client, mut round: Round) -> Values {
+    async fn finish(&mut self, client: &mut Client, mut round: Round) -> Result<Values, WireError> {
         if round.slow {
             self.last_slow = Some(round.now);
         }
@@ -171,10 +189,57 @@ impl FieldDevice {
         if let Some(found) = &self.found {
             sunspec::derive(&found.models, &mut round.values);
         }
+        derive(&self.profile.derived, &mut round.values);
+        self.remember(&round.values);
         if !self.control.is_idle() {
             self.settle(client, round.now, &round.values, &round.seen).await;
         }
-        round.values
+        self.stay_alive(client, round.now).await?;
+        Ok(round.values)
+    }
+
+    /// Keeps what commands are made from; a value that the device does not show any more is forgotten.
+    fn remember(&mut self, values: &Values) {
+        for name in &self.needed {
+            match values.get(name).map(Value::number) {
+                Some(Some(n)) => {
+                    self.known.points.insert(name.clone(), n);
+                }
+                Some(None) => {
+                    self.known.points.remove(name);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Sends the keep-alives that are due while a command is in force. A refusal is no reason to take a command back.
+    async fn stay_alive(&mut self, client: &mut Client, now: Timestamp) -> Result<(), WireError> {
+        if self.control.in_force().is_empty() {
+            self.alive.clear();
+            return Ok(());
+        }
+        let due = |name: &String, c: &Command| {
+            let every = refresh(c, &self.known);
+            let sent = self.alive.get(name);
+            sent.is_none_or(|t| (now - *t).as_seconds_f64() >= every)
+        };
+        let commands = self.profile.commands.iter().filter(|(n, c)| due(n, c));
+        let lists: Vec<(String, Vec<RegisterWrite>)> = commands
+            .filter_map(|(n, c)| Some((n.clone(), keep_alive(c, &self.known)?)))
+            .collect();
+        for (name, list) in lists {
+            for w in list {
+                let unit = w.unit.unwrap_or(self.wiring.unit);
+                match client.write(unit, w.fc, w.addr, &w.words).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_refusal() => tracing::warn!("device {}: {name}: {error}", self.id),
+                    Err(error) => return Err(error),
+                }
+            }
+            self.alive.insert(name, now);
+        }
+        Ok(())
     }
 
     async fn read_block(&mut self, client: &mut Client, block: BlockRead, now: Timestamp) -> Result<(), WireError> {
@@ -222,19 +287,23 @@ impl FieldDevice {
     /// Compares what the profile expects; nothing to compare leaves the identity unchecked.
     async fn identify(&mut self, client: &mut Client) -> Result<IdentityStatus, WireError> {
         let mut status = IdentityStatus::Unchecked;
-        for probe in &self.profile.identify {
-            let words = client
-                .read(self.wiring.unit, probe.table, probe.addr, probe.count)
-                .await?;
-            let shown = match super::codec::decode(probe.type_, crate::profile::WordOrder::HiFirst, &words, &[]) {
-                super::codec::Raw::Text(t) => t,
-                super::codec::Raw::Number(n) => n.to_string(),
-                super::codec::Raw::Missing => String::new(),
+        self.probed.clear();
+        self.mismatch = None;
+        for probe in self.profile.identify.clone() {
+            let unit = self.wiring.unit;
+            let (text, number) = match client.read(unit, probe.table, probe.addr, probe.count).await {
+                Ok(words) => shown(&probe, &words),
+                Err(error) if error.is_refusal() => (format!("nothing ({error})"), None),
+                Err(error) => return Err(error),
             };
-            match &probe.expect {
-                Some(expected) if *expected == shown => status = IdentityStatus::Confirmed,
-                Some(expected) => {
-                    self.trouble = Some(format!("it says `{shown}` where `{expected}` was expected"));
+            let fits = probe.fits(&text, number);
+            self.probed.push((probe.name.clone(), text.clone()));
+            match fits {
+                Some(true) => status = IdentityStatus::Confirmed,
+                Some(false) => {
+                    let (name, at, expected) = (&probe.name, probe.addr, probe.expected());
+                    let why = format!("its {name} (register {at}) is `{text}` where `{expected}` was expected");
+                    self.mismatch = Some(why);
                     return Ok(IdentityStatus::Mismatch);
                 }
                 None => {}
@@ -258,22 +327,35 @@ impl FieldDevice {
         }
     }
 
-    pub(super) fn compile(&self, command: &str, value: f64) -> Result<Program, String> {
-        if let Some(found) = &self.found {
-            return found.program(command, value);
-        }
+    fn known_command(&self, command: &str) -> Result<&Command, String> {
         let known = self.profile.commands.get(command);
-        program(
-            known.ok_or_else(|| format!("profile {} has no command `{command}`", self.profile.id))?,
-            value,
-        )
+        known.ok_or_else(|| format!("profile {} has no command `{command}`", self.profile.id))
     }
 
-    pub(super) fn undo(&self, command: &str) -> Result<Vec<RegisterWrite>, String> {
-        if let Some(found) = &self.found {
-            return found.release(command);
+    /// The program of a command, from the profile where it has one, else from SunSpec discovery.
+    pub(super) fn compile(&self, command: &str, value: f64) -> Result<Program, String> {
+        match &self.found {
+            Some(found) if !self.profile.commands.contains_key(command) => found.program(command, value),
+            _ => program(self.known_command(command)?, value, &self.known),
         }
-        let known = self.profile.commands.get(command);
-        release(known.ok_or_else(|| format!("profile {} has no command `{command}`", self.profile.id))?)
+    }
+
+    /// The writes that give a command back.
+    pub(super) fn undo(&self, command: &str) -> Result<Vec<RegisterWrite>, String> {
+        match &self.found {
+            Some(found) if !self.profile.commands.contains_key(command) => found.release(command),
+            _ => release(self.known_command(command)?, &self.known),
+        }
+    }
+}
+
+/// What a probe's registers say, as text and as a number.
+pub(super) fn shown(probe: &Identify, words: &[u16]) -> (String, Option<f64>) {
+    use super::codec::{Raw, decode};
+    match decode(probe.type_, probe.words, words, &[]) {
+        Raw::Text(t) => (t, None),
+        Raw::Number(n) => (n.to_string(), Some(n)),
+        // More registers than the type has: shown one by one.
+        Raw::Missing => (words.iter().map(u16::to_string).collect::<Vec<_>>().join(" "), None),
     }
 }

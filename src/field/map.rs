@@ -1,7 +1,7 @@
 //! What to read of a device and how to understand it: made from a profile, or by SunSpec discovery.
 
 use super::codec::{Raw, decode};
-use crate::profile::{Every, Point, Profile, RegisterType, Table, WordOrder};
+use crate::profile::{Derivation, Derived, Every, OtherScale, Point, Profile, RegisterType, Rule, Table, WordOrder};
 use std::collections::BTreeMap;
 
 /// A block read.
@@ -31,6 +31,17 @@ pub struct MapPoint {
     pub nan: Vec<i128>,
     pub range: (Option<f64>, Option<f64>),
     pub bit: Option<u8>,
+    pub meaning: Meaning,
+}
+
+/// How a raw value is understood besides its scale.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Meaning {
+    pub shift: u8,
+    pub mask: Option<u64>,
+    pub map: BTreeMap<i64, String>,
+    pub text_map: BTreeMap<String, String>,
+    pub other_scale: Option<OtherScale>,
 }
 
 impl From<&Point> for MapPoint {
@@ -49,6 +60,13 @@ impl From<&Point> for MapPoint {
             nan: p.nan.clone(),
             range: (p.min, p.max),
             bit: p.bit,
+            meaning: Meaning {
+                shift: p.shift,
+                mask: p.mask,
+                map: p.map.clone(),
+                text_map: p.text_map.clone(),
+                other_scale: p.other_scale,
+            },
         }
     }
 }
@@ -94,17 +112,26 @@ impl Map {
 pub enum Value {
     Number(f64),
     Text(String),
+    /// Raw code and its word.
+    State(i64, String),
     Missing,
     /// Outside the plausible range of the profile.
     Invalid,
 }
 
 impl Value {
+    /// The number, or a state's raw code.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(n) => Some(*n),
+            Self::State(code, _) => Some(*code as f64),
             _ => None,
         }
+    }
+    /// A word that is a number (phases: `1`, `3`) is one.
+    fn word(code: i64, word: &str) -> Self {
+        word.parse()
+            .map_or_else(|_| Self::State(code, word.to_owned()), Self::Number)
     }
 }
 
@@ -121,15 +148,79 @@ fn value(p: &MapPoint, start: u16, words: &[u16]) -> Value {
             .and_then(|w| power_of_ten(*w)),
     };
     match (raw, factor) {
-        (Some(Raw::Text(text)), _) => Value::Text(text),
-        (Some(Raw::Number(n)), Some(f)) => {
-            let n = p.bit.map_or(n, |b| f64::from(((n as u64) >> b) as u8 & 1));
-            let v = n * f * p.scale + p.offset;
-            let good = p.range.0.is_none_or(|m| v >= m) && p.range.1.is_none_or(|m| v <= m);
-            if good { Value::Number(v) } else { Value::Invalid }
-        }
+        (Some(Raw::Text(text)), _) => Value::Text(p.meaning.text_map.get(&text).cloned().unwrap_or(text)),
+        (Some(Raw::Number(n)), Some(f)) => understood(p, n, f),
         _ => Value::Missing,
     }
+}
+
+fn understood(p: &MapPoint, raw: f64, factor: f64) -> Value {
+    let m = &p.meaning;
+    let mut n = raw;
+    if m.shift > 0 || m.mask.is_some() {
+        n = (((raw as i64 as u64) >> m.shift) & m.mask.unwrap_or(u64::MAX)) as f64;
+    }
+    if let Some(bit) = p.bit {
+        n = f64::from(((n as u64) >> bit) as u8 & 1);
+    }
+    if !m.map.is_empty() {
+        let code = n as i64;
+        // A code that the profile does not know is shown as it is, but is no number to reckon with.
+        return m
+            .map
+            .get(&code)
+            .map_or_else(|| Value::State(code, code.to_string()), |w| Value::word(code, w));
+    }
+    let scale = m.other_scale.filter(|o| n >= o.from_raw).map_or(p.scale, |o| o.scale);
+    let v = n * factor * scale + p.offset;
+    let good = p.range.0.is_none_or(|m| v >= m) && p.range.1.is_none_or(|m| v <= m);
+    if good { Value::Number(v) } else { Value::Invalid }
+}
+
+/// Adds the values that are computed from others. What was not read this time is left out; what cannot be computed is missing.
+pub fn derive(list: &[Derived], values: &mut Values) {
+    for d in list {
+        let derived = match &d.how {
+            Derivation::Sum { parts, some } => sum(parts, *some, values),
+            Derivation::Rules { rules, otherwise } => by_rules(rules, otherwise.as_deref(), values),
+        };
+        if let Some(v) = derived {
+            values.insert(d.name.clone(), v);
+        }
+    }
+}
+
+fn sum(parts: &[(f64, String)], some: bool, values: &Values) -> Option<Value> {
+    let (mut total, mut counted) = (0.0, 0);
+    for (factor, name) in parts {
+        match values.get(name)? {
+            Value::Number(n) => {
+                total += factor * n;
+                counted += 1;
+            }
+            Value::Missing if some => {}
+            Value::Invalid => return Some(Value::Invalid),
+            _ => return Some(Value::Missing),
+        }
+    }
+    Some(if counted > 0 {
+        Value::Number(total)
+    } else {
+        Value::Missing
+    })
+}
+
+fn by_rules(rules: &[Rule], otherwise: Option<&str>, values: &Values) -> Option<Value> {
+    for (i, r) in rules.iter().enumerate() {
+        let Some(n) = values.get(&r.point)?.number() else {
+            return Some(Value::Missing);
+        };
+        let n = r.bit.map_or(n, |b| f64::from(((n as i64 as u64) >> b) as u8 & 1));
+        if r.from.is_none_or(|f| n >= f) && r.to.is_none_or(|t| n <= t) {
+            return Some(Value::word(i as i64, &r.word));
+        }
+    }
+    Some(otherwise.map_or(Value::Missing, |w| Value::word(rules.len() as i64, w)))
 }
 
 /// SunSpec scale factor: 10^n, n from −10 to 10; 0x8000 means there is none.

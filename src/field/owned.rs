@@ -5,7 +5,7 @@
 
 use super::client::{Client, WireError};
 use super::map::BlockRead;
-use super::program::{Expect, Program, RegisterWrite};
+use super::program::{Expect, How, Program, RegisterWrite};
 use crate::profile::Table;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,8 @@ pub type Seen = Vec<(BlockRead, Vec<u16>)>;
 /// Every word that these requests leave in the device.
 pub fn cells(writes: &[RegisterWrite]) -> Cells {
     let mut all = Cells::new();
-    for w in writes {
+    // What a register keeps besides the bits that are set is not ours.
+    for w in writes.iter().filter(|w| !matches!(w.how, How::Bits { .. })) {
         let table = if w.fc == 5 { Table::Coil } else { Table::Holding };
         for (addr, word) in (w.addr..=u16::MAX).zip(&w.words) {
             let unit = w.unit;
@@ -105,7 +106,7 @@ mod tests {
 
     fn program(command: &str, profile: &str, value: f64) -> Program {
         let profile = crate::profile::builtin(profile).unwrap();
-        super::super::program::program(&profile.commands[command], value).unwrap()
+        super::super::program::program(&profile.commands[command], value, &Default::default()).unwrap()
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl Field {
             }
             let reading = match value {
                 Value::Number(n) => Reading::good(n * f.factor, *at),
-                Value::Text(t) => charge_point_state(t).map_or(Reading::invalid(*at), |v| Reading::good(v, *at)),
+                Value::Text(t) | Value::State(_, t) => {
+                    charge_point_state(t).map_or(Reading::invalid(*at), |v| Reading::good(v, *at))
+                }
                 Value::Missing => Reading::missing(*at),
                 Value::Invalid => Reading::invalid(*at),
             };

@@ -96,6 +96,7 @@ pub(super) fn alone(address: &Address, unit: u8, profile: &Profile) -> Device {
         control: false,
         identity_confirmed: false,
         writes_per_day: crate::site::WRITES_PER_DAY,
+        options: Default::default(),
     }
 }
 
@@ -126,7 +127,7 @@ fn derived_unit(point: &str) -> String {
 fn point(name: &str, value: &Value, unit: String) -> ReadPoint {
     let (value, quality) = match value {
         Value::Number(n) => (Some(ReadValue::Number(*n)), Quality::Good),
-        Value::Text(t) => (Some(ReadValue::Text(t.clone())), Quality::Good),
+        Value::Text(t) | Value::State(_, t) => (Some(ReadValue::Text(t.clone())), Quality::Good),
         Value::Missing => (None, Quality::Missing),
         Value::Invalid => (None, Quality::Invalid),
     };

@@ -5,7 +5,7 @@
 
 use super::client::{Client, WireError};
 use super::codec::encode;
-use super::map::{BlockRead, Map, MapPoint, Value, Values, power_of_ten};
+use super::map::{BlockRead, Map, MapPoint, Meaning, Value, Values, power_of_ten};
 use super::program::{Expect, Program, RegisterWrite};
 use crate::profile::{Every, RegisterType, Table, Wear, WordOrder};
 
@@ -203,6 +203,7 @@ fn number(name: &str, addr: u16, type_: RegisterType, scale: f64, sf: Option<u16
         nan,
         range: (None, None),
         bit: None,
+        meaning: Meaning::default(),
     }
 }
 
@@ -372,12 +373,7 @@ impl Discovered {
 
     /// Writes that give control back.
     pub fn release(&self, command: &str) -> Result<Vec<RegisterWrite>, String> {
-        let write = |m: Model, off: u16, words: Vec<u16>| RegisterWrite {
-            unit: None,
-            fc: 16,
-            addr: m.addr + off,
-            words,
-        };
+        let write = |m: Model, off: u16, words: Vec<u16>| RegisterWrite::new(16, m.addr + off, words);
         match command {
             "battery_power" => match (self.model(704), self.model(124)) {
                 (Some(m), _) => Ok(vec![write(m, 22, vec![0])]),
@@ -409,12 +405,7 @@ impl Discovered {
         let check = [vec![1, 1], set].concat();
         Ok(Program {
             arm: vec![],
-            set: vec![RegisterWrite {
-                unit: None,
-                fc: 16,
-                addr: m.addr + 22,
-                words,
-            }],
+            set: vec![RegisterWrite::new(16, m.addr + 22, words)],
             expect: Expect::Words {
                 table: Table::Holding,
                 addr: m.addr + 22,
@@ -457,12 +448,7 @@ impl Discovered {
         } else {
             3
         };
-        let write = |off: u16, words: Vec<u16>| RegisterWrite {
-            unit: None,
-            fc: 16,
-            addr: m.addr + off,
-            words,
-        };
+        let write = |off: u16, words: Vec<u16>| RegisterWrite::new(16, m.addr + off, words);
         Ok(Program {
             arm: vec![write(17, vec![1])],
             // OutWRte, InWRte, WinTms, RvrtTms
@@ -499,12 +485,7 @@ impl Discovered {
         Ok(Program {
             arm: vec![],
             // WMaxLimPct, WinTms, RvrtTms, RmpTms, Ena
-            set: vec![RegisterWrite {
-                unit: None,
-                fc: 16,
-                addr: m.addr + 5,
-                words: vec![pct, 0, REVERSION_S, 0, 1],
-            }],
+            set: vec![RegisterWrite::new(16, m.addr + 5, vec![pct, 0, REVERSION_S, 0, 1])],
             expect: Expect::Words {
                 table: Table::Holding,
                 addr: m.addr + 5,

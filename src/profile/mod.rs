@@ -5,9 +5,17 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod builtin;
+mod command;
+mod lint;
 mod parse;
+mod quirks;
+mod raw;
 pub mod trace;
-pub use parse::{ProfileFault, builtin, builtin_names, parse};
+pub use builtin::{builtin, builtin_names};
+pub use command::{Command, KeepAlive, Mark, Register, Require, Variant, Verify, Wear, When, Write, WriteValue};
+pub use parse::{ProfileFault, parse};
+pub use quirks::{BatteryWay, MeterSign, Quirks};
 
 /// Modbus register table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +111,12 @@ pub struct Link {
     /// False only for gateways known not to echo the transaction id.
     #[serde(default)]
     pub echo_tid: Option<bool>,
+    /// Serial speeds the device is known to use, the usual one first.
+    #[serde(default)]
+    pub baud: Vec<u32>,
+    /// Serial frame: `8N1`, `8E1`, `8N2`.
+    #[serde(default)]
+    pub framing: Option<String>,
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -111,20 +125,61 @@ pub struct Link {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
     pub id: String,
-    /// `meter`, `pv`, `battery_inverter`, `hybrid`, `ess_gateway`, `evse`, `heatpump`, `genset`, `load`
+    /// `meter`, `pv`, `battery_inverter`, `hybrid`, `ess_gateway`, `evse`, `heatpump`, `genset`, `load`, `sunspec`
     pub kind: String,
     pub models: Vec<String>,
+    /// `A` two independent sources agree, `B` one source, `C` disputed or unverified in part.
+    pub confidence: Option<String>,
+    pub sources: Vec<String>,
     pub link: Link,
     /// Points come from SunSpec discovery (see `field::sunspec`) besides `points`.
     pub sunspec: bool,
+    /// Departures from the SunSpec models; the standard where the file has no `[quirks]`.
+    pub quirks: Quirks,
+    /// Numbers of the installation that the site file may give.
+    pub options: BTreeMap<String, ProfileOption>,
     pub identify: Vec<Identify>,
     pub blocks: Vec<Block>,
     pub points: Vec<Point>,
+    pub derived: Vec<Derived>,
     pub commands: BTreeMap<String, Command>,
     pub notes: Vec<String>,
 }
 
-/// Read-only probe; `expect` absent means the value is only shown.
+impl Profile {
+    /// A point's or derived value's unit.
+    pub fn unit_of(&self, name: &str) -> Option<&str> {
+        let point = self.points.iter().find(|p| p.name == name).map(|p| p.unit.as_str());
+        point.or_else(|| self.derived.iter().find(|d| d.name == name).map(|d| d.unit.as_str()))
+    }
+    /// Points whose values commands are made from, each once.
+    pub fn points_for_commands(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .commands
+            .values()
+            .flat_map(Command::points)
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// A number that differs between installations (a unit id, the number of phases, a rating).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileOption {
+    /// Taken where the site file says nothing; without one the command that needs it is refused.
+    pub default: Option<f64>,
+    pub min: f64,
+    pub max: f64,
+    #[serde(default)]
+    pub unit: String,
+    pub note: String,
+}
+
+/// Read-only probe; `expect` empty means the value is only shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Identify {
     pub name: String,
@@ -132,7 +187,37 @@ pub struct Identify {
     pub addr: u16,
     pub count: u16,
     pub type_: RegisterType,
-    pub expect: Option<String>,
+    pub words: WordOrder,
+    /// Any of these will do.
+    pub expect: Vec<Expected>,
+}
+
+impl Identify {
+    /// Whether what the device shows is expected; `None` where nothing is.
+    pub fn fits(&self, text: &str, number: Option<f64>) -> Option<bool> {
+        let fits = |e: &Expected| match e {
+            Expected::Text(start) => text.starts_with(start.as_str()),
+            Expected::Number(low, high) => number.is_some_and(|n| (*low..=*high).contains(&n)),
+        };
+        (!self.expect.is_empty()).then(|| self.expect.iter().any(fits))
+    }
+    /// The expectation, for people.
+    pub fn expected(&self) -> String {
+        let one = |e: &Expected| match e {
+            Expected::Text(t) => t.clone(),
+            Expected::Number(low, high) if low == high => low.to_string(),
+            Expected::Number(low, high) => format!("{low} to {high}"),
+        };
+        self.expect.iter().map(one).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Expected {
+    /// What the text begins with.
+    Text(String),
+    /// Inclusive range.
+    Number(f64, f64),
 }
 
 /// One block read; every point lies inside one.
@@ -161,86 +246,59 @@ pub struct Point {
     pub offset: f64,
     /// `kW`, `kWh`, `A`, `V`, `Hz`, `%`, `°C`, `s`, … or empty.
     pub unit: String,
-    /// Raw values that mean "not implemented".
+    /// Raw values that mean "not implemented"; bit patterns where the type is a float.
     pub nan: Vec<i128>,
     /// Plausible range in engineering units.
     pub min: Option<f64>,
     pub max: Option<f64>,
     /// Raw state code → word (e.g. IEC 61851 letters).
     pub map: BTreeMap<i64, String>,
+    /// Text of the device → word, where they differ.
+    pub text_map: BTreeMap<String, String>,
     /// Bit of a `bits` value.
     pub bit: Option<u8>,
+    /// Only these bits of the raw value count, after shifting right.
+    pub shift: u8,
+    pub mask: Option<u64>,
+    /// From this raw value on another scale holds (firmware families that differ).
+    pub other_scale: Option<OtherScale>,
     pub note: Option<String>,
 }
 
-/// A canonical command (`battery_power`, `evse_current_limit`, `pv_limit`, …) as an executable program.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherScale {
+    pub from_raw: f64,
+    pub scale: f64,
+}
+
+/// A value computed from points: a plain sum, or a word by rules.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Command {
-    /// Unit of the value people and dispatch give: `kW`, `A`, `%`, `on`.
+pub struct Derived {
+    pub name: String,
     pub unit: String,
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-    /// Done once per session, before the first `set`.
-    pub arm: Vec<Write>,
-    /// Variants are tried in order; the first whose range holds the value is used (charge / discharge / stop).
-    pub variants: Vec<Variant>,
-    pub release: Vec<Write>,
-    pub verify: Option<Verify>,
-    /// Seconds between refreshes of `set`; at most half of `device_timeout_s`.
-    pub refresh_s: Option<f64>,
-    /// Device-side reversion; `Some(0.0)` = never reverts, `None` = unknown (treated as never).
-    pub device_timeout_s: Option<f64>,
-    pub on_loss: Option<String>,
-    pub wear: Wear,
+    pub how: Derivation,
+    pub note: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Variant {
-    /// Inclusive range of the value (engineering units, passive sign); absent bound = open.
-    pub from: Option<f64>,
-    pub to: Option<f64>,
-    pub set: Vec<Write>,
-}
-
-/// One register write.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Write {
-    pub addr: u16,
-    /// 5, 6 or 16; consecutive fc-16 writes in ascending addresses go out as one request.
-    pub fc: u8,
-    pub type_: RegisterType,
-    pub words: WordOrder,
-    pub value: WriteValue,
-    pub unit: Option<u8>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub enum WriteValue {
-    Constant(f64),
-    /// `raw = value × scale + offset` of the command's value.
-    Scaled {
-        scale: f64,
-        offset: f64,
+pub enum Derivation {
+    /// Factor and point; with `some`, points that the device says it does not have are left out (but not all of them).
+    Sum { parts: Vec<(f64, String)>, some: bool },
+    /// The first rule that fits gives the word.
+    Rules {
+        rules: Vec<Rule>,
+        otherwise: Option<String>,
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verify {
-    /// Point that shows the effect.
+/// A point's number (raw code of a mapped point), or one bit of it, in a range (inclusive).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
     pub point: String,
-    /// `value` (equals what was commanded) or a constant.
-    pub expect: Option<f64>,
-    /// Scale from the command's value to the point's.
-    pub scale: f64,
-    pub tolerance: f64,
-    pub within_s: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Wear {
-    Ram,
-    Nonvolatile,
-    /// Treated as non-volatile.
-    Unknown,
+    pub bit: Option<u8>,
+    pub from: Option<f64>,
+    pub to: Option<f64>,
+    pub word: String,
 }

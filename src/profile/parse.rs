@@ -1,445 +1,324 @@
-//! Reads and lints a profile file.
+//! Reads a profile file: every fault of form and of meaning at once, each with its line.
 
-use super::{
-    Block, Command, Every, Identify, Link, Point, Profile, RegisterType, Table, Variant, Verify, Wear, WordOrder,
-    Write, WriteValue,
-};
-use serde::Deserialize;
+use super::lint::{Lines, lint};
+use super::raw::{Defaults, RawBlock, RawCommand, RawDerived, RawIdentify, RawPoint};
+use super::{Link, Profile, ProfileOption, Quirks};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// A fault of a profile file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ProfileFault {
     pub line: usize,
     pub key: String,
     pub message: String,
 }
 
-macro_rules! builtins {
-    ($($name:literal),+ $(,)?) => {
-        const BUILTIN: &[(&str, &str)] = &[$(($name, include_str!(concat!("builtin/", $name, ".toml")))),+];
-    };
-}
-builtins![
-    "alfen-eve",
-    "eastron-sdm630",
-    "generic-genset",
-    "generic-heat-pump",
-    "generic-relay",
-    "sunspec"
-];
-
-/// Names of the profiles inside the binary.
-pub fn builtin_names() -> Vec<&'static str> {
-    BUILTIN.iter().map(|(name, _)| *name).collect()
+/// Keys of the file still to be read, and what is wrong so far.
+struct File<'t> {
+    text: &'t str,
+    rest: BTreeMap<String, (usize, Spanned<DeValue<'t>>)>,
+    faults: Vec<ProfileFault>,
 }
 
-/// A built-in profile.
-pub fn builtin(name: &str) -> Option<Profile> {
-    let (_, text) = BUILTIN.iter().find(|(n, _)| *n == name)?;
-    parse(text).ok()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProfile {
-    schema: String,
-    id: String,
-    kind: String,
-    #[serde(default)]
-    models: Vec<String>,
-    link: Link,
-    #[serde(default)]
-    sunspec: bool,
-    defaults: Option<RawDefaults>,
-    #[serde(default)]
-    identify: Vec<RawIdentify>,
-    #[serde(default)]
-    blocks: Vec<RawBlock>,
-    #[serde(default)]
-    points: Vec<RawPoint>,
-    #[serde(default)]
-    commands: BTreeMap<String, RawCommand>,
-    #[serde(default)]
-    notes: Vec<String>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(deny_unknown_fields)]
-struct RawDefaults {
-    table: Table,
-    #[serde(rename = "type")]
-    type_: RegisterType,
-    words: WordOrder,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawIdentify {
-    name: String,
-    table: Option<Table>,
-    addr: u16,
-    count: Option<u16>,
-    #[serde(rename = "type")]
-    type_: Option<RegisterType>,
-    expect: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBlock {
-    name: String,
-    table: Option<Table>,
-    addr: u16,
-    count: u16,
-    every: Every,
-    unit: Option<u8>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPoint {
-    name: String,
-    table: Option<Table>,
-    addr: u16,
-    count: Option<u16>,
-    #[serde(rename = "type")]
-    type_: Option<RegisterType>,
-    words: Option<WordOrder>,
-    #[serde(default = "one")]
-    scale: f64,
-    #[serde(default)]
-    offset: f64,
-    #[serde(default)]
-    unit: String,
-    #[serde(default)]
-    nan: Vec<i64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    #[serde(default)]
-    map: BTreeMap<String, String>,
-    bit: Option<u8>,
-    note: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCommand {
-    unit: String,
-    min: Option<f64>,
-    max: Option<f64>,
-    #[serde(default)]
-    arm: Vec<RawWrite>,
-    /// Short form of one variant without a range.
-    #[serde(default)]
-    set: Vec<RawWrite>,
-    #[serde(default)]
-    variants: Vec<RawVariant>,
-    #[serde(default)]
-    release: Vec<RawWrite>,
-    verify: Option<RawVerify>,
-    refresh_s: Option<f64>,
-    device_timeout_s: Option<f64>,
-    on_loss: Option<String>,
-    wear: Wear,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVariant {
-    from: Option<f64>,
-    to: Option<f64>,
-    set: Vec<RawWrite>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWrite {
-    addr: u16,
-    #[serde(default = "sixteen")]
-    fc: u8,
-    #[serde(rename = "type")]
-    type_: Option<RegisterType>,
-    words: Option<WordOrder>,
-    value: Option<f64>,
-    scale: Option<f64>,
-    #[serde(default)]
-    offset: f64,
-    unit: Option<u8>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVerify {
-    point: String,
-    expect: Option<f64>,
-    #[serde(default = "one")]
-    scale: f64,
-    tolerance: f64,
-    within_s: f64,
-}
-
-fn one() -> f64 {
-    1.0
-}
-fn sixteen() -> u8 {
-    16
-}
-
-/// Parses a profile: the first structural fault with its line, or every fault of meaning at once.
+/// Parses a profile, or says all that is wrong with it.
 pub fn parse(text: &str) -> Result<Profile, Vec<ProfileFault>> {
-    let raw: RawProfile = toml::from_str(text).map_err(|e| {
-        let offset = e.span().map_or(0, |s| s.start);
-        let line = text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1;
-        vec![ProfileFault {
-            line,
-            key: String::new(),
-            message: e.message().to_owned(),
-        }]
-    })?;
-    let profile = build(raw);
-    let faults = lint(&profile, text);
-    if faults.is_empty() { Ok(profile) } else { Err(faults) }
-}
-
-fn build(raw: RawProfile) -> Profile {
-    let d = raw.defaults.unwrap_or(RawDefaults {
-        table: Table::Holding,
-        type_: RegisterType::U16,
-        words: WordOrder::HiFirst,
-    });
-    let _checked_by_lint = &raw.schema;
-    Profile {
-        id: raw.id,
-        kind: raw.kind,
-        models: raw.models,
-        link: raw.link,
-        sunspec: raw.sunspec,
-        identify: raw.identify.into_iter().map(|i| identify(i, d)).collect(),
-        blocks: raw.blocks.into_iter().map(|b| block(b, d)).collect(),
-        points: raw.points.into_iter().map(|p| point(p, d)).collect(),
-        commands: raw.commands.into_iter().map(|(n, c)| (n, command(c, d))).collect(),
-        notes: raw.notes,
+    let mut file = File::open(text);
+    let (profile, lines) = file.profile();
+    if let Some(p) = &profile {
+        file.faults.extend(lint(p, &lines));
+    }
+    match profile {
+        Some(p) if file.faults.is_empty() => Ok(p),
+        _ => Err(file.sorted()),
     }
 }
 
-fn identify(i: RawIdentify, d: RawDefaults) -> Identify {
-    let type_ = i.type_.unwrap_or(d.type_);
-    Identify {
-        name: i.name,
-        table: i.table.unwrap_or(d.table),
-        addr: i.addr,
-        count: i.count.or(type_.registers()).unwrap_or(1),
-        type_,
-        expect: i.expect,
-    }
-}
-
-fn block(b: RawBlock, d: RawDefaults) -> Block {
-    let table = b.table.unwrap_or(d.table);
-    Block {
-        name: b.name,
-        table,
-        addr: b.addr,
-        count: b.count,
-        every: b.every,
-        unit: b.unit,
-    }
-}
-
-fn point(p: RawPoint, d: RawDefaults) -> Point {
-    let type_ = p.type_.unwrap_or(d.type_);
-    Point {
-        name: p.name,
-        table: p.table.unwrap_or(d.table),
-        addr: p.addr,
-        count: p.count.or(type_.registers()).unwrap_or(1),
-        type_,
-        words: p.words.unwrap_or(d.words),
-        scale: p.scale,
-        offset: p.offset,
-        unit: p.unit,
-        nan: p.nan.into_iter().map(i128::from).collect(),
-        min: p.min,
-        max: p.max,
-        map: p
-            .map
-            .into_iter()
-            .filter_map(|(k, v)| Some((k.parse().ok()?, v)))
-            .collect(),
-        bit: p.bit,
-        note: p.note,
-    }
-}
-
-fn command(c: RawCommand, d: RawDefaults) -> Command {
-    let writes = |w: Vec<RawWrite>| w.into_iter().map(|w| write(w, d)).collect::<Vec<_>>();
-    let mut variants: Vec<Variant> = c
-        .variants
-        .into_iter()
-        .map(|v| Variant {
-            from: v.from,
-            to: v.to,
-            set: writes(v.set),
-        })
-        .collect();
-    if !c.set.is_empty() {
-        variants.push(Variant {
-            from: None,
-            to: None,
-            set: writes(c.set),
-        });
-    }
-    let verify = c.verify.map(|v| Verify {
-        point: v.point,
-        expect: v.expect,
-        scale: v.scale,
-        tolerance: v.tolerance,
-        within_s: v.within_s,
-    });
-    Command {
-        unit: c.unit,
-        min: c.min,
-        max: c.max,
-        arm: writes(c.arm),
-        variants,
-        release: writes(c.release),
-        verify,
-        refresh_s: c.refresh_s,
-        device_timeout_s: c.device_timeout_s,
-        on_loss: c.on_loss,
-        wear: c.wear,
-    }
-}
-
-fn write(w: RawWrite, d: RawDefaults) -> Write {
-    let value = match w.value {
-        Some(v) => WriteValue::Constant(v),
-        None => WriteValue::Scaled {
-            scale: w.scale.unwrap_or(1.0),
-            offset: w.offset,
-        },
-    };
-    Write {
-        addr: w.addr,
-        fc: w.fc,
-        type_: w.type_.unwrap_or(d.type_),
-        words: w.words.unwrap_or(d.words),
-        value,
-        unit: w.unit,
-    }
-}
-
-/// Everything that must fit together, all at once; the line is where the name first stands.
-fn lint(p: &Profile, text: &str) -> Vec<ProfileFault> {
-    let mut faults = Vec::new();
-    let mut add = |name: &str, message: String| {
-        let line = text.lines().position(|l| l.contains(name)).map_or(1, |i| i + 1);
-        faults.push(ProfileFault {
-            line,
-            key: name.to_owned(),
-            message,
-        });
-    };
-    let most = p.link.max_regs_read.unwrap_or(125);
-    for b in &p.blocks {
-        if b.count == 0 || b.count > most {
-            add(
-                &b.name,
-                format!(
-                    "block `{}` reads {} registers; 1 to {most} are possible",
-                    b.name, b.count
-                ),
-            );
-        }
-    }
-    for point in &p.points {
-        let inside = |b: &&Block| {
-            b.table == point.table
-                && point.addr >= b.addr
-                && u32::from(point.addr) + u32::from(point.count) <= u32::from(b.addr) + u32::from(b.count)
+impl<'t> File<'t> {
+    fn open(text: &'t str) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut file = Self {
+            text,
+            rest: BTreeMap::new(),
+            faults: Vec::new(),
         };
-        if !p.blocks.iter().any(|b| inside(&b)) {
-            add(&point.name, format!("point `{}` lies in no block", point.name));
+        for e in errors {
+            let line = e.span().map_or(1, |s| file.line(s.start));
+            file.fault(line, "", format!("not TOML: {}", e.message()));
         }
-        if p.points.iter().filter(|o| o.name == point.name).count() > 1 {
-            add(&point.name, format!("point `{}` stands twice", point.name));
+        for (key, value) in table.into_inner() {
+            let line = file.line(key.span().start);
+            file.rest.insert(key.into_inner().into_owned(), (line, value));
         }
-        if point.scale == 0.0 {
-            add(&point.name, format!("point `{}` has scale 0", point.name));
+        file
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(offset);
+        before.filter(|b| **b == b'\n').count() + 1
+    }
+
+    fn fault(&mut self, line: usize, key: &str, message: impl Into<String>) {
+        self.faults.push(ProfileFault {
+            line,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn sorted(mut self) -> Vec<ProfileFault> {
+        if self.faults.is_empty() {
+            self.fault(1, "", "is no profile");
+        }
+        self.faults
+            .sort_by(|a, b| (a.line, &a.key, &a.message).cmp(&(b.line, &b.key, &b.message)));
+        self.faults.dedup();
+        self.faults
+    }
+
+    /// One value as `T`; what is wrong with it is remembered with the line nearest to it.
+    fn read<T: DeserializeOwned>(&mut self, key: &str, line: usize, value: Spanned<DeValue<'t>>) -> Option<T> {
+        let span = value.span();
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let at = error.span().filter(|s| s.start >= span.start && s.start > 0);
+                let line = at.map_or(line, |s| self.line(s.start));
+                self.fault(line, key, error.message().to_owned());
+                None
+            }
         }
     }
-    for (name, c) in &p.commands {
-        lint_command(p, name, c, &mut add);
+
+    fn take<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let (line, value) = self.rest.remove(key)?;
+        self.read(key, line, value)
     }
-    if p.points.is_empty() && !p.sunspec {
-        add(&p.id, "has no points".to_owned());
+
+    fn needed<T: DeserializeOwned>(&mut self, key: &str, what: &str) -> Option<T> {
+        if !self.rest.contains_key(key) {
+            self.fault(1, key, format!("`{key}` is missing: {what}"));
+        }
+        self.take(key)
     }
-    faults
+
+    /// `[[key]]`: the good ones, with their lines.
+    fn list<T: DeserializeOwned>(&mut self, key: &str) -> Vec<(usize, T)> {
+        let Some((line, value)) = self.rest.remove(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = value.into_inner() else {
+            self.fault(line, key, format!("`{key}` is a list of tables: [[{key}]]"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for item in items {
+            let line = self.line(item.span().start);
+            all.extend(self.read(key, line, item).map(|t| (line, t)));
+        }
+        all
+    }
+
+    /// `[key.name]`: the good ones, with their lines.
+    fn named<T: DeserializeOwned>(&mut self, key: &str) -> Vec<(String, usize, T)> {
+        let Some((line, value)) = self.rest.remove(key) else {
+            return Vec::new();
+        };
+        let DeValue::Table(table) = value.into_inner() else {
+            self.fault(line, key, format!("`{key}` is a table of tables: [{key}.name]"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for (name, item) in table {
+            let line = self.line(name.span().start);
+            let name = name.into_inner().into_owned();
+            let read = self.read(&format!("{key}.{name}"), line, item);
+            all.extend(read.map(|t| (name, line, t)));
+        }
+        all
+    }
+
+    fn profile(&mut self) -> (Option<Profile>, Lines) {
+        let mut lines = Lines::default();
+        self.schema();
+        let d = self.take::<Defaults>("defaults").unwrap_or_else(Defaults::none);
+        lines.head("link", self.rest.get("link").map(|(l, _)| *l));
+        lines.head("id", self.rest.get("id").map(|(l, _)| *l));
+        lines.head("kind", self.rest.get("kind").map(|(l, _)| *l));
+        lines.head("quirks", self.rest.get("quirks").map(|(l, _)| *l));
+        let id = self.needed::<String>("id", "the name of the profile, as its file is called");
+        let kind = self.needed::<String>("kind", "meter, pv, hybrid, evse, …");
+        let link = self.needed::<Link>("link", "transport, port, unit, …");
+        let identify = lines.list("identify", self.list::<RawIdentify>("identify"), |i| i.build(&d));
+        let blocks = lines.list("blocks", self.list::<RawBlock>("blocks"), |b| b.build(&d));
+        let points = lines.list("points", self.list::<RawPoint>("points"), |p| p.build(&d));
+        let profile = Profile {
+            id: id.clone().unwrap_or_default(),
+            kind: kind.clone().unwrap_or_default(),
+            models: self.take("models").unwrap_or_default(),
+            confidence: self.take("confidence"),
+            sources: self.take("sources").unwrap_or_default(),
+            sunspec: self.take("sunspec").unwrap_or(false),
+            quirks: self.take("quirks").unwrap_or(Quirks::standard()),
+            options: self.options(&mut lines),
+            derived: self.derived(&mut lines),
+            commands: self.commands(&mut lines, &d),
+            notes: self.take("notes").unwrap_or_default(),
+            link: link.clone().unwrap_or_else(no_link),
+            identify,
+            blocks,
+            points,
+        };
+        self.leftover();
+        let whole = id.is_some() && kind.is_some() && link.is_some();
+        (whole.then_some(profile), lines)
+    }
+
+    fn schema(&mut self) {
+        let line = self.rest.get("schema").map_or(1, |(l, _)| *l);
+        let schema = self.needed::<String>("schema", "write schema = \"profile/1\"");
+        if schema.is_some_and(|s| s != "profile/1") {
+            self.fault(line, "schema", "this Madang reads schema = \"profile/1\"");
+        }
+    }
+
+    fn options(&mut self, lines: &mut Lines) -> BTreeMap<String, ProfileOption> {
+        let mut all = BTreeMap::new();
+        for (name, line, option) in self.named("options") {
+            lines.put("options", &name, line);
+            all.insert(name, option);
+        }
+        all
+    }
+
+    fn derived(&mut self, lines: &mut Lines) -> Vec<super::Derived> {
+        let mut all = Vec::new();
+        for (line, raw) in self.list::<RawDerived>("derived") {
+            match raw.build() {
+                Ok(d) => {
+                    lines.push("derived", line);
+                    all.push(d);
+                }
+                Err(why) => self.fault(line, "derived", why),
+            }
+        }
+        all
+    }
+
+    fn commands(&mut self, lines: &mut Lines, d: &Defaults) -> BTreeMap<String, super::Command> {
+        let mut all = BTreeMap::new();
+        for (name, line, raw) in self.named::<RawCommand>("commands") {
+            lines.put("commands", &name, line);
+            match raw.build(d) {
+                Ok(c) => {
+                    all.insert(name, c);
+                }
+                Err(why) => self.fault(line, &format!("commands.{name}"), why),
+            }
+        }
+        all
+    }
+
+    fn leftover(&mut self) {
+        for (key, (line, _)) in std::mem::take(&mut self.rest) {
+            self.fault(line, &key, format!("`{key}` is no key of a profile"));
+        }
+    }
 }
 
-fn lint_command(p: &Profile, name: &str, c: &Command, add: &mut dyn FnMut(&str, String)) {
-    if c.variants.iter().all(|v| v.set.is_empty()) {
-        add(name, format!("command `{name}` writes nothing"));
-    }
-    if let (Some(refresh), Some(timeout)) = (c.refresh_s, c.device_timeout_s)
-        && timeout > 0.0
-        && refresh > timeout / 2.0
-    {
-        add(
-            name,
-            format!("command `{name}` refreshes every {refresh} s, more than half of its {timeout} s"),
-        );
-    }
-    if let Some(v) = &c.verify
-        && !p.points.iter().any(|point| point.name == v.point)
-    {
-        add(
-            name,
-            format!("command `{name}` is verified by `{}`, which is no point", v.point),
-        );
-    }
-    let writes = c.variants.iter().flat_map(|v| &v.set).chain(&c.arm).chain(&c.release);
-    for w in writes.filter(|w| !matches!(w.fc, 5 | 6 | 16)) {
-        add(
-            name,
-            format!("command `{name}` writes with function {}; 5, 6 and 16 exist", w.fc),
-        );
+fn no_link() -> Link {
+    Link {
+        transport: vec![],
+        port: None,
+        unit: None,
+        unit_accept: vec![],
+        max_clients: None,
+        connect_delay_ms: None,
+        gap_ms: None,
+        timeout_ms: None,
+        min_read_ms: None,
+        min_write_ms: None,
+        max_regs_read: None,
+        max_regs_write: None,
+        max_gap: None,
+        echo_tid: None,
+        baud: vec![],
+        framing: None,
+        note: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::builtin::text;
     use proptest::prelude::*;
 
+    fn faults(text: &str) -> Vec<ProfileFault> {
+        parse(text).unwrap_err()
+    }
+
     #[test]
-    fn every_built_in_profile_parses_without_a_fault() {
-        for (name, text) in BUILTIN {
-            let p = parse(text).unwrap_or_else(|f| panic!("{name}: {f:#?}"));
-            assert_eq!(p.id, *name);
+    fn faults_are_named_with_the_line_they_stand_on() {
+        let good = text("generic-relay").unwrap();
+        for (from, to, part) in [
+            ("addr = 0\n", "addr = 9000\n", "lies in no block"),
+            ("refresh_s = 20", "refresh_s = 50", "more than half"),
+            ("point = \"running_command\"", "point = \"walking\"", "`walking`"),
+            ("kind =", "kynd =", "kynd"),
+            ("schema = \"profile/1\"", "schema = \"profile/9\"", "profile/1"),
+            ("count = 12", "count = 126", "126"),
+            ("type = \"i32\"", "type = \"i33\"", "i33"),
+            ("wear = \"ram\"", "wear = \"tear\"", "tear"),
+            ("scale = 1 }, {", "value = 70000 }, {", "does not fit"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let bad = good.replacen(from, to, 1);
+            let found = faults(&bad);
+            let hit = found.iter().find(|f| f.message.contains(part));
+            let hit = hit.unwrap_or_else(|| panic!("{to}: {found:#?}"));
+            let changed = bad.find(to).map_or(0, |at| bad[..at].lines().count());
+            assert!(
+                hit.line >= 1 && hit.line.abs_diff(changed) <= 12,
+                "{to}: {hit:?} but changed {changed}"
+            );
         }
     }
 
     #[test]
-    fn faults_are_named() {
-        let good = BUILTIN.iter().find(|(n, _)| *n == "generic-relay").unwrap().1;
-        for (from, to, part) in [
-            ("addr = 0", "addr = 9000", "lies in no block"),
-            ("refresh_s = 20", "refresh_s = 50", "more than half"),
-            ("point = \"running_command\"", "point = \"walking\"", "no point"),
-            ("kind =", "kynd =", "kynd"),
-        ] {
-            assert!(good.contains(from), "{from}");
-            let faults = parse(&good.replacen(from, to, 1)).unwrap_err();
-            assert!(faults.iter().any(|f| f.message.contains(part)), "{to}: {faults:#?}");
+    fn all_faults_come_at_once() {
+        let bad = text("generic-relay")
+            .unwrap()
+            .replace("every = \"fast\"", "every = \"often\"")
+            .replace("kind = \"load\"", "kind = \"thing\"")
+            .replace("wear = \"ram\"", "wear = \"ram\"\nspeed = 3");
+        let found = faults(&bad);
+        for part in ["often", "thing", "speed"] {
+            assert!(found.iter().any(|f| f.message.contains(part)), "{part}: {found:#?}");
         }
+        assert!(found.windows(2).all(|w| w[0].line <= w[1].line));
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
-            let _outcome = parse(&text);
+        fn no_text_makes_it_panic_and_every_fault_has_a_line(text in "\\PC{0,200}") {
+            if let Err(faults) = parse(&text) {
+                let last = text.lines().count().max(1) + 1;
+                prop_assert!(!faults.is_empty() && faults.iter().all(|f| (1..=last).contains(&f.line)), "{faults:?}");
+            }
+        }
+
+        #[test]
+        fn no_damage_to_a_good_file_makes_it_panic(at in 0usize..4000, cut in 0usize..40, put in "[\\[\\]{}=\"'#,a-z0-9.\n-]{0,12}") {
+            let good = text("alfen-eve").unwrap();
+            let from = (0..=at.min(good.len())).rev().find(|i| good.is_char_boundary(*i)).unwrap();
+            let to = (from..=(from + cut).min(good.len())).rev().find(|i| good.is_char_boundary(*i)).unwrap();
+            let bad = format!("{}{put}{}", &good[..from], &good[to..]);
+            if let Err(faults) = parse(&bad) {
+                prop_assert!(faults.iter().all(|f| f.line >= 1 && f.line <= bad.lines().count() + 1), "{faults:?}");
+            }
         }
     }
 }

@@ -48,12 +48,18 @@ pub fn device(s: &Section) -> Option<Device> {
     if tls.is_none() && matches!(address, Some(Address::Tls { .. })) {
         s.fault("address", "a tls:// address needs a `tls` table with ca, cert and key");
     }
+    let options = s.texts_by_name(
+        "options",
+        "numbers of this installation that the profile asks for: phases = \"1\" (see `madang devices <profile>`)",
+    );
+    let options = numbers(s, options.into_iter());
     s.finish();
     let address = match (address, tls) {
         (Some(address), Some(files)) => Some(address.with_tls(files)),
         (address, _) => address,
     };
     Some(Device {
+        options,
         address: address?,
         profile: profile?,
         unit: u8::try_from(unit?).ok()?,
@@ -81,6 +87,20 @@ fn tls(s: &Section) -> Option<TlsFiles> {
         key: key.map(Into::into),
         name,
     })
+}
+
+/// Options are numbers, in the unit the profile states.
+fn numbers(s: &Section, given: impl Iterator<Item = (String, String)>) -> BTreeMap<String, f64> {
+    let mut read = BTreeMap::new();
+    for (name, text) in given {
+        match text.split_whitespace().next().map(str::parse::<f64>) {
+            Some(Ok(n)) if n.is_finite() => {
+                read.insert(name, n);
+            }
+            _ => s.fault("options", format!("`{text}` of {name} is not a number such as \"3\"")),
+        }
+    }
+    read
 }
 
 /// Reads `[twin]`; `None` where the file has none.

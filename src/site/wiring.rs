@@ -31,6 +31,8 @@ pub struct Device {
     pub identity_confirmed: bool,
     /// Writes a day to each register that wears, or may.
     pub writes_per_day: u32,
+    /// Numbers of this installation that the profile asks for (`[options]` there): unit ids, phases, ratings.
+    pub options: BTreeMap<String, f64>,
 }
 
 /// `tcp://host:port`, `tls://host:port`, `rtu+tcp://host:port`, `rtu:///dev/ttyUSB0?baud=9600&parity=even&stop=1`

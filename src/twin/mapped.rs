@@ -3,7 +3,7 @@
 use super::registers::{get, put, text};
 use super::world::World;
 use crate::model::{Quantity, Target};
-use crate::profile::{Command, Point, Profile, RegisterType, Table, Write, WriteValue};
+use crate::profile::{Command, Expected, Point, Profile, RegisterType, Table, Write, WriteValue};
 use crate::site::{Feed, Id, Site, command_of};
 use crate::time::Timestamp;
 use crate::units::{Current, Power};
@@ -65,7 +65,11 @@ impl Mapped {
             .iter()
             .find(|i| i.table == table && i.addr == addr && i.count == count);
         if let Some(i) = probe {
-            return Ok(text(i.expect.as_deref().unwrap_or("MADANG"), usize::from(count)));
+            let expected = i.expect.first().map_or("MADANG", |e| match e {
+                Expected::Text(t) => t.as_str(),
+                Expected::Number(..) => "",
+            });
+            return Ok(text(expected, usize::from(count)));
         }
         if !known {
             return Err(2);
@@ -150,7 +154,7 @@ impl Mapped {
         let set: Vec<&Write> = program.variants.iter().flat_map(|v| &v.set).collect();
         let value = set.iter().find_map(|w| match w.value {
             WriteValue::Scaled { scale, offset } => Some((self.register(w.addr, w.type_, w)? - offset) / scale),
-            WriteValue::Constant(_) => None,
+            _ => None,
         });
         let lease = set.iter().find(|w| matches!(w.value, WriteValue::Constant(_)));
         let lease_s = lease.map_or(Some(LEASE_S), |w| self.register(w.addr, w.type_, w));
