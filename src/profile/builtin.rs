@@ -8,12 +8,43 @@ macro_rules! builtins {
     };
 }
 builtins![
+    "abb-b23-b24",
+    "abb-terra-ac",
     "alfen-eve",
+    "carlo-gavazzi-em24-rs485",
+    "carlo-gavazzi-em340",
+    "comap-intelilite4",
+    "deif-agc150",
+    "dse-genset",
+    "eastron-sdm120",
     "eastron-sdm630",
+    "fronius-gen24",
     "generic-genset",
     "generic-heat-pump",
     "generic-relay",
-    "sunspec"
+    "goodwe-et",
+    "heidelberg-energy-control",
+    "huawei-sun2000-luna2000",
+    "janitza-umg",
+    "keba-p30-p40",
+    "mennekes-amtron-compact-2s",
+    "mennekes-amtron-ecu",
+    "phoenix-em-cp-pp-eth",
+    "phoenix-ev-cc-wallbe",
+    "schneider-evlink-pro",
+    "schneider-iem3000",
+    "siemens-pac2200",
+    "sma-hybrid-se",
+    "sma-sunny-island",
+    "sma-sunny-tripower",
+    "solaredge-storedge",
+    "solaredge-sunspec",
+    "stiebel-wpm-sg-ready",
+    "sungrow-sh",
+    "sunspec",
+    "vestel-evc04-webasto-unite",
+    "victron-gx-ess",
+    "webasto-next"
 ];
 
 /// Names of the profiles inside the binary.

@@ -342,12 +342,18 @@ fn variant(x: &mut Place, p: &Profile, name: &str, c: &Command, v: &Variant) {
     let high = v.to.or(c.max);
     for w in &v.set {
         for bound in [low, high].into_iter().flatten() {
-            fits(x, name, w, bound);
+            fits(x, name, w, bound / phases(p, w));
         }
     }
     if let Some(check) = &v.verify {
         verify(x, p, name, check);
     }
+}
+
+/// Phases that share a value, where the site file says nothing.
+fn phases(p: &Profile, w: &Write) -> f64 {
+    let told = p.options.get("phases").and_then(|o| o.default);
+    told.filter(|_| w.phase.is_some()).unwrap_or(1.0)
 }
 
 /// The value at an end of the range must fit into the register.
