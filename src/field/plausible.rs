@@ -34,7 +34,7 @@ pub fn weigh(values: &Values) -> Result<Evidence, String> {
     for (name, value) in values {
         match value {
             Value::Number(n) => one(name, *n, &mut evidence)?,
-            Value::Text(text) => word(name, text, &mut evidence)?,
+            Value::Text(text) | Value::State(_, text) => word(name, text, &mut evidence)?,
             Value::Invalid => return Err(format!("{name} is out of its range")),
             Value::Missing => {}
         }

@@ -2,7 +2,6 @@
 //! their values can be.
 
 use super::client::Client;
-use super::codec::{Raw, decode};
 use super::device::FieldDevice;
 use super::dial::Dial;
 use super::map::{BlockRead, Map, Value, Values};
@@ -11,7 +10,7 @@ use super::probe::{Heard, Probe, ProbeError};
 use super::propose::feeds_of;
 use super::read::alone;
 use super::scan::{Confidence, FoundDevice, ScanOptions};
-use crate::profile::{Identify, Profile, Table, WordOrder};
+use crate::profile::{Identify, Profile, Table};
 use crate::site::{Address, Id};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -264,22 +263,18 @@ fn speaks(transport: &str, address: &Address) -> bool {
 }
 
 fn expects(i: &Identify) -> bool {
-    i.expect.is_some()
+    !i.expect.is_empty()
 }
 
 /// What the probe shows, if that is what the profile expects.
 fn fits(i: &Identify, words: &[u16]) -> Option<String> {
-    let shown = match decode(i.type_, WordOrder::HiFirst, words, &[]) {
-        Raw::Text(t) => t,
-        Raw::Number(n) => n.to_string(),
-        Raw::Missing => return None,
-    };
-    (i.expect.as_deref() == Some(shown.as_str())).then_some(shown)
+    let (shown, number) = super::device::shown(i, words);
+    (i.fits(&shown, number) == Some(true)).then_some(shown)
 }
 
 fn texts(values: &Values, name: &str) -> Option<String> {
     match values.get(name)? {
-        Value::Text(t) => Some(t.clone()),
+        Value::Text(t) | Value::State(_, t) => Some(t.clone()),
         Value::Number(n) => Some(n.to_string()),
         Value::Missing | Value::Invalid => None,
     }
