@@ -1,1 +1,4 @@
+//! Dispatch cases as data, random problems, and what must hold of every one of them.
 
+pub mod generate;
+pub mod properties;

@@ -16,7 +16,7 @@ pub struct Args {
     /// Case files (JSON).
     #[arg(required = true, value_name = "CASE.json")]
     cases: Vec<PathBuf>,
-    /// auto, clarabel (LPs only) or microlp.
+    /// auto, interior or clarabel (LPs only), microlp.
     #[arg(long, default_value = "auto", value_name = "NAME")]
     solver: String,
     /// Stop searching after this time, e.g. "1s"; without it until the optimum is proven.
@@ -74,8 +74,12 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn options(args: &Args) -> Result<SolveOptions, String> {
-    if !["auto", "clarabel", "microlp"].contains(&args.solver.as_str()) {
-        return Err(format!("--solver {}: use auto, clarabel or microlp", args.solver));
+    if !plan::SOLVERS.contains(&args.solver.as_str()) {
+        return Err(format!(
+            "--solver {}: use one of {}",
+            args.solver,
+            plan::SOLVERS.join(", ")
+        ));
     }
     let deadline = match &args.deadline {
         None => None,

@@ -6,8 +6,11 @@ mod commit;
 mod explain;
 mod extract;
 mod formulation;
+mod interior;
+mod ldl;
 mod problem;
 mod program;
+mod reduce;
 mod round;
 mod schedule;
 mod search;
@@ -25,10 +28,13 @@ pub use problem::problem;
 pub use schedule::{Made, schedule};
 pub use sensitivity::Sensitivity;
 
+/// What may be asked for by name; `auto` begins with `interior` and searches whole numbers with `microlp`.
+pub const SOLVERS: [&str; 4] = ["auto", "interior", "clarabel", "microlp"];
+
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SolveOptions {
-    /// `auto`, `clarabel` or `microlp`.
+    /// One of [`SOLVERS`].
     pub solver: String,
     /// Wall-clock bound; `None` in virtual time and in `solve` unless given.
     pub deadline: Option<std::time::Duration>,
@@ -106,17 +112,20 @@ pub fn solve(problem: &Problem, options: &SolveOptions) -> Result<Solution, Solv
 }
 
 fn check_usage(problem: &Problem, options: &SolveOptions) -> Result<(), SolveError> {
-    match options.solver.as_str() {
-        "auto" | "microlp" => Ok(()),
-        "clarabel" if !has_integers(problem) => Ok(()),
-        "clarabel" => Err(SolveError::Usage(format!(
-            "case {} has integers (exclusive, charge_min_kw, commitment or run-once), which clarabel cannot solve; use auto or microlp",
-            problem.id
-        ))),
-        other => Err(SolveError::Usage(format!(
-            "`{other}` is not a solver; use auto, clarabel or microlp"
-        ))),
+    let name = options.solver.as_str();
+    if !SOLVERS.contains(&name) {
+        let known = SOLVERS.join(", ");
+        return Err(SolveError::Usage(format!(
+            "`{name}` is not a solver; use one of {known}"
+        )));
     }
+    if ["interior", "clarabel"].contains(&name) && has_integers(problem) {
+        return Err(SolveError::Usage(format!(
+            "case {} has integers (exclusive, charge_min_kw, commitment or run-once), which {name} cannot solve; use auto or microlp",
+            problem.id
+        )));
+    }
+    Ok(())
 }
 
 /// Parts of the problem that need whole numbers.

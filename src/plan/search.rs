@@ -39,6 +39,7 @@ pub fn search(model: &Model<'_>, options: &SolveOptions, watch: &Stopwatch) -> R
     let lp = |p: &Program| match options.solver.as_str() {
         "microlp" => solver::with_simplex(p),
         "clarabel" => solver::with_clarabel(p),
+        "interior" => solver::with_interior(p),
         _ => solver::linear(p),
     };
     let relaxed = lp(&program.relaxed()).map_err(SolveError::Failed)?;
@@ -77,10 +78,9 @@ fn finish(best: Option<Answer>, bound: f64, cut_short: bool, program: &Program) 
     let answer = best.ok_or_else(|| SolveError::Failed("no round gave a point".into()))?;
     let polished_by = answer.solver;
     let solver = match (program.has_integers(), polished_by) {
-        (true, "clarabel") => "microlp+clarabel",
-        (_, only) => only,
-    }
-    .to_owned();
+        (true, "interior" | "clarabel") => format!("microlp+{polished_by}"),
+        (_, only) => only.to_owned(),
+    };
     let gap = relative_gap(answer.objective, bound);
     Ok(Found {
         gap,

@@ -1,6 +1,8 @@
 //! The solvers behind one door: a [`Program`] in, a point that was measured here out. No status is believed.
 
-use super::program::{Program, Row, Sense, Var};
+use super::interior;
+use super::program::{Program, Sense};
+use super::reduce::{Reduced, ReducedRow};
 use good_lp::solvers::clarabel::clarabel;
 use good_lp::{
     Constraint, DualValues, Expression, Solution, SolutionWithDual, SolverModel, Variable, constraint, variable,
@@ -10,6 +12,9 @@ use std::time::Duration;
 
 /// Largest row violation (kW, kWh) of an answer that is taken.
 pub const RESIDUAL_MAX: f64 = 1e-6;
+
+/// Largest relative distance between an LP's cost and the bound its own duals prove.
+const CERTIFIED: f64 = 1e-6;
 
 /// The same for the search for whole numbers: only those are taken from its answer.
 const SEARCH_RESIDUAL_MAX: f64 = 1e-3;
@@ -35,9 +40,39 @@ pub struct Effort {
     pub time: Option<Duration>,
 }
 
-/// Solves an LP with Clarabel, and with microlp where Clarabel's answer does not hold.
+/// Solves an LP with our interior-point method; where its answer does not hold with Clarabel, then with microlp.
 pub fn linear(program: &Program) -> Result<Answer, String> {
-    with_clarabel(program).or_else(|first| with_simplex(program).map_err(|second| format!("{first}; {second}")))
+    with_interior(program)
+        .or_else(|first| with_clarabel(program).map_err(|second| format!("{first}; {second}")))
+        .or_else(|both| with_simplex(program).map_err(|third| format!("{both}; {third}")))
+}
+
+/// Our interior-point method: an answer in the middle of the optimal face, with duals, taken only with its certificate.
+pub fn with_interior(program: &Program) -> Result<Answer, String> {
+    let reduced = Reduced::of(program)?;
+    let scale = reduced.price_scale(program);
+    let point = interior::solve(&reduced.columns(program, scale))?;
+    let lows = reduced.free.iter().map(|i| reduced.low[*i]);
+    let values: Vec<f64> = lows.zip(&point.x).map(|(low, x)| low + x).collect();
+    let duals: Vec<f64> = point.duals.iter().map(|d| d * scale).collect();
+    certified(&reduced, program, &values, duals, "interior")
+}
+
+/// Measures the answer and takes it only where its own prices prove it the best.
+fn certified(
+    reduced: &Reduced,
+    program: &Program,
+    values: &[f64],
+    duals: Vec<f64>,
+    solver: &'static str,
+) -> Result<Answer, String> {
+    let bound = reduced.bound(program, &duals);
+    let answer = reduced.answer(program, values, Some(duals), (solver, RESIDUAL_MAX))?;
+    let gap = (answer.objective - bound) / answer.objective.abs().max(1.0);
+    if gap.is_nan() || gap > CERTIFIED {
+        return Err(format!("{solver}: its prices leave a gap of {gap:.0e}"));
+    }
+    Ok(answer)
 }
 
 /// Clarabel: interior answer and duals.
@@ -73,7 +108,7 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let references: Vec<_> = reduced
         .rows
         .iter()
-        .map(|row| model.add_constraint(reduced.constraint(row, &columns)))
+        .map(|row| model.add_constraint(constraint_of(row, &columns)))
         .collect();
     let mut solution = model.solve().map_err(|e| format!("clarabel: {e}"))?;
     let values: Vec<f64> = columns.iter().map(|c| solution.value(*c)).collect();
@@ -138,194 +173,16 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
     Ok(answer)
 }
 
-/// The program without columns that cannot move and rows that only bound one column: interior-point methods need room
-/// between bounds, and branch and bound fixes many columns.
-struct Reduced {
-    low: Vec<f64>,
-    high: Vec<f64>,
-    /// Original index of each column that is left.
-    free: Vec<usize>,
-    rows: Vec<ReducedRow>,
-}
-
-struct ReducedRow {
-    /// Row of the original program.
-    origin: usize,
-    /// (position in `free`, coefficient)
-    terms: Vec<(usize, f64)>,
-    sense: Sense,
-    rhs: f64,
-}
-
-const FIXED: f64 = 1e-11;
-
-impl Reduced {
-    fn of(program: &Program) -> Result<Self, String> {
-        let (mut low, mut high) = (program.low.clone(), program.high.clone());
-        let mut used = vec![true; program.rows.len()];
-        loop {
-            let mut moved = false;
-            for (r, row) in program
-                .rows
-                .iter()
-                .enumerate()
-                .filter(|(_, row)| row.sense == Sense::AtMost)
-            {
-                if used[r] && tighten(row, &mut low, &mut high) {
-                    used[r] = false;
-                    moved = true;
-                }
-            }
-            moved |= round_integers(program, &mut low, &mut high);
-            if !moved {
-                break;
-            }
-        }
-        Self::assemble(program, low, high, &used)
-    }
-
-    fn assemble(program: &Program, low: Vec<f64>, high: Vec<f64>, used: &[bool]) -> Result<Self, String> {
-        let fixed = |i: usize| high[i] - low[i] <= FIXED;
-        if let Some(i) = (0..low.len()).find(|i| low[*i] > high[*i] + 1e-9) {
-            return Err(format!("infeasible: bounds of column {i} cross"));
-        }
-        let free: Vec<usize> = (0..low.len()).filter(|i| !fixed(*i)).collect();
-        let mut position = vec![usize::MAX; low.len()];
-        free.iter().enumerate().for_each(|(k, i)| position[*i] = k);
-        let mut rows = Vec::with_capacity(program.rows.len());
-        for (r, row) in program.rows.iter().enumerate().filter(|(r, _)| used[*r]) {
-            let held: f64 = row
-                .terms
-                .iter()
-                .filter(|(v, _)| fixed(v.0))
-                .map(|(v, k)| k * low[v.0])
-                .sum();
-            let terms: Vec<_> = row
-                .terms
-                .iter()
-                .filter(|(v, _)| !fixed(v.0))
-                .map(|(v, k)| (position[v.0], *k))
-                .collect();
-            let rhs = row.rhs - held;
-            if terms.is_empty() {
-                empty_row_holds(row, rhs)?;
-                continue;
-            }
-            rows.push(ReducedRow {
-                origin: r,
-                terms,
-                sense: row.sense,
-                rhs,
-            });
-        }
-        Ok(Self { low, high, free, rows })
-    }
-
-    /// Largest price, so that won and euro meet the same tolerances.
-    fn price_scale(&self, program: &Program) -> f64 {
-        let mut costs: Vec<f64> = self
-            .free
-            .iter()
-            .map(|i| program.cost[*i].abs())
-            .filter(|c| *c > 0.0)
-            .collect();
-        costs.sort_by(f64::total_cmp);
-        costs
-            .get(costs.len() / 2)
-            .copied()
-            .map_or(1.0, |median| (4.0 * median).clamp(1e-6, 1e9))
-    }
-
-    fn constraint(&self, row: &ReducedRow, columns: &[Variable]) -> Constraint {
-        let left = sum(row.terms.iter().map(|(k, a)| (columns[*k], *a)));
-        match row.sense {
-            Sense::AtMost => constraint::leq(left, row.rhs),
-            Sense::Equal => constraint::eq(left, row.rhs),
-        }
-    }
-
-    /// Puts the point together again, clips it to its bounds and measures it.
-    fn answer(
-        &self,
-        program: &Program,
-        values: &[f64],
-        duals: Option<Vec<f64>>,
-        (solver, tolerance): (&'static str, f64),
-    ) -> Result<Answer, String> {
-        let mut x: Vec<f64> = self.low.iter().zip(&self.high).map(|(l, h)| 0.5 * (l + h)).collect();
-        self.free.iter().zip(values).for_each(|(i, v)| x[*i] = *v);
-        program.clip(&mut x);
-        let (residual, family) = program.residual(&x);
-        // a residual that is not a number was made infinite
-        if residual > tolerance || x.iter().any(|v| !v.is_finite()) {
-            return Err(format!("{solver}: its answer breaks {family} by {residual:.1e}"));
-        }
-        let duals = duals.map(|duals| {
-            let mut all = vec![0.0; program.rows.len()];
-            self.rows
-                .iter()
-                .zip(duals)
-                .for_each(|(row, dual)| all[row.origin] = dual);
-            all
-        });
-        let objective = program.objective(&x);
-        Ok(Answer {
-            x,
-            duals,
-            objective,
-            gap: 0.0,
-            solver,
-        })
-    }
-}
-
-/// Turns `k·v ≤ rhs` into a bound of `v`, if only one column of the row can move.
-fn tighten(row: &Row, low: &mut [f64], high: &mut [f64]) -> bool {
-    let mut single: Option<(Var, f64)> = None;
-    let mut rhs = row.rhs;
-    for (v, k) in &row.terms {
-        if high[v.0] - low[v.0] <= FIXED {
-            rhs -= k * low[v.0];
-        } else if single.replace((*v, *k)).is_some() {
-            return false;
-        }
-    }
-    let Some((Var(i), k)) = single else { return false };
-    if k > 0.0 {
-        high[i] = high[i].min(rhs / k);
-    } else {
-        low[i] = low[i].max(rhs / k);
-    }
-    // A bound that crosses by rounding is a touching one.
-    if low[i] > high[i] && low[i] - high[i] <= 1e-9 {
-        low[i] = high[i];
-    }
-    true
-}
-
-/// Moves the bounds of integer columns inwards to integers.
-fn round_integers(program: &Program, low: &mut [f64], high: &mut [f64]) -> bool {
-    let mut moved = false;
-    for i in (0..low.len()).filter(|i| program.integer[*i]) {
-        let (l, h) = ((low[i] - 1e-7).ceil(), (high[i] + 1e-7).floor());
-        moved |= l > low[i] + 1e-6 || h < high[i] - 1e-6;
-        (low[i], high[i]) = (l, h);
-    }
-    moved
-}
-
-fn empty_row_holds(row: &Row, rhs: f64) -> Result<(), String> {
-    let holds = match row.sense {
-        Sense::AtMost => rhs >= -RESIDUAL_MAX,
-        Sense::Equal => rhs.abs() <= RESIDUAL_MAX,
-    };
-    holds
-        .then_some(())
-        .ok_or_else(|| format!("infeasible: {} misses by {:.1e}", row.family, rhs.abs()))
-}
-
 fn sum(terms: impl Iterator<Item = (Variable, f64)>) -> Expression {
     let mut expression = Expression::with_capacity(8);
     terms.for_each(|(v, k)| expression.add_mul(k, v));
     expression
+}
+
+fn constraint_of(row: &ReducedRow, columns: &[Variable]) -> Constraint {
+    let left = sum(row.terms.iter().map(|(k, a)| (columns[*k], *a)));
+    match row.sense {
+        Sense::AtMost => constraint::leq(left, row.rhs),
+        Sense::Equal => constraint::eq(left, row.rhs),
+    }
 }

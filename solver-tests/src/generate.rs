@@ -1,0 +1,307 @@
+//! Random problems: one seed is one problem, so that a failure can become a case.
+
+use madang::model::*;
+
+/// Small deterministic generator; one seed is one problem, so that a failure can become a case.
+struct Dice(u64);
+
+impl Dice {
+    /// 0..1 (splitmix64)
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+    fn range(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+    fn chance(&mut self, p: f64) -> bool {
+        self.unit() < p
+    }
+    fn index(&mut self, n: usize) -> usize {
+        ((self.unit() * n as f64) as usize).min(n - 1)
+    }
+    fn series(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
+        (0..n).map(|_| self.range(low, high)).collect()
+    }
+}
+
+/// A linear problem of up to 16 steps with anything in it, states outside their bands included.
+pub fn random(seed: u64) -> Problem {
+    let mut d = Dice(seed);
+    let steps = 1 + d.index(16);
+    let text =
+        format!(r#"{{"id":"seed-{seed}","steps":{steps},"step_hours":1.0,"load_kw":[],"unserved_cost_per_kwh":10}}"#);
+    let mut p: Problem = serde_json::from_str(&text).unwrap();
+    p.step_hours = if d.chance(0.5) {
+        PerStep::All(d.range(0.05, 1.0))
+    } else {
+        PerStep::Each(d.series(steps, 0.05, 1.0))
+    };
+    let lowest = if d.chance(0.1) { -2.0 } else { 0.0 };
+    p.load_kw = d.series(steps, lowest, 6.0);
+    p.spill_cost_per_kwh = d.chance(0.5).then(|| d.range(0.0, 0.2));
+    p.co2_price_per_kg = d.range(0.0, 0.2);
+    p.co2_cap_kg = d.chance(0.2).then(|| d.range(0.0, 10.0));
+    p.grid = d.chance(0.8).then(|| grid(&mut d, steps));
+    for i in 0..d.index(3) {
+        let curtailable = d.chance(0.8);
+        p.pv.push(PvProblem {
+            id: format!("pv{i}"),
+            available_kw: d.series(steps, 0.0, 8.0),
+            curtailable,
+        });
+    }
+    for i in 0..d.index(3) {
+        p.batteries.push(battery(&mut d, i));
+    }
+    for i in 0..d.index(3) {
+        p.evs.push(car(&mut d, i, steps));
+    }
+    if d.chance(0.3) {
+        p.gensets.push(genset(&mut d));
+    }
+    if d.chance(0.3) {
+        p.heat = Some(heat(&mut d, steps));
+    }
+    if d.chance(0.2) {
+        p.hydro.push(hydro(&mut d, steps));
+    }
+    if d.chance(0.3) {
+        let shed_cost_per_kwh = d.range(0.0, 2.0);
+        p.sheddable.push(SheddableProblem {
+            id: "shed".into(),
+            load_kw: d.series(steps, 0.0, 3.0),
+            shed_cost_per_kwh,
+        });
+    }
+    if d.chance(0.3) {
+        let members = p
+            .evs
+            .iter()
+            .map(|e| e.id.clone())
+            .chain(p.pv.iter().map(|e| e.id.clone()))
+            .collect();
+        p.circuits.push(CircuitProblem {
+            id: "c".into(),
+            limit_kw: d.range(0.0, 8.0),
+            members,
+            weights: Vec::new(),
+        });
+    }
+    p.elastic = Some(Elastic {
+        limit_per_kwh: 100.0,
+        soc_per_kwh: 20.0,
+    });
+    p
+}
+
+fn grid(d: &mut Dice, steps: usize) -> GridProblem {
+    let lowest = if d.chance(0.2) { -0.2 } else { 0.05 };
+    let buy = d.series(steps, lowest, 0.5);
+    let sell = buy.iter().map(|b| b - d.range(0.0, 0.3)).collect();
+    let demand = if d.chance(0.4) { d.range(0.1, 5.0) } else { 0.0 };
+    GridProblem {
+        import_max_kw: PerStep::Each(
+            (0..steps)
+                .map(|_| if d.chance(0.1) { 0.0 } else { d.range(1.0, 15.0) })
+                .collect(),
+        ),
+        export_max_kw: PerStep::All(d.range(0.0, 10.0)),
+        buy,
+        sell,
+        co2_kg_per_kwh: PerStep::All(d.range(0.0, 0.6)),
+        demand_charge_per_kw: demand,
+        peak_so_far_kw: d.range(0.0, 4.0),
+        exclusive: false,
+        demand_window: d.chance(0.5).then(|| (0..steps).map(|t| t / 2).collect()),
+        first_window: d.chance(0.5).then(|| FirstWindow {
+            imported_kwh: d.range(0.0, 1.0),
+            past_hours: d.range(0.0, 0.3),
+        }),
+        self_sufficiency_per_kwh: if d.chance(0.2) { d.range(0.0, 0.1) } else { 0.0 },
+        blocks: if d.chance(0.2) {
+            vec![
+                BlockProblem {
+                    size_kwh: Some(d.range(0.0, 10.0)),
+                    price: 0.0,
+                },
+                BlockProblem {
+                    size_kwh: None,
+                    price: 0.2,
+                },
+            ]
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+fn battery(d: &mut Dice, i: usize) -> BatteryProblem {
+    let max = d.range(1.0, 10.0);
+    let min = max * d.range(0.0, 0.3);
+    BatteryProblem {
+        id: format!("bat{i}"),
+        capacity_kwh: max,
+        soc_min_kwh: min,
+        soc_max_kwh: max,
+        soc_start_kwh: d.range(0.0, 1.2 * max),
+        charge_max_kw: d.range(0.0, 5.0),
+        discharge_max_kw: d.range(0.0, 5.0),
+        charge_eff: d.range(0.8, 1.0),
+        discharge_eff: d.range(0.8, 1.0),
+        loss_per_hour: if d.chance(0.3) { d.range(0.0, 0.02) } else { 0.0 },
+        wear_cost_per_kwh: d.range(0.0, 0.05),
+        end_value_per_kwh: d.range(0.0, 0.3),
+        soc_end_kwh: d.chance(0.1).then(|| d.range(0.0, max)),
+        soc_end_min_kwh: d.chance(0.2).then(|| d.range(0.0, max)),
+        exclusive: false,
+        standby_kw: if d.chance(0.3) { d.range(0.0, 0.1) } else { 0.0 },
+        no_grid_charge: d.chance(0.2),
+        no_grid_discharge: d.chance(0.2),
+        reserve: d.chance(0.3).then(|| Reserve {
+            kwh: d.range(0.0, max),
+            cost_per_kwh_hour: d.range(0.0, 1.0),
+        }),
+    }
+}
+
+fn car(d: &mut Dice, i: usize, steps: usize) -> EvProblem {
+    let arrive_step = d.index(steps);
+    EvProblem {
+        id: format!("ev{i}"),
+        arrive_step,
+        // now and then no time at all, or beyond the horizon
+        depart_step: arrive_step + d.index(steps + 2),
+        energy_needed_kwh: d.range(0.0, 20.0),
+        charge_max_kw: d.range(0.0, 11.0),
+        charge_min_kw: 0.0,
+        charge_eff: d.range(0.85, 1.0),
+        shortfall_cost_per_kwh: d.range(0.1, 5.0),
+        asap: d.chance(0.2),
+        surplus_only: d.chance(0.2),
+        late_step: d.chance(0.3).then(|| d.index(steps)),
+        late_cost_per_kwh: d.range(0.0, 0.3),
+    }
+}
+
+fn genset(d: &mut Dice) -> GensetProblem {
+    GensetProblem {
+        id: "gen".into(),
+        min_kw: d.range(0.0, 2.0),
+        max_kw: d.range(2.0, 8.0),
+        fuel_cost_per_kwh: d.range(0.1, 0.6),
+        co2_kg_per_kwh: d.range(0.0, 0.8),
+        commitment: false,
+        no_load_cost_per_hour: d.range(0.0, 0.5),
+        start_cost: d.range(0.0, 1.0),
+        min_up_steps: 1 + d.index(3),
+        min_down_steps: 1 + d.index(3),
+        initial_on: d.chance(0.5),
+        fixed_steps: 0,
+        commit_blocks: None,
+    }
+}
+
+fn heat(d: &mut Dice, steps: usize) -> HeatProblem {
+    let mut h = HeatProblem {
+        load_kw: d.series(steps, 0.0, 6.0),
+        unserved_cost_per_kwh: d.range(1.0, 5.0),
+        dump_allowed: d.chance(0.5),
+        chps: Vec::new(),
+        boilers: Vec::new(),
+        heat_pumps: vec![HeatPumpProblem {
+            id: "hp".into(),
+            electric_max_kw: d.range(0.0, 4.0),
+            cop: PerStep::Each(d.series(steps, 1.0, 5.0)),
+        }],
+        tanks: Vec::new(),
+    };
+    if d.chance(0.5) {
+        let capacity_kwh = d.range(0.0, 10.0);
+        h.tanks.push(TankProblem {
+            id: "tank".into(),
+            capacity_kwh,
+            start_kwh: d.range(0.0, 1.2 * capacity_kwh),
+            charge_max_kw: d.range(0.0, 8.0),
+            discharge_max_kw: d.range(0.0, 8.0),
+            loss_per_hour: d.range(0.0, 0.05),
+            end_min_kwh: d.chance(0.3).then(|| d.range(0.0, capacity_kwh)),
+            end_value_per_kwh: d.range(0.0, 0.1),
+        });
+    }
+    if d.chance(0.3) {
+        h.chps.push(ChpProblem {
+            id: "chp".into(),
+            electric_max_kw: d.range(0.0, 5.0),
+            heat_per_electric: d.range(0.5, 2.0),
+            fuel_kwh_per_kwh_el: d.range(2.0, 3.5),
+            fuel_price_per_kwh: d.range(0.03, 0.12),
+            co2_kg_per_kwh_fuel: 0.2,
+        });
+    }
+    if d.chance(0.3) {
+        h.boilers.push(BoilerProblem {
+            id: "boiler".into(),
+            heat_max_kw: d.range(0.0, 8.0),
+            efficiency: d.range(0.7, 1.05),
+            fuel_price_per_kwh: d.range(0.03, 0.12),
+            co2_kg_per_kwh_fuel: 0.2,
+        });
+    }
+    h
+}
+
+fn hydro(d: &mut Dice, steps: usize) -> HydroProblem {
+    let volume_max_m3 = d.range(1e4, 1e5);
+    HydroProblem {
+        id: "hydro".into(),
+        turbine_max_m3s: d.range(0.0, 4.0),
+        kw_per_m3s: d.range(1.0, 10.0),
+        volume_min_m3: volume_max_m3 * d.range(0.0, 0.3),
+        volume_max_m3,
+        volume_start_m3: volume_max_m3 * d.range(0.0, 1.1),
+        volume_end_min_m3: volume_max_m3 * d.range(0.0, 0.5),
+        inflow_m3s: d.series(steps, 0.0, 3.0),
+        min_release_m3s: if d.chance(0.5) { d.range(0.0, 1.0) } else { 0.0 },
+        water_value_per_m3: d.range(0.0, 1e-4),
+    }
+}
+
+/// The same without hurry: how late a car is charged is steered, not priced.
+pub fn unhurried(seed: u64) -> Problem {
+    let mut p = random(seed);
+    p.evs
+        .iter_mut()
+        .for_each(|e| (e.asap, e.late_cost_per_kwh) = (false, 0.0));
+    p
+}
+
+/// The same with whole numbers in it.
+pub fn with_integers(seed: u64) -> Problem {
+    let mut p = random(seed);
+    let mut d = Dice(seed ^ 0x5eed);
+    let steps = p.steps;
+    if let Some(g) = &mut p.grid {
+        g.exclusive = d.chance(0.7);
+    }
+    p.batteries.iter_mut().for_each(|b| b.exclusive = d.chance(0.7));
+    p.gensets.iter_mut().for_each(|g| g.commitment = true);
+    for e in &mut p.evs {
+        e.charge_min_kw = if d.chance(0.3) { 0.3 * e.charge_max_kw } else { 0.0 };
+    }
+    if d.chance(0.4) {
+        p.shiftable.push(ShiftableProblem {
+            id: "washer".into(),
+            power_kw: d.range(0.5, 3.0),
+            duration_hours: d.range(0.1, 2.0),
+            earliest_step: d.index(steps),
+            latest_step: d.index(steps + 1),
+            missed_cost_per_kwh: d.range(0.5, 5.0),
+            running_hours: if d.chance(0.2) { d.range(0.1, 1.0) } else { 0.0 },
+        });
+    }
+    p
+}
