@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// Runs the project's benchmarks.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang bench plan\n  madang bench savings --seeds 20\n  madang bench savings --site island-microgrid --seeds 5 --json"
+    after_help = "Examples:\n  madang bench plan\n  madang bench sites\n  madang bench savings --seeds 20\n  madang bench savings --site island-microgrid --seeds 5 --json"
 )]
 pub struct Args {
-    /// plan (input to checked schedule, CPU), live (memory, CPU and start of a running controller), savings (seeds × seasons of every policy); default: plan
+    /// plan (problem to checked and explained schedule, CPU, against raw Clarabel), sites (one plan of each shipped site), live (memory, CPU and start of a running controller), savings (seeds × seasons of every policy); default: plan
     name: Option<String>,
     /// Seeds of `savings`
     #[arg(long, default_value_t = 5)]
@@ -26,15 +26,22 @@ pub struct Args {
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
+    /// In a child of `plan`: memory of one solve, STEPS:SOLVER
+    #[arg(long, hide = true)]
+    memory_of: Option<String>,
 }
 
 pub fn run(args: Args) -> ExitCode {
     let code = match args.name.as_deref() {
-        None | Some("plan") => plan(&args),
+        None | Some("plan") => match &args.memory_of {
+            Some(of) => super::bench_plan::memory_of(of),
+            None => super::bench_plan::run(args.json),
+        },
+        Some("sites") => one_plan_each(&args),
         Some("savings") => savings(&args),
         Some("live") => super::bench_live::live(args.site.as_deref().unwrap_or("apartment-seoul"), args.json),
         Some(other) => {
-            eprintln!("there is no benchmark `{other}`; there are plan, live and savings");
+            eprintln!("there is no benchmark `{other}`; there are plan, sites, live and savings");
             Err(USAGE)
         }
     };
@@ -53,7 +60,7 @@ fn sites(args: &Args) -> Result<Vec<Arc<crate::site::Site>>, u8> {
 }
 
 /// Plan time of each site, input to checked schedule; the fastest half of the runs, since machines are shared.
-fn plan(args: &Args) -> Result<u8, u8> {
+fn one_plan_each(args: &Args) -> Result<u8, u8> {
     let mut rows = Vec::new();
     for site in sites(args)? {
         let noon = NaiveDate::from_ymd_opt(2026, 5, 12)
@@ -83,7 +90,7 @@ fn plan(args: &Args) -> Result<u8, u8> {
             .iter()
             .map(|(s, q, w)| serde_json::json!({"site": s, "plan_ms": q, "worst_ms": w}))
             .collect();
-        println!("{}", serde_json::json!({"plan": json}));
+        println!("{}", serde_json::json!({"sites": json}));
     } else {
         println!("{:<22}{:>14}{:>14}", "site", "plan, ms", "worst, ms");
         for (site, quick, worst) in rows {

@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod bench_live;
+mod bench_plan;
+mod bench_problems;
 pub mod check;
 pub mod commission;
 pub mod demo;

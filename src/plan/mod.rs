@@ -10,6 +10,7 @@ mod interior;
 mod ldl;
 mod problem;
 mod program;
+mod raw;
 mod reduce;
 mod round;
 mod schedule;
@@ -25,6 +26,7 @@ use crate::time::Stopwatch;
 
 pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, choices, exact, forced, stored_value};
 pub use problem::problem;
+pub use raw::raw_clarabel_ms;
 pub use schedule::{Made, schedule};
 pub use sensitivity::Sensitivity;
 
@@ -57,7 +59,7 @@ impl SolveOptions {
     /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
     pub fn controller() -> Self {
         Self {
-            nodes: Some(400),
+            nodes: Some(300),
             gap: 1e-3,
             ..Self::exact()
         }

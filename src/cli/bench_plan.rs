@@ -1,0 +1,434 @@
+//! `madang bench plan`: CPU time from problem to checked and explained schedule, each with every solver, against raw
+//! Clarabel on the same matrix in the same run; whole numbers, reference cases, memory, homes a second.
+
+use super::bench_problems as problems;
+use super::{BAD, DONE};
+use crate::check;
+use crate::model::{Problem, Solution};
+use crate::plan::{self, SolveOptions};
+use crate::time::Stopwatch;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Runs a timing is the median of.
+const RUNS: usize = 20;
+/// Seeds of the problems with whole numbers, by family: mostly ordinary days, one of the hard family.
+const SEEDS: [(usize, u64); 4] = [(0, 7), (1, 6), (2, 6), (3, 1)];
+/// Most CPU a problem with whole numbers should take, ms, and how many of a hundred must keep to it.
+const WHOLE_NUMBERS_MS: f64 = 500.0;
+const WHOLE_NUMBERS_SHARE: f64 = 0.95;
+/// Loss that is still allowed where the search was cut short at a second.
+const LOSS: f64 = 0.005;
+/// All reference cases, proven, in this time, ms.
+const CASES_MS: f64 = 40_000.0;
+/// Growth of memory while solving, kB.
+const MEMORY_KB: u64 = 30_000;
+/// Our way to Clarabel may cost this much more than Clarabel alone.
+const OVERHEAD: f64 = 1.3;
+
+#[derive(Debug, Serialize)]
+struct Timing {
+    problem: String,
+    steps: usize,
+    solver: String,
+    /// Problem to checked schedule, CPU ms, median and worst.
+    plan_ms: f64,
+    worst_ms: f64,
+    /// What of it is the explanation of the current interval.
+    explain_ms: f64,
+    /// Times faster than raw Clarabel's solving of the same matrix.
+    against_raw: f64,
+    target_ms: Option<f64>,
+    holds: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WholeNumbers {
+    instances: usize,
+    median_ms: f64,
+    worst_ms: f64,
+    share_in_time: f64,
+    /// Largest loss against a search of twenty times the effort, where the first was cut short.
+    worst_loss: f64,
+    worst_gap: f64,
+    holds: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Memory {
+    steps: usize,
+    solver: String,
+    growth_kb: u64,
+    peak_kb: u64,
+    holds: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    timings: Vec<Timing>,
+    /// Time of our way through Clarabel over Clarabel alone, same matrix.
+    overhead_over_raw: f64,
+    replan: Vec<Timing>,
+    whole_numbers: WholeNumbers,
+    cases_ms: f64,
+    cases_proven: usize,
+    memory: Vec<Memory>,
+    homes_per_second: Vec<(String, f64)>,
+    holds: bool,
+}
+
+fn solvers() -> impl Iterator<Item = &'static str> {
+    plan::SOLVERS.into_iter().filter(|s| *s != "interior")
+}
+
+pub fn run(json: bool) -> Result<u8, u8> {
+    let report = report().map_err(|why| {
+        eprintln!("{why}");
+        BAD
+    })?;
+    if json {
+        println!("{}", serde_json::json!(report));
+    } else {
+        show(&report);
+    }
+    Ok(if report.holds { DONE } else { BAD })
+}
+
+fn report() -> Result<Report, String> {
+    let timings = timings()?;
+    let overhead = overhead()?;
+    let whole_numbers = whole_numbers()?;
+    let (cases_ms, cases_proven, cases) = cases()?;
+    let memory = memory();
+    let replan = replan()?;
+    let fleet = solvers().map(|s| Ok((s.to_owned(), homes_per_second(s)?)));
+    let homes_per_second = fleet.collect::<Result<_, String>>()?;
+    let kept = timings.iter().chain(&replan).all(|t| t.holds)
+        && overhead <= OVERHEAD
+        && whole_numbers.holds
+        && cases_proven == cases
+        && cases_ms <= CASES_MS
+        && memory.iter().all(|m| m.holds);
+    Ok(Report {
+        timings,
+        overhead_over_raw: overhead,
+        replan,
+        whole_numbers,
+        cases_ms,
+        cases_proven,
+        memory,
+        homes_per_second,
+        holds: kept,
+    })
+}
+
+/// A problem by name, and the most its plan may take, ms.
+type Timed = (&'static str, Problem, Option<f64>);
+
+fn timed() -> Result<Vec<Timed>, String> {
+    Ok(vec![
+        ("home with a car (p08)", problems::home_with_car()?, Some(12.0)),
+        ("home", problems::home()?, Some(8.0)),
+        ("site (p09)", problems::site_day()?, Some(32.0)),
+        ("site, 30 min", problems::site(48, 0.5, 1)?, None),
+        ("site, 2 days", problems::site(192, 0.25, 1)?, None),
+        ("site, 5 min", problems::site(288, 1.0 / 12.0, 1)?, None),
+        ("site, 7 days", problems::site(672, 0.25, 1)?, Some(350.0)),
+    ])
+}
+
+fn timings() -> Result<Vec<Timing>, String> {
+    let mut all = Vec::new();
+    for (name, p, target) in timed()? {
+        let raw = median((0..5).map(|_| plan::raw_clarabel_ms(&p)).collect::<Result<_, _>>()?);
+        for solver in solvers() {
+            // the targets are for what is done without being told otherwise
+            let target = target.filter(|_| solver == "auto");
+            all.extend(timing_or_refusal(name, &p, solver, raw, target)?);
+        }
+    }
+    Ok(all)
+}
+
+/// A solver asked for by name may have its answer refused (microlp's residuals); the default may not.
+fn timing_or_refusal(
+    name: &str,
+    p: &Problem,
+    solver: &str,
+    raw: f64,
+    target: Option<f64>,
+) -> Result<Option<Timing>, String> {
+    match timing(name, p, solver, raw, target) {
+        Ok(timing) => Ok(Some(timing)),
+        Err(why) if solver == "auto" => Err(why),
+        Err(why) => {
+            eprintln!("{name} with {solver}: {why}");
+            Ok(None)
+        }
+    }
+}
+
+fn timing(name: &str, p: &Problem, solver: &str, raw: f64, target_ms: Option<f64>) -> Result<Timing, String> {
+    let mut times = Vec::new();
+    let mut explaining = Vec::new();
+    let mut said = String::new();
+    for _ in 0..RUNS {
+        let watch = Stopwatch::start();
+        let (solution, sensitivity) = plan::solve_explained(p, &options(solver)).map_err(|e| e.to_string())?;
+        let report = check::check(p, &solution);
+        if !report.ok {
+            return Err(report.faults.join("; "));
+        }
+        let before = watch.cpu_ms();
+        // what everything could do else in the current interval, solved again each
+        let told = plan::alternatives(p, &solution, sensitivity.as_ref(), 0, &options(solver));
+        explaining.push(watch.cpu_ms() - before);
+        if told.is_empty() {
+            return Err("nothing was explained".into());
+        }
+        times.push(watch.cpu_ms());
+        said = solution.solver;
+    }
+    let worst_ms = times.iter().fold(0.0, |a: f64, b| a.max(*b));
+    let plan_ms = median(times);
+    Ok(Timing {
+        problem: name.into(),
+        steps: p.steps,
+        solver: said,
+        plan_ms,
+        worst_ms,
+        explain_ms: median(explaining),
+        against_raw: raw / plan_ms,
+        target_ms,
+        holds: target_ms.is_none_or(|most| plan_ms <= most),
+    })
+}
+
+fn options(solver: &str) -> SolveOptions {
+    SolveOptions {
+        solver: solver.into(),
+        ..SolveOptions::exact()
+    }
+}
+
+fn checked(p: &Problem, solver: &str) -> Result<Solution, String> {
+    let solution = plan::solve(p, &options(solver)).map_err(|e| format!("{}: {e}", p.id))?;
+    let report = check::check(p, &solution);
+    match report.ok {
+        true => Ok(solution),
+        false => Err(format!("{}: {}", p.id, report.faults.join("; "))),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Problem to measured answer through our door over Clarabel alone, side by side on the site's day.
+fn overhead() -> Result<f64, String> {
+    let p = problems::site_day()?;
+    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let watch = Stopwatch::start();
+        plan::solve(&p, &options("clarabel")).map_err(|e| e.to_string())?;
+        ours.push(watch.cpu_ms());
+        raw.push(plan::raw_clarabel_ms(&p)?);
+    }
+    Ok(median(ours) / median(raw))
+}
+
+fn replan() -> Result<Vec<Timing>, String> {
+    let mut all = Vec::new();
+    for (name, p) in [
+        ("home with a car, a step later", problems::home_with_car()?),
+        ("site, a step later", problems::site_day()?),
+    ] {
+        let later = problems::one_step_later(&p, &checked(&p, "auto")?);
+        let raw = plan::raw_clarabel_ms(&later)?;
+        for solver in solvers() {
+            all.extend(timing_or_refusal(name, &later, solver, raw, None)?);
+        }
+    }
+    Ok(all)
+}
+
+fn whole_numbers() -> Result<WholeNumbers, String> {
+    let (mut times, mut losses, mut gaps) = (Vec::new(), vec![0.0], Vec::new());
+    for (family, seeds) in SEEDS {
+        for seed in 1..=seeds {
+            let p = problems::site_with_integers(problems::FAMILIES[family], seed)?;
+            // as the controller does it
+            let bounded = SolveOptions {
+                deadline: Some(Duration::from_secs(1)),
+                ..SolveOptions::controller()
+            };
+            let s = plan::solve(&p, &bounded).map_err(|e| format!("{}: {e}", p.id))?;
+            times.push(s.build_ms + s.solve_ms);
+            gaps.push(s.gap);
+            if s.gap > LOSS {
+                losses.push(loss(&p, &s, &bounded)?);
+            }
+        }
+    }
+    let in_time = times.iter().filter(|ms| **ms <= WHOLE_NUMBERS_MS).count() as f64 / times.len() as f64;
+    let worst = |v: &[f64]| v.iter().fold(0.0, |a: f64, b| a.max(*b));
+    Ok(WholeNumbers {
+        instances: times.len(),
+        worst_ms: worst(&times),
+        share_in_time: in_time,
+        worst_loss: worst(&losses),
+        worst_gap: worst(&gaps),
+        holds: in_time >= WHOLE_NUMBERS_SHARE && worst(&losses) <= LOSS,
+        median_ms: median(times),
+    })
+}
+
+/// Against a search of twenty times the time.
+fn loss(p: &Problem, s: &Solution, bounded: &SolveOptions) -> Result<f64, String> {
+    let patient = SolveOptions {
+        deadline: Some(Duration::from_secs(20)),
+        nodes: None,
+        ..bounded.clone()
+    };
+    let best = plan::solve(p, &patient).map_err(|e| format!("{}: {e}", p.id))?;
+    Ok((s.objective - best.objective) / best.objective.abs().max(1.0))
+}
+
+/// CPU ms of all reference cases, how many were proven right, how many there are.
+fn cases() -> Result<(f64, usize, usize), String> {
+    let cases = problems::cases()?;
+    let watch = Stopwatch::start();
+    let mut proven = 0;
+    for p in &cases {
+        let s = checked(p, "auto")?;
+        let expected = |key: &str| p.expected.as_ref().and_then(|e| e[key].as_f64());
+        let (Some(want), Some(tolerance)) = (expected("objective"), expected("rel_tolerance")) else {
+            return Err(format!("{}: nothing expected", p.id));
+        };
+        let close = (s.objective - want).abs() <= tolerance * want.abs().max(1.0);
+        proven += usize::from(close && s.gap <= 1e-6);
+    }
+    Ok((watch.cpu_ms(), proven, cases.len()))
+}
+
+/// Each in a process of its own, so that growth and peak belong to one solve.
+fn memory() -> Vec<Memory> {
+    let mut all = Vec::new();
+    for steps in [96, 672] {
+        all.extend(solvers().filter_map(|solver| memory_of_child(steps, solver)));
+    }
+    all
+}
+
+fn memory_of_child(steps: usize, solver: &str) -> Option<Memory> {
+    let of = format!("{steps}:{solver}");
+    let child = std::process::Command::new(std::env::current_exe().ok()?)
+        .args(["bench", "plan", "--memory-of", &of])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(child.stdout).ok()?;
+    let mut numbers = text.split_whitespace().map_while(|n| n.parse().ok());
+    let (growth_kb, peak_kb) = (numbers.next()?, numbers.next()?);
+    Some(Memory {
+        steps,
+        solver: solver.into(),
+        growth_kb,
+        peak_kb,
+        holds: growth_kb <= MEMORY_KB,
+    })
+}
+
+/// In the child: solves one problem and prints what the process grew by and its peak, kB.
+pub fn memory_of(text: &str) -> Result<u8, u8> {
+    let grown = || -> Option<(u64, u64)> {
+        let (steps, solver) = text.split_once(':')?;
+        let p = problems::site(steps.parse().ok()?, 0.25, 1).ok()?;
+        let before = status_kb("VmRSS")?;
+        checked(&p, solver).ok()?;
+        let peak = status_kb("VmHWM")?;
+        Some((peak.saturating_sub(before), peak))
+    };
+    let (growth, peak) = grown().ok_or(BAD)?;
+    println!("{growth} {peak}");
+    Ok(DONE)
+}
+
+/// A line of /proc/self/status; `None` where there is no such file.
+fn status_kb(key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|l| l.starts_with(key))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Different homes, each planned from its problem to its checked schedule, in a second of CPU.
+fn homes_per_second(solver: &str) -> Result<f64, String> {
+    let homes: Vec<Problem> = (0..16).map(problems::any_home).collect::<Result<_, _>>()?;
+    let watch = Stopwatch::start();
+    let mut done = 0.0;
+    for p in homes.iter().cycle() {
+        checked(p, solver)?;
+        done += 1.0;
+        if watch.cpu_ms() > 1000.0 {
+            break;
+        }
+    }
+    Ok(1e3 * done / watch.cpu_ms())
+}
+
+fn show(r: &Report) {
+    println!("problem to checked and explained schedule, CPU ms, median of {RUNS}");
+    println!(
+        "{:<32}{:>6} {:<18}{:>9}{:>9}{:>9}{:>8}{:>12}",
+        "", "steps", "solver", "median", "worst", "explain", "target", "raw / ours"
+    );
+    for t in r.timings.iter().chain(&r.replan) {
+        let target = t.target_ms.map_or(String::new(), |ms| format!("{ms:.0}"));
+        println!(
+            "{:<32}{:>6} {:<18}{:>9.2}{:>9.2}{:>9.2}{:>8}{:>11.1}x{}",
+            t.problem,
+            t.steps,
+            t.solver,
+            t.plan_ms,
+            t.worst_ms,
+            t.explain_ms,
+            target,
+            t.against_raw,
+            if t.holds { "" } else { "  MISSED" }
+        );
+    }
+    let word = |holds: bool| if holds { "" } else { "  MISSED" };
+    println!(
+        "our way through Clarabel over Clarabel alone   {:.2}x (target {OVERHEAD}x){}",
+        r.overhead_over_raw,
+        word(r.overhead_over_raw <= OVERHEAD)
+    );
+    let w = &r.whole_numbers;
+    println!(
+        "site with 400 whole numbers, {} seeds   median {:.0} ms, worst {:.0} ms, {:.0} % within {WHOLE_NUMBERS_MS} ms, worst loss {:.2} %, worst gap {:.1} %{}",
+        w.instances,
+        w.median_ms,
+        w.worst_ms,
+        100.0 * w.share_in_time,
+        100.0 * w.worst_loss,
+        100.0 * w.worst_gap,
+        word(w.holds)
+    );
+    println!("reference cases   {} proven in {:.0} ms", r.cases_proven, r.cases_ms);
+    if r.memory.is_empty() {
+        println!("memory   skipped: no /proc/self/status");
+    }
+    for m in &r.memory {
+        println!(
+            "memory, {} steps, {:<10} grew {:>6} kB to {} kB{}",
+            m.steps,
+            m.solver,
+            m.growth_kb,
+            m.peak_kb,
+            word(m.holds)
+        );
+    }
+    for (solver, homes) in &r.homes_per_second {
+        println!("homes a second and core, {solver:<10} {homes:.0}");
+    }
+}
