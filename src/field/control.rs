@@ -263,6 +263,9 @@ impl FieldDevice {
         if let Some(why) = self.withheld(order.control) {
             return withheld(why.into());
         }
+        if let Some(why) = self.kept_local() {
+            return withheld(why);
+        }
         let program = match self.compile(&order.command, value) {
             Ok(program) => program,
             Err(why) => return Written::of(order, vec![], WriteOutcome::Failed(why)),
@@ -470,9 +473,10 @@ impl FieldDevice {
     async fn prove(&self, client: &mut Client, expect: &Expect) -> Option<bool> {
         match expect {
             Expect::Nothing => Some(true),
-            Expect::Words { table, addr, words } => {
-                let shown = client.read(self.wiring.unit, *table, *addr, words.len() as u16).await;
-                shown.ok().map(|s| s == *words)
+            Expect::Registers(span) => {
+                let unit = span.unit.unwrap_or(self.wiring.unit);
+                let shown = client.read(unit, span.table, span.addr, span.count).await;
+                shown.ok().map(|s| span.judge(&s).is_ok())
             }
             Expect::Point { name, .. } => {
                 let point = self.map()?.points.iter().find(|p| p.name == *name)?.clone();
@@ -875,7 +879,7 @@ fn expected(expect: &Expect, values: &Values) -> String {
             Some(shown) => format!("`{name}` is {shown} instead of {value}"),
             None => format!("`{name}` shows no number instead of {value}"),
         },
-        Expect::Words { addr, words, .. } => format!("registers from {addr} are not {words:?}"),
+        Expect::Registers(span) => format!("registers from {} are not what was written", span.addr),
         Expect::Nothing => "nothing is to be seen".into(),
     }
 }

@@ -148,6 +148,9 @@ impl FieldDevice {
         if self.round.is_some() {
             return;
         }
+        if let Some(found) = &mut self.found {
+            found.begin();
+        }
         let slow = self.last_slow.is_none_or(|t| now - t >= SLOW);
         let due = |block: &&BlockRead| match block.every {
             Every::Fast => true,
@@ -187,12 +190,13 @@ impl FieldDevice {
         }
         self.once_done = true;
         if let Some(found) = &self.found {
-            sunspec::derive(&found.models, &mut round.values);
+            found.finish(&mut round.values);
         }
         derive(&self.profile.derived, &mut round.values);
         self.remember(&round.values);
         if !self.control.is_idle() {
             self.settle(client, round.now, &round.values, &round.seen).await;
+            self.beat(client).await;
         }
         self.stay_alive(client, round.now).await?;
         Ok(round.values)
@@ -242,6 +246,31 @@ impl FieldDevice {
         Ok(())
     }
 
+    /// A device that expects a heartbeat from its controller hears one each cycle, as long as it is controlled.
+    async fn beat(&mut self, client: &mut Client) {
+        let Some(found) = self.found.as_ref().filter(|_| !self.control.in_force().is_empty()) else {
+            return;
+        };
+        for w in found.heartbeats() {
+            let unit = w.unit.unwrap_or(self.wiring.unit);
+            if let Err(error) = client.write(unit, w.fc, w.addr, &w.words).await {
+                // What was read is good all the same, and the next cycle beats again.
+                self.trouble = Some(format!("it takes no heartbeat: {error}"));
+                return;
+            }
+        }
+    }
+
+    /// Why a SunSpec device would not listen now.
+    pub(super) fn kept_local(&self) -> Option<String> {
+        self.found.as_ref().and_then(sunspec::Discovered::kept_local)
+    }
+
+    /// Unit of a value that SunSpec discovery gives.
+    pub fn unit_of(&self, name: &str) -> Option<&'static str> {
+        self.found.as_ref().and_then(|f| f.unit_of(name))
+    }
+
     async fn read_block(&mut self, client: &mut Client, block: BlockRead, now: Timestamp) -> Result<(), WireError> {
         let unit = block.unit.unwrap_or(self.wiring.unit);
         let read = client.read(unit, block.table, block.addr, block.count).await;
@@ -251,7 +280,10 @@ impl FieldDevice {
         match read {
             Ok(words) => {
                 self.refusals.read(&block);
-                round.values.extend(map.values(&block, &words));
+                match &mut self.found {
+                    Some(found) if found.owns(&block) => found.take(&block, &words, &mut round.values),
+                    _ => round.values.extend(map.values(&block, &words)),
+                }
                 if !self.control.is_idle() {
                     round.seen.push((block, words));
                 }
@@ -272,9 +304,16 @@ impl FieldDevice {
 
     async fn get_to_know(&mut self, client: &mut Client) -> Result<(), WireError> {
         if self.profile.sunspec {
-            let found = sunspec::discover(client, self.wiring.unit).await?;
-            self.map = Some(found.map.clone());
+            let most = self.profile.link.max_regs_read.unwrap_or(125);
+            let found = sunspec::discover(client, self.wiring.unit, &self.profile.quirks, most).await?;
+            // A vendor's own registers stand in its profile, beside the models.
+            let mut map = Map::of(&self.profile);
+            map.blocks.splice(0..0, found.blocks.iter().cloned());
+            map.points.extend(found.map_points());
+            self.map = Some(map);
             self.found = Some(found);
+            // Commands need ratings and scale factors, which stand in slow blocks: they are read with the first poll.
+            (self.last_slow, self.once_done) = (None, false);
             self.identity = IdentityStatus::Confirmed;
             return Ok(());
         }

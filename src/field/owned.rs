@@ -42,10 +42,10 @@ pub fn owned(program: &Program, others: &[Program]) -> Cells {
     let others: Vec<Cells> = others.iter().map(|o| cells(&o.set)).collect();
     let mut own = cells(&program.set);
     own.retain(|cell, word| others.iter().any(|o| o.get(cell) != Some(word)));
-    if let Expect::Words { table, addr, words } = &program.expect {
-        for (addr, word) in (*addr..=u16::MAX).zip(words) {
-            let (unit, table) = (None, *table);
-            own.insert(Cell { unit, table, addr }, *word);
+    if let Expect::Registers(span) = &program.expect {
+        for (addr, word) in span.held() {
+            let (unit, table) = (span.unit, span.table);
+            own.insert(Cell { unit, table, addr }, word);
         }
     }
     own

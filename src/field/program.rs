@@ -47,12 +47,6 @@ pub enum How {
 /// What a read-back must show.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expect {
-    /// Registers hold exactly this.
-    Words {
-        table: Table,
-        addr: u16,
-        words: Vec<u16>,
-    },
     /// A point of the map shows this value.
     Point {
         name: String,
@@ -60,7 +54,70 @@ pub enum Expect {
         tolerance: f64,
         within_s: f64,
     },
+    Registers(Span),
     Nothing,
+}
+
+/// A span of registers read in one request, parts of which must show something; the rest may be anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    pub unit: Option<u8>,
+    pub table: Table,
+    pub addr: u16,
+    pub count: u16,
+    pub checks: Vec<Check>,
+}
+
+/// What a part of a span must show; `at` counts from the span's first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Check {
+    Holds {
+        at: u16,
+        words: Vec<u16>,
+    },
+    /// A timer of one or two registers runs from no more than this; all ones (not shown by this device) will do.
+    Runs {
+        at: u16,
+        size: u16,
+        from: u32,
+    },
+}
+
+impl Span {
+    /// What is wrong with the registers read back.
+    pub fn judge(&self, shown: &[u16]) -> Result<(), String> {
+        self.checks.iter().try_for_each(|c| c.judge(shown))
+    }
+
+    /// Registers that must hold a value as long as the command is in force.
+    pub fn held(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        let parts = self.checks.iter().filter_map(|c| match c {
+            Check::Holds { at, words } => Some((self.addr.checked_add(*at)?, words)),
+            Check::Runs { .. } => None,
+        });
+        parts.flat_map(|(first, words)| (first..=u16::MAX).zip(words.iter().copied()))
+    }
+}
+
+impl Check {
+    fn judge(&self, shown: &[u16]) -> Result<(), String> {
+        let part = |at: u16, size: usize| shown.get(usize::from(at)..usize::from(at) + size);
+        match self {
+            Self::Holds { at, words } => match part(*at, words.len()) {
+                Some(part) if part == words.as_slice() => Ok(()),
+                part => Err(format!("reads back {part:?} instead of {words:?}")),
+            },
+            Self::Runs { at, size, from } => {
+                let timer = part(*at, usize::from(*size)).ok_or("the reversion timer cannot be read back")?;
+                let left = timer.iter().fold(0, |sum, w| (sum << 16) | u32::from(*w));
+                if (1..=*from).contains(&left) || timer.iter().all(|w| *w == 0xFFFF) {
+                    Ok(())
+                } else {
+                    Err(format!("the reversion timer shows {left} s instead of up to {from} s"))
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -104,7 +104,11 @@ pub(super) fn alone(address: &Address, unit: u8, profile: &Profile) -> Device {
 pub fn report(device: &FieldDevice, values: &Values, address: &str, requests: u64) -> ReadReport {
     let unit_of = |point: &str| {
         let found = device.map().and_then(|m| m.points.iter().find(|p| p.name == point));
-        found.map_or_else(|| derived_unit(point), |p| p.unit.clone())
+        let discovered = || device.unit_of(point).map(str::to_owned);
+        found
+            .map(|p| p.unit.clone())
+            .or_else(discovered)
+            .unwrap_or_else(|| derived_unit(point))
     };
     ReadReport {
         address: address.to_owned(),
