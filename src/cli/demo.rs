@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Runs a site's digital twin and the controller against it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang demo --site apartment-seoul --speed 60\n  madang demo --once --json\n  madang demo --fault battery:dead"
+    after_help = format!("Examples:\n  madang demo --site apartment-seoul --speed 60\n  madang demo --once --json\n  madang demo --fault battery:dead\n\n{}", crate::twin::FAULTS)
 )]
 pub struct Args {
     /// A shipped site (home-amsterdam, apartment-seoul, island-microgrid), a folder, or a site.toml
@@ -35,7 +35,7 @@ pub struct Args {
     /// First day, local date; `--once` starts at 2026-05-12 unless told, a live demo runs on today's date
     #[arg(long)]
     date: Option<NaiveDate>,
-    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms, ev:drop=2%
+    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms, ev:drop=2%; the list stands below
     #[arg(long)]
     fault: Vec<String>,
     /// One day (or --days) in virtual time, as fast as possible; prints the day's report

@@ -1,11 +1,11 @@
-//! `madang twin`: only the simulated devices of a site, as Modbus TCP servers.
+//! `madang twin`: only the simulated devices of a site, or one device of any profile, as Modbus servers.
 
 use super::service::told_to_stop;
 use super::{BAD, DONE, UNREACHABLE, USAGE, site_or_exit};
 use crate::profile::trace::Trace;
 use crate::site::Site;
 use crate::time::{Clock, Pacer, SteppedClock, SystemClock};
-use crate::twin::{Fault, Listening, Served, World, serve_tcp, serve_trace};
+use crate::twin::{FAULTS, Fault, Listening, Served, World, lone, serve_tcp, serve_trace};
 use chrono::TimeDelta;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,22 +13,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Plant physics move at least this often, asked or not.
 const STEP: TimeDelta = TimeDelta::milliseconds(500);
 
-/// Serves the simulated devices of a site as Modbus TCP servers, without a controller.
+const EXAMPLES: &str = "Examples:
+  madang twin sites/home-amsterdam
+  madang twin apartment-seoul --component battery --json
+  madang twin --trace tests/traces/twin-sunspec-hybrid.jsonl
+  madang twin --profile fronius-gen24 --listen 127.0.0.1:15020
+
+Then in another terminal: madang run sites/home-amsterdam, or madang read tcp://127.0.0.1:15020 --profile fronius-gen24";
+
+/// Port of a lone device where nothing else is asked for.
+const PORT: u16 = 15_020;
+
+/// Serves the simulated devices of a site, or one device of any profile, as Modbus servers, without a controller.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  madang twin sites/home-amsterdam\n  madang twin apartment-seoul --component battery --json\n  madang twin --trace tests/traces/twin-sunspec-hybrid.jsonl\n\nThen in another terminal: madang run sites/home-amsterdam"
-)]
+#[command(after_help = format!("{EXAMPLES}\n\n{FAULTS}"))]
 pub struct Args {
     /// A folder with site.toml, a path to one, or the name of a shipped site
-    #[arg(required_unless_present = "trace")]
+    #[arg(required_unless_present_any = ["trace", "profile"], conflicts_with = "profile")]
     site: Option<String>,
     /// Instead of a site: a recorded trace (madang record), answered as it was
-    #[arg(long, conflicts_with_all = ["site", "component", "fault"])]
+    #[arg(long, conflicts_with_all = ["site", "component", "fault", "profile"])]
     trace: Option<std::path::PathBuf>,
-    /// Only the device that feeds this component
+    /// Instead of a site: one device of this profile (see `madang devices`) or profile file, with a small plant behind it
     #[arg(long)]
+    profile: Option<String>,
+    /// Only the device that feeds this component
+    #[arg(long, conflicts_with = "profile")]
     component: Option<String>,
-    /// Address to listen on instead of the one the site names
+    /// Address to listen on instead of the one the site names; with --profile HOST:PORT
     #[arg(long)]
     listen: Option<String>,
     /// Site seconds a second
@@ -37,7 +49,7 @@ pub struct Args {
     /// Seed of weather, load and people
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms
+    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms; the list stands below
     #[arg(long)]
     fault: Vec<String>,
     /// Print the device list as one JSON document once all listen
@@ -62,8 +74,12 @@ fn twin(args: &Args) -> Result<(), (u8, String)> {
     if let Some(path) = &args.trace {
         return replay(path, args);
     }
-    let name = args.site.as_deref().unwrap_or_default();
-    let site = Arc::new(site_or_exit(name).map_err(|code| (code, String::new()))?);
+    let site = match (&args.profile, &args.site) {
+        (Some(profile), _) => one_device(profile, args.listen.as_deref())?,
+        (None, Some(site)) => site_or_exit(site).map_err(|code| (code, String::new()))?,
+        (None, None) => return Err((USAGE, "name a site, or a --profile".into())),
+    };
+    let site = Arc::new(site);
     if !(args.speed > 0.0 && args.speed <= 3600.0) {
         return Err((USAGE, format!("--speed {} is not between 0 and 3600", args.speed)));
     }
@@ -97,6 +113,37 @@ fn replay(path: &std::path::Path, args: &Args) -> Result<(), (u8, String)> {
     served.map_err(|why: String| (UNREACHABLE, why))
 }
 
+/// A small plant behind one device of this profile.
+fn one_device(name: &str, listen: Option<&str>) -> Result<Site, (u8, String)> {
+    let profile = match name.ends_with(".toml") {
+        true => from_file(name)?,
+        false => crate::profile::builtin(name).ok_or_else(|| {
+            let known = crate::profile::builtin_names().join(", ");
+            (USAGE, format!("there is no profile `{name}`; built in are {known}"))
+        })?,
+    };
+    let (host, port) = match listen.map(|l| l.rsplit_once(':').unwrap_or((l, ""))) {
+        None => ("127.0.0.1", PORT),
+        Some((host, "")) => (host, PORT),
+        Some((host, port)) => {
+            let wrong = || (USAGE, format!("--listen {host}:{port}: `{port}` is not a port"));
+            (host, port.parse().map_err(|_| wrong())?)
+        }
+    };
+    lone(&profile, name, host, port).map_err(|why| (BAD, why))
+}
+
+fn from_file(path: &str) -> Result<crate::profile::Profile, (u8, String)> {
+    let text = std::fs::read_to_string(path).map_err(|e| (UNREACHABLE, format!("cannot read {path}: {e}")))?;
+    crate::profile::parse(&text).map_err(|faults| {
+        let list: Vec<String> = faults
+            .iter()
+            .map(|f| format!("{path}:{}: {}", f.line, f.message))
+            .collect();
+        (BAD, list.join("\n"))
+    })
+}
+
 fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {
     let parse = |text: &String| Fault::parse(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")));
     args.fault.iter().map(parse).collect()
@@ -115,7 +162,7 @@ async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), St
         faults,
         seed: args.seed,
         component: args.component.as_deref(),
-        host: args.listen.as_deref(),
+        host: args.listen.as_deref().filter(|_| args.profile.is_none()),
     };
     let served = serve_tcp(site, &world, &pacer.clock(), what).await?;
     if served.is_empty() {
@@ -131,11 +178,21 @@ async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), St
         next += STEP;
         tokio::select! {
             biased;
-            _ = told.changed() => return Ok(()),
+            _ = told.changed() => {
+                show_wear(&world.lock().unwrap_or_else(PoisonError::into_inner));
+                return Ok(());
+            }
             () = pacer.wait_until(next) => {}
         }
         let now = pacer.clock().now();
         world.lock().unwrap_or_else(PoisonError::into_inner).advance_to(now);
+    }
+}
+
+/// What masters did to registers that wear, for whoever looks after their flash.
+fn show_wear(world: &World) {
+    for ((device, register), writes) in world.wear() {
+        eprintln!("{device}: register {register}, which wears, was written {writes} times");
     }
 }
 

@@ -16,6 +16,7 @@ fn runs(model: u16) -> &'static str {
         701 => "10U5I20U11I18U5I18U5I21U10I32Z",
         702 => "45U7I",
         704 => "24U1I1Z1I1Z2I8U1I1Z1I1Z2I9U6I8U",
+        715 => "9U",
         _ => "7U2I",
     }
 }
@@ -61,5 +62,6 @@ mod tests {
         check(702, 50);
         check(704, 65);
         check(713, 7);
+        check(715, 7);
     }
 }

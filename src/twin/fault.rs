@@ -1,4 +1,5 @@
-//! Faults of devices, as people write them: `battery:dead`, `meter:slow=300ms`, `ev:drop=2%`.
+//! Faults of devices, as people write them: `battery:dead`, `meter:slow=300ms`, `ev:drop=2%`. Chance comes from the seed, times
+//! from the site's clock: the same run has the same faults.
 
 use crate::site::{Id, Site};
 use std::time::Duration;
@@ -20,19 +21,66 @@ pub enum FaultKind {
     Drop(f64),
     /// Share of answers that come after any patience.
     Late(f64),
+    /// Share of answers that come twice.
+    Duplicate(f64),
     /// Share of answers that carry fewer registers than asked.
     Short(f64),
-    /// Share of requests answered with exception 6 (busy).
+    /// Share of requests answered with exception 5 or 6 (acknowledge, busy).
     Exception(f64),
-    /// Values stand still.
-    Frozen,
+    /// Storms: of ten such times one is spent refusing everything with exceptions 5 and 6.
+    Busy(Duration),
     /// Share of answers that are noise.
     Garbage(f64),
     /// A second client is refused.
     OneClient,
+    /// Values stand still.
+    Frozen,
+    /// Share of answers in which one power shows an absurd value.
+    Spike(f64),
+    /// Share of answers in which powers and counters show zero.
+    Zero(f64),
+    /// Share of answers in which wide values have their words the wrong way round.
+    Swap(f64),
+    /// After each connect, values are "not available" for so long.
+    Sentinel(Duration),
+    /// The scale factor of powers changes this often (SunSpec).
+    Rescale(Duration),
+    /// Writes are accepted and not obeyed.
+    Unobeyed,
+    /// Writes are obeyed only after this time.
+    Delayed(Duration),
+    /// No more than this share of the rating is carried out.
+    Clipped(f64),
+    /// Another master writes over our setpoint this often.
+    Foreign(Duration),
+    /// A register written this often takes no more writes.
+    Worn(u64),
 }
 
-const KINDS: &str = "dead, frozen, one-client, slow=300ms, drop=2%, late=1%, short=1%, exception=0.5%, garbage=1%";
+/// Kinds as people write them, with a typical value and what they do; the list `--help` shows.
+pub const FAULTS: &str = "\
+Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
+  dead              accepts connections, never answers
+  slow=300ms        answers late by so much
+  drop=2%           share of answers that never come
+  late=1%           share of answers that come after any patience
+  duplicate=1%      share of answers that come twice
+  short=1%          share of answers with fewer registers than asked
+  exception=0.5%    share of requests refused with exception 5 or 6
+  busy=30s          one such time in ten, everything is refused with exceptions 5 and 6
+  garbage=1%        share of answers that are noise
+  one-client        a second connection is refused
+  frozen            values stand still
+  spike=1%          share of answers in which one power is absurd
+  zero=1%           share of answers in which powers and counters are zero
+  word-swap=1%      share of answers with the words of wide values swapped
+  sentinel=40s      values are \"not available\" for so long after each connect
+  rescale=5min      the scale factor of powers changes this often (SunSpec devices)
+  unobeyed          writes are accepted and not obeyed
+  delayed=5s        writes are obeyed after so long
+  clipped=50%       no more than this share of the rating is carried out
+  foreign=10min     another master writes over the setpoint this often
+  worn=1000         a register that was written so often takes no more writes";
 
 impl Fault {
     /// Reads `COMPONENT:KIND[=VALUE]`; a device's own name is understood too.
@@ -59,31 +107,55 @@ impl Fault {
 impl FaultKind {
     fn parse(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
-        let share = |default: f64| match value {
-            None => Ok(default),
-            Some(v) => match v.strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok()) {
-                Some(p) if (0.0..=100.0).contains(&p) => Ok(p / 100.0),
-                _ => Err(format!("`{v}` is not a share such as 2%")),
-            },
-        };
         match name {
             "dead" => Ok(Self::Dead),
             "frozen" => Ok(Self::Frozen),
             "one-client" => Ok(Self::OneClient),
-            "slow" => {
-                let d = crate::units::parse_duration(value.unwrap_or("300ms")).map_err(|e| e.to_string())?;
-                d.to_std()
-                    .map(Self::Slow)
-                    .map_err(|_| "a delay is not negative".to_owned())
-            }
-            "drop" => share(0.02).map(Self::Drop),
-            "late" => share(1.0).map(Self::Late),
-            "short" => share(1.0).map(Self::Short),
-            "exception" => share(0.005).map(Self::Exception),
-            "garbage" => share(0.01).map(Self::Garbage),
-            _ => Err(format!("`{name}` is no fault; there are {KINDS}")),
+            "unobeyed" => Ok(Self::Unobeyed),
+            "slow" => time(value, "300ms").map(Self::Slow),
+            "busy" => time(value, "30s").map(Self::Busy),
+            "sentinel" => time(value, "40s").map(Self::Sentinel),
+            "rescale" => time(value, "5min").map(Self::Rescale),
+            "delayed" => time(value, "5s").map(Self::Delayed),
+            "foreign" => time(value, "10min").map(Self::Foreign),
+            "drop" => share(value, 0.02).map(Self::Drop),
+            "late" => share(value, 1.0).map(Self::Late),
+            "duplicate" => share(value, 0.01).map(Self::Duplicate),
+            "short" => share(value, 1.0).map(Self::Short),
+            "exception" => share(value, 0.005).map(Self::Exception),
+            "garbage" => share(value, 0.01).map(Self::Garbage),
+            "spike" => share(value, 0.01).map(Self::Spike),
+            "zero" => share(value, 0.01).map(Self::Zero),
+            "word-swap" => share(value, 0.01).map(Self::Swap),
+            "clipped" => share(value, 0.5).map(Self::Clipped),
+            "worn" => count(value, 1_000).map(Self::Worn),
+            _ => Err(format!("`{name}` is no fault\n{FAULTS}")),
         }
     }
+}
+
+fn share(value: Option<&str>, default: f64) -> Result<f64, String> {
+    let Some(v) = value else { return Ok(default) };
+    match v.strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok()) {
+        Some(p) if (0.0..=100.0).contains(&p) => Ok(p / 100.0),
+        _ => Err(format!("`{v}` is not a share such as 2%")),
+    }
+}
+
+/// A time above zero.
+fn time(value: Option<&str>, default: &str) -> Result<Duration, String> {
+    let d = crate::units::parse_duration(value.unwrap_or(default)).map_err(|e| e.to_string())?;
+    let d = d.to_std().map_err(|_| "a delay is not negative".to_owned())?;
+    if d.is_zero() {
+        Err("a time of zero is no fault".to_owned())
+    } else {
+        Ok(d)
+    }
+}
+
+fn count(value: Option<&str>, default: u64) -> Result<u64, String> {
+    let Some(v) = value else { return Ok(default) };
+    v.parse().map_err(|_| format!("`{v}` is not a number of writes"))
 }
 
 #[cfg(test)]
@@ -106,10 +178,15 @@ mod tests {
             FaultKind::Slow(Duration::from_millis(300))
         );
         assert_eq!(parse("ev:drop=2%").unwrap().kind, FaultKind::Drop(0.02));
+        // What the list names is understood as it stands there.
+        let listed = FAULTS.lines().skip(1).filter_map(|l| l.split_whitespace().next());
+        assert!(listed.map(|kind| parse(&format!("meter:{kind}")).unwrap()).count() > 15);
         for (bad, part) in [
             ("battery", "COMPONENT:KIND"),
             ("bat:dead", "components:"),
-            ("ev:dea", "there are dead"),
+            ("ev:dea", "dead  "),
+            ("ev:slow=0s", "zero"),
+            ("ev:worn=x", "number of writes"),
             ("ev:drop=2", "share"),
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");

@@ -1,192 +1,403 @@
 //! A device whose registers follow a profile: points show the plant, writes of its commands move it.
 
+use super::glitch::{Spot, What, absent};
+use super::order::{Order, Wish};
 use super::registers::{get, put, text};
+use super::shown::{healthy, plausible};
 use super::world::World;
 use crate::model::{Quantity, Target};
-use crate::profile::{Command, Expected, Point, Profile, RegisterType, Table, Write, WriteValue};
-use crate::site::{Feed, Id, Site, command_of};
+use crate::profile::{Command, Expected, Identify, Point, Profile, RegisterType, Table, Wear, Write, WriteValue};
+use crate::site::{Feed, Id, Kind, Site};
 use crate::time::Timestamp;
 use crate::units::{Current, Power};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
-/// Reversion time of a device whose map has no register for it.
-const LEASE_S: f64 = 60.0;
+/// A command that never reverts stays for as long as a simulation can last.
+const FOR_EVER_S: f64 = 10.0 * 365.0 * 86_400.0;
 
 #[derive(Debug)]
 pub struct Mapped {
     profile: Profile,
     /// Feeds of this device, by point.
     feeds: Vec<Feed>,
-    /// Component that the device's commands move, and which command.
-    moved: Option<(Id, &'static str)>,
-    /// What masters wrote.
-    written: BTreeMap<u16, u16>,
+    /// What the device moves.
+    components: Vec<(Id, Kind)>,
+    /// What masters wrote, by table (coils are their own) and address.
+    written: BTreeMap<(bool, u16), u16>,
     lease_until: Option<Timestamp>,
+}
+
+/// What the registers of a command ask for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Asked {
+    Value(f64),
+    Release,
 }
 
 impl Mapped {
     pub fn new(site: &Site, device: &Id, profile: Profile) -> Self {
-        let feeds: Vec<Feed> = site
+        let feeds = site
             .wiring
             .feeds(&site.plant)
             .into_iter()
-            .filter(|f| f.device == *device)
-            .collect();
-        let components = site
+            .filter(|f| f.device == *device);
+        let fed = site
             .wiring
             .devices
             .get(device)
             .map(|d| d.components.clone())
             .unwrap_or_default();
-        let moved = components.into_iter().find_map(|c| {
-            let command = command_of(&site.plant.components.get(&c)?.kind)?;
-            profile.commands.contains_key(command).then_some((c, command))
-        });
+        let component = |id: Id| Some((id.clone(), site.plant.components.get(&id)?.kind.clone()));
         Self {
+            feeds: feeds.collect(),
+            components: fed.into_iter().filter_map(component).collect(),
             profile,
-            feeds,
-            moved,
             written: BTreeMap::new(),
             lease_until: None,
         }
     }
 
-    /// Registers `addr..addr + count`; exception 2 where nothing is mapped.
+    /// Registers (or bits) `addr..addr + count`; exception 2 where nothing is mapped.
     pub fn read(&self, world: &mut World, t: Timestamp, table: Table, addr: u16, count: u16) -> Result<Vec<u16>, u8> {
-        let known = self
-            .profile
-            .blocks
-            .iter()
-            .any(|b| b.table == table && overlap(b.addr, b.count, addr, count));
         let probe = self
             .profile
             .identify
             .iter()
             .find(|i| i.table == table && i.addr == addr && i.count == count);
         if let Some(i) = probe {
-            let expected = i.expect.first().map_or("MADANG", |e| match e {
-                Expected::Text(t) => t.as_str(),
-                Expected::Number(..) => "",
-            });
-            return Ok(text(expected, usize::from(count)));
+            return Ok(Self::identity(i, count));
         }
-        if !known {
+        let blocks = &self.profile.blocks;
+        let known = blocks
+            .iter()
+            .any(|b| b.table == table && overlap(b.addr, b.count, addr, count));
+        let writable = (addr..=u16::MAX)
+            .take(usize::from(count))
+            .any(|a| self.may_be_written(table, a));
+        if !known && !writable {
             return Err(2);
         }
-        let mut words = vec![0u16; usize::from(count)];
-        for p in self.profile.points.iter().filter(|p| p.table == table) {
+        let own = |a: u16| self.written.get(&(table == Table::Coil, a)).copied().unwrap_or(0);
+        let mut words: Vec<u16> = (addr..=u16::MAX).take(usize::from(count)).map(own).collect();
+        let shared = |p: &&Point| (p.mask.is_some() || p.bit.is_some()) && self.may_be_written(table, p.addr);
+        // What a master wrote stands there bit by bit already.
+        let points = self.profile.points.iter().filter(|p| p.table == table && !shared(p));
+        for p in points {
             for (i, w) in self.words_of(world, t, p).into_iter().enumerate() {
                 let at = i32::from(p.addr) + i as i32 - i32::from(addr);
-                if (0..i32::from(count)).contains(&at) {
-                    words[at as usize] = w;
+                if let Some(slot) = usize::try_from(at).ok().and_then(|at| words.get_mut(at)) {
+                    *slot = placed(p, *slot, w);
                 }
             }
         }
         Ok(words)
     }
 
+    /// What the probe expects, so that the twin is taken for the device.
+    fn identity(i: &Identify, count: u16) -> Vec<u16> {
+        let words = match i.expect.first() {
+            Some(Expected::Text(t)) => text(t, usize::from(count)),
+            Some(Expected::Number(low, _)) => put(i.type_, i.words, *low),
+            None if i.type_ == RegisterType::Str => text("MADANG", usize::from(count)),
+            None => put(i.type_, i.words, 1.0),
+        };
+        words.into_iter().chain(std::iter::repeat(0)).take(usize::from(count)).collect()
+    }
+
     fn words_of(&self, world: &mut World, t: Timestamp, p: &Point) -> Vec<u16> {
         let left = self.lease_until.map_or(0.0, |u| (u - t).as_seconds_f64().max(0.0));
-        let value = match p.name.as_str() {
-            "lease_left" | "setpoint_valid" => Some(left.round()),
-            "failsafe_current" => Some(6.0),
-            "available" | "setpoint_accounted" => Some(1.0),
-            "phases" => Some(3.0),
-            "evse_state" => return text(self.state(world), usize::from(p.count)),
-            _ => self.shown(world, p),
-        };
-        match value {
-            Some(v) => put(p.type_, p.words, (v - p.offset) / p.scale),
-            None => (0..p.count)
-                .map(|i| self.written.get(&(p.addr + i)).copied().unwrap_or(0))
-                .collect(),
+        match p.name.as_str() {
+            "lease_left" | "setpoint_valid" => return self.raw(p, left.round()),
+            "available" | "setpoint_accounted" => return self.raw(p, 1.0),
+            "evse_state" => return self.state_words(world, p),
+            _ => {}
         }
+        if let Some(value) = self.shown(world, p) {
+            return self.raw(p, value);
+        }
+        let coil = p.table == Table::Coil;
+        let registers = || (p.addr..=u16::MAX).take(usize::from(p.count));
+        if registers().any(|a| self.may_be_written(p.table, a) || self.written.contains_key(&(coil, a))) {
+            return registers()
+                .map(|a| self.written.get(&(coil, a)).copied().unwrap_or(0))
+                .collect();
+        }
+        if p.type_ == RegisterType::Str {
+            return text("MADANG", usize::from(p.count));
+        }
+        match healthy(p) {
+            Some(code) => put(p.type_, p.words, code as f64),
+            None => self.raw(p, plausible(p)),
+        }
+    }
+
+    /// Registers of a value in the point's unit.
+    fn raw(&self, p: &Point, value: f64) -> Vec<u16> {
+        put(p.type_, p.words, (value - p.offset) / p.scale)
     }
 
     /// The plant's value of a point, in the point's unit.
     fn shown(&self, world: &mut World, p: &Point) -> Option<f64> {
-        let feed = self.feeds.iter().find(|f| f.point == p.name)?;
-        // The limit that was asked for is what the master wrote; what applies is the charger's.
-        if p.name == "current_limit" && self.profile.points.iter().any(|o| o.name == "applied_limit") {
+        if let Some(feed) = self.feeds.iter().find(|f| f.point == p.name) {
+            // The limit that was asked for is what the master wrote; what applies is the charger's.
+            if p.name == "current_limit" && self.profile.points.iter().any(|o| o.name == "applied_limit") {
+                return None;
+            }
+            return world.read(&feed.component, feed.quantity).map(|v| v / feed.factor);
+        }
+        if p.unit != "kW" || p.name.contains("max") || p.name.contains("limit") {
             return None;
         }
-        world.read(&feed.component, feed.quantity).map(|v| v / feed.factor)
+        let mut power = |wanted: fn(&Kind) -> bool| {
+            let (id, _) = self.components.iter().find(|(_, k)| wanted(k))?;
+            world.read(id, Quantity::ActivePower)
+        };
+        match p.name.as_str() {
+            // Maps that count each direction by itself.
+            n if n.contains("battery_discharge") => power(|k| matches!(k, Kind::Battery(_))).map(|v| (-v).max(0.0)),
+            n if n.contains("battery_charge") => power(|k| matches!(k, Kind::Battery(_))).map(|v| v.max(0.0)),
+            "grid_import" => power(|k| matches!(k, Kind::Meter(_))).map(|v| v.max(0.0)),
+            "grid_export" => power(|k| matches!(k, Kind::Meter(_))).map(|v| (-v).max(0.0)),
+            _ => None,
+        }
     }
 
-    fn state(&self, world: &mut World) -> &'static str {
+    /// IEC 61851 state, as text or as the code that the map has for it.
+    fn state_words(&self, world: &mut World, p: &Point) -> Vec<u16> {
         let charger = self.feeds.iter().find(|f| f.quantity == Quantity::ChargePointState);
-        match charger.and_then(|f| world.read(&f.component, Quantity::ChargePointState)) {
+        let state = match charger.and_then(|f| world.read(&f.component, Quantity::ChargePointState)) {
             Some(1.0) => "B1",
             Some(2.0) => "C2",
             _ => "A",
+        };
+        if p.type_ == RegisterType::Str {
+            return text(state, usize::from(p.count));
         }
+        let code = p
+            .map
+            .iter()
+            .find(|(_, word)| word.starts_with(&state[..1]))
+            .map(|(code, _)| *code);
+        put(p.type_, p.words, code.unwrap_or(0) as f64)
     }
 
-    /// Takes a write; exception 2 where nothing may be written, 3 where the value cannot be.
-    pub fn write(&mut self, world: &mut World, t: Timestamp, addr: u16, words: &[u16]) -> Result<(), u8> {
-        let writes: Vec<&Write> = self.profile.commands.values().flat_map(all_writes).collect();
-        let span = |w: &Write| w.type_.registers().unwrap_or(1);
-        let last = addr.checked_add(words.len() as u16).ok_or(2u8)?;
-        if !(addr..last).all(|a| writes.iter().any(|w| (w.addr..w.addr + span(w)).contains(&a))) {
+    fn may_be_written(&self, table: Table, addr: u16) -> bool {
+        let mut all = self.profile.commands.values().flat_map(all_writes);
+        all.any(|w| table_of(w) == table && (w.addr..w.addr.saturating_add(span(w))).contains(&addr))
+    }
+
+    /// Takes a write and says what it asks of the plant; exception 2 where nothing may be written.
+    pub fn write(
+        &mut self,
+        world: &World,
+        t: Timestamp,
+        table: Table,
+        addr: u16,
+        words: &[u16],
+    ) -> Result<Vec<Order>, u8> {
+        let registers = || (addr..=u16::MAX).take(words.len());
+        if registers().count() != words.len() || !registers().all(|a| self.may_be_written(table, a)) {
             return Err(2);
         }
-        for (a, w) in (addr..).zip(words) {
-            self.written.insert(a, *w);
+        for (a, w) in registers().zip(words) {
+            self.written.insert((table == Table::Coil, a), *w);
         }
-        let Some((component, command)) = self.moved.clone() else {
-            return Ok(());
+        let touched = |c: &Command| {
+            all_writes(c).any(|w| table_of(w) == table && overlap(w.addr, span(w), addr, words.len() as u16))
         };
-        let Some(program) = self.profile.commands.get(command) else {
-            return Ok(());
-        };
-        let touched = all_writes(program).any(|w| overlap(w.addr, span(w), addr, words.len() as u16));
-        if touched {
-            self.obey(world, t, &component, command)?;
-        }
-        Ok(())
+        let names: Vec<String> = self
+            .profile
+            .commands
+            .iter()
+            .filter(|(_, c)| touched(c))
+            .map(|(n, _)| n.clone())
+            .collect();
+        Ok(names.iter().filter_map(|n| self.order(world, t, n)).collect())
     }
 
-    fn obey(&mut self, world: &mut World, t: Timestamp, component: &Id, command: &str) -> Result<(), u8> {
-        let Some(program) = self.profile.commands.get(command) else {
-            return Ok(());
+    /// What a command's registers ask for now, as the plant understands it.
+    fn order(&mut self, world: &World, t: Timestamp, name: &str) -> Option<Order> {
+        let command = self.profile.commands.get(name)?;
+        let mut asked = self.asked(command)?;
+        let lease_s = match self.timer(command) {
+            Some(s) if s <= 0.0 => {
+                asked = Asked::Release;
+                0.0
+            }
+            Some(s) => s,
+            None => command.device_timeout_s.filter(|s| *s > 0.0).unwrap_or(FOR_EVER_S),
         };
-        let set: Vec<&Write> = program.variants.iter().flat_map(|v| &v.set).collect();
-        let value = set.iter().find_map(|w| match w.value {
-            WriteValue::Scaled { scale, offset } => Some((self.register(w.addr, w.type_, w)? - offset) / scale),
-            _ => None,
-        });
-        let lease = set.iter().find(|w| matches!(w.value, WriteValue::Constant(_)));
-        let lease_s = lease.map_or(Some(LEASE_S), |w| self.register(w.addr, w.type_, w));
-        let (Some(value), Some(lease_s)) = (value, lease_s) else {
-            return Ok(());
-        };
-        if lease_s <= 0.0 {
-            self.lease_until = None;
-            return world.obey(component, Target::Release, t).map_err(|_| 4);
-        }
         let until = t + TimeDelta::milliseconds((lease_s * 1e3) as i64);
-        self.lease_until = Some(until);
-        let target = match command {
-            "evse_current_limit" => Target::Current(Current::amps(value)),
-            "switch" => Target::On(value > 0.5),
-            _ => Target::Power(Power::kw(value)),
+        let value = match asked {
+            Asked::Value(v) => Some(v),
+            Asked::Release => None,
         };
-        world.obey(component, target, until).map_err(|_| 3)
+        let percent = command.unit == "%";
+        self.lease_until = value.is_some().then_some(until);
+        let (component, kind) = self.components.iter().find(|(_, k)| moved_by(name, k))?;
+        let wish = value.map_or(Some(Wish::Target(Target::Release)), |v| wish(name, v, percent, kind))?;
+        let _known = world.models.get(component)?;
+        Some(Order {
+            component: component.clone(),
+            wish,
+            until,
+        })
     }
 
-    fn register(&self, addr: u16, type_: RegisterType, w: &Write) -> Option<f64> {
-        let count = type_.registers()?;
-        let words: Option<Vec<u16>> = (addr..addr + count).map(|a| self.written.get(&a).copied()).collect();
-        Some(get(type_, w.words, &words?)).filter(|v| v.is_finite())
+    /// The variant whose registers fit what was written, else the release.
+    fn asked(&self, c: &Command) -> Option<Asked> {
+        for v in &c.variants {
+            let fits = |value: f64| v.from.is_none_or(|f| value >= f - 1e-6) && v.to.is_none_or(|t| value <= t + 1e-6);
+            let constants = v
+                .set
+                .iter()
+                .all(|w| self.is_timer(c, w) || self.holds(w).unwrap_or(true));
+            let scaled = v.set.iter().find_map(|w| self.scaled(w));
+            let needs_value = v.set.iter().any(|w| matches!(w.value, WriteValue::Scaled { .. }));
+            let value = if needs_value {
+                scaled
+            } else {
+                v.from.or(v.to).or(Some(1.0))
+            };
+            if let Some(value) = value.filter(|x| constants && fits(*x)) {
+                return Some(Asked::Value(value));
+            }
+        }
+        let mut constants = c.release.iter().filter_map(|w| self.holds(w)).peekable();
+        (constants.peek().is_some() && constants.all(|held| held)).then_some(Asked::Release)
+    }
+
+    /// Whether a constant stands in its registers; `None` for what is no constant.
+    fn holds(&self, w: &Write) -> Option<bool> {
+        let WriteValue::Constant(v) = w.value else { return None };
+        Some(self.register(w).is_some_and(|r| (r - v).abs() < 0.5))
+    }
+
+    fn scaled(&self, w: &Write) -> Option<f64> {
+        match w.value {
+            WriteValue::Scaled { scale, offset } if scale != 0.0 => Some((self.register(w)? - offset) / scale),
+            _ => None,
+        }
+    }
+
+    /// A constant that is the command's own timeout is the register of its timer.
+    fn is_timer(&self, c: &Command, w: &Write) -> bool {
+        let timeout = c.device_timeout_s.filter(|t| *t > 0.0);
+        matches!(w.value, WriteValue::Constant(v) if timeout == Some(v))
+    }
+
+    fn timer(&self, c: &Command) -> Option<f64> {
+        let set = c.variants.iter().flat_map(|v| &v.set).chain(&c.arm);
+        set.filter(|w| self.is_timer(c, w)).find_map(|w| self.register(w))
+    }
+
+    fn register(&self, w: &Write) -> Option<f64> {
+        let coil = table_of(w) == Table::Coil;
+        let registers = (w.addr..=u16::MAX).take(usize::from(span(w)));
+        let words: Option<Vec<u16>> = registers.map(|a| self.written.get(&(coil, a)).copied()).collect();
+        Some(get(w.type_, w.words, &words?)).filter(|v| v.is_finite())
+    }
+
+    /// What another master would write to take its device back: the release, as far as it is constant.
+    pub fn taken_back(&self) -> Vec<(u16, Vec<u16>)> {
+        let writes = self.profile.commands.values().flat_map(|c| &c.release);
+        let constant = |w: &Write| match w.value {
+            WriteValue::Constant(v) if w.fc != 5 => Some((w.addr, put(w.type_, w.words, v))),
+            _ => None,
+        };
+        writes.filter_map(constant).collect()
+    }
+
+    /// Whether a command that wears, or may wear, writes this register.
+    pub fn wears(&self, register: u16) -> bool {
+        let worn = self.profile.commands.values().filter(|c| c.wear != Wear::Ram);
+        worn.flat_map(all_writes)
+            .any(|w| (w.addr..w.addr.saturating_add(span(w))).contains(&register))
+    }
+
+    /// Where measured values lie.
+    pub fn spots(&self) -> Vec<Spot> {
+        let numbers = self.profile.points.iter().filter(|p| {
+            p.map.is_empty() && !p.unit.is_empty() && !matches!(p.type_, RegisterType::Str | RegisterType::Bits)
+        });
+        let spot = |p: &Point| Spot {
+            table: p.table,
+            addr: p.addr,
+            type_: p.type_,
+            words: p.words,
+            absent: p
+                .nan
+                .first()
+                .map_or_else(|| absent(p.type_), |n| put(p.type_, p.words, *n as f64)),
+            what: match p.unit.as_str() {
+                "kW" | "A" => What::Power,
+                "kWh" => What::Counter,
+                _ => What::Other,
+            },
+        };
+        numbers.map(spot).collect()
     }
 }
 
+/// A register with the value of a point in it: several points may share one, each with bits of its own.
+fn placed(p: &Point, register: u16, value: u16) -> u16 {
+    let wide = match (p.mask, p.bit) {
+        (Some(mask), _) if p.count == 1 => mask << p.shift,
+        (None, Some(bit)) => 1 << bit,
+        _ => return value,
+    };
+    let (mask, shift) = (wide as u16, p.bit.unwrap_or(p.shift));
+    (register & !mask) | (value.checked_shl(u32::from(shift)).unwrap_or(0) & mask)
+}
+
+/// Whether a command of this name moves a component of this kind.
+fn moved_by(command: &str, kind: &Kind) -> bool {
+    match command {
+        "battery_power" | "battery_hold" | "battery_charge_limit" | "battery_discharge_limit" => {
+            matches!(kind, Kind::Battery(_))
+        }
+        "pv_limit" => matches!(kind, Kind::Pv(_)),
+        "evse_current_limit" | "evse_enable" => matches!(kind, Kind::ChargePoint(_)),
+        "heatpump_power" | "sg_ready" => matches!(kind, Kind::HeatPump(_)),
+        "genset_power" | "genset_start" => matches!(kind, Kind::Generator(_)),
+        "switch" => matches!(kind, Kind::Load(_) | Kind::ShiftableLoad(_) | Kind::SheddableLoad(_)),
+        _ => false,
+    }
+}
+
+fn wish(command: &str, value: f64, percent: bool, kind: &Kind) -> Option<Wish> {
+    let share = |full: f64| if percent { full * value / 100.0 } else { value };
+    Some(match (command, kind) {
+        ("battery_power", Kind::Battery(b)) => Wish::Target(Target::Power(Power::kw(share(b.charge_max.as_kw())))),
+        ("battery_hold", _) => Wish::Target(Target::Power(Power::ZERO)),
+        ("battery_charge_limit", Kind::Battery(b)) => Wish::Bounds(f64::NEG_INFINITY, share(b.charge_max.as_kw())),
+        ("battery_discharge_limit", Kind::Battery(b)) => Wish::Bounds(-share(b.discharge_max.as_kw()), f64::INFINITY),
+        ("pv_limit", Kind::Pv(p)) => Wish::Target(Target::PowerLimit(Power::kw(share(p.inverter_max.as_kw())))),
+        ("evse_current_limit", _) => Wish::Target(Target::Current(Current::amps(value))),
+        ("evse_enable", Kind::ChargePoint(c)) if value > 0.5 => Wish::Target(Target::Current(c.current_max)),
+        ("evse_enable", _) => Wish::Target(Target::Current(Current::amps(0.0))),
+        // SG-Ready: 1 blocks, 2 is normal, 3 and 4 ask for more.
+        ("sg_ready", _) if (value - 1.0).abs() < 0.1 => Wish::Target(Target::Power(Power::ZERO)),
+        ("sg_ready", _) => Wish::Target(Target::Release),
+        ("genset_start", Kind::Generator(g)) if value > 0.5 => Wish::Target(Target::Power(g.power_max)),
+        ("genset_start", _) => Wish::Target(Target::Power(Power::ZERO)),
+        ("switch", _) => Wish::Target(Target::On(value > 0.5)),
+        ("heatpump_power" | "genset_power", _) => Wish::Target(Target::Power(Power::kw(value))),
+        _ => return None,
+    })
+}
+
+fn table_of(w: &Write) -> Table {
+    if w.fc == 5 { Table::Coil } else { Table::Holding }
+}
+
+fn span(w: &Write) -> u16 {
+    if w.fc == 5 { 1 } else { w.type_.registers().unwrap_or(1) }
+}
+
 fn all_writes(c: &Command) -> impl Iterator<Item = &Write> {
-    c.arm
-        .iter()
-        .chain(c.variants.iter().flat_map(|v| &v.set))
-        .chain(&c.release)
+    c.writes()
 }
 
 fn overlap(a: u16, a_len: u16, b: u16, b_len: u16) -> bool {

@@ -3,8 +3,8 @@
 //! The same request gets its recorded answers in order, the last one for ever. Another cut of registers that were recorded is
 //! put together from them; what was never recorded is refused with exception 2, a unit that was never asked is silent.
 
+use super::framing::Framing;
 use super::serve::Served;
-use super::server::request;
 use crate::profile::Table;
 use crate::profile::trace::{Exchange, Trace};
 use crate::site::Id;
@@ -172,16 +172,13 @@ pub async fn serve_trace(trace: &Trace, host: &str) -> Result<Served, String> {
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, replay: Arc<Mutex<Replay>>) {
-    while let Ok((header, pdu)) = request(&mut stream).await {
+    while let Ok(request) = Framing::Tcp.request(&mut stream).await {
         let answer = replay
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .answer(header[6], &pdu);
+            .answer(request.unit, &request.pdu);
         let Some(answer) = answer else { continue };
-        let mut frame = header[0..4].to_vec();
-        frame.extend((answer.len() as u16 + 1).to_be_bytes());
-        frame.push(header[6]);
-        frame.extend(answer);
+        let frame = Framing::Tcp.answer(&request, &answer);
         if stream.write_all(&frame).await.is_err() || stream.flush().await.is_err() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Where the twin's devices listen: TCP on loopback, or in-memory pipes for virtual time.
 
 use super::fault::Fault;
+use super::framing::Framing;
 use super::server::{Station, serve, station};
 use super::world::World;
 use crate::site::{Address, Id, Site};
@@ -29,7 +30,15 @@ impl Pipes {
     ) -> Result<Self, String> {
         let mut stations = BTreeMap::new();
         for devices in by_address(site, None).into_values() {
-            let shared = Arc::new(station(site, world, clock, faults, seed, &devices)?);
+            let shared = Arc::new(station(
+                site,
+                world,
+                clock,
+                faults,
+                seed,
+                &devices,
+                framing(site, &devices),
+            )?);
             stations.extend(devices.into_iter().map(|d| (d, shared.clone())));
         }
         Ok(Self { stations })
@@ -44,6 +53,15 @@ impl Pipes {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         tokio::spawn(serve(station.clone(), theirs));
         Ok(ours)
+    }
+}
+
+/// How the devices of one address speak: RTU where the site says so.
+fn framing(site: &Site, devices: &[Id]) -> Framing {
+    let first = devices.first().and_then(|d| site.wiring.devices.get(d));
+    match first.map(|d| &d.address) {
+        Some(Address::RtuOverTcp { .. } | Address::Rtu { .. }) => Framing::Rtu,
+        _ => Framing::Tcp,
     }
 }
 
@@ -89,9 +107,10 @@ pub async fn serve_tcp(
         let Some(first) = devices.first().and_then(|d| site.wiring.devices.get(d)) else {
             continue;
         };
-        let (host, port) = match &first.address {
-            Address::Tcp { host, port } => (host.as_str(), *port),
-            other => return Err(format!("the twin serves tcp:// addresses, not {other}")),
+        let (host, port, scheme) = match &first.address {
+            Address::Tcp { host, port } => (host.as_str(), *port, "tcp"),
+            Address::RtuOverTcp { host, port } => (host.as_str(), *port, "rtu+tcp"),
+            other => return Err(format!("the twin serves tcp:// and rtu+tcp:// addresses, not {other}")),
         };
         let host = what.host.unwrap_or(host);
         let listener = match TcpListener::bind((host, port)).await {
@@ -101,14 +120,22 @@ pub async fn serve_tcp(
                 .map_err(|e| format!("cannot listen on {host}: {e}"))?,
         };
         let address = listener.local_addr().map_err(|e| e.to_string())?;
-        let shared = Arc::new(station(site, world, clock, what.faults, what.seed, &devices)?);
+        let shared = Arc::new(station(
+            site,
+            world,
+            clock,
+            what.faults,
+            what.seed,
+            &devices,
+            framing(site, &devices),
+        )?);
         for id in &devices {
             let Some(d) = site.wiring.devices.get(id) else { continue };
             served.push(Served {
                 device: id.clone(),
                 components: d.components.clone(),
                 profile: d.profile.clone(),
-                address: format!("tcp://{address}"),
+                address: format!("{scheme}://{address}"),
                 unit_id: d.unit,
             });
         }

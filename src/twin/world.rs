@@ -57,6 +57,8 @@ pub struct World {
     sampled: Option<(Timestamp, f64)>,
     integrated_kwh: f64,
     integrated_from_kwh: Option<f64>,
+    /// Writes to registers that wear, by device and register.
+    wear: BTreeMap<(Id, u16), u64>,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             sampled: None,
             integrated_kwh: 0.0,
             integrated_from_kwh: None,
+            wear: BTreeMap::new(),
         };
         world.settle(0.0);
         // The first instant's powers are known now; the books begin here.
@@ -116,6 +119,16 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// A master wrote a register that wears.
+    pub fn note_wear(&mut self, device: &Id, register: u16) {
+        *self.wear.entry((device.clone(), register)).or_insert(0) += 1;
+    }
+
+    /// Writes so far to registers that wear, by device and register.
+    pub fn wear(&self) -> &BTreeMap<(Id, u16), u64> {
+        &self.wear
     }
 
     /// The recorded load, where one is played.
