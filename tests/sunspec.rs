@@ -129,7 +129,10 @@ fn values(report: &Value) -> std::collections::BTreeMap<String, Value> {
         .collect()
 }
 
-fn agrees(case: &str, report: &Value, golden: &Value, rows: &[(&str, &str, f64)]) {
+/// Our name, pysunspec2's, and the factor between.
+type Row = (&'static str, &'static str, f64);
+
+fn agrees(case: &str, report: &Value, golden: &Value, rows: &[Row]) {
     let ours = values(report);
     for (name, theirs, factor) in rows {
         let expected = golden["values"][theirs].as_f64();
@@ -150,7 +153,7 @@ fn agrees(case: &str, report: &Value, golden: &Value, rows: &[(&str, &str, f64)]
     }
 }
 
-const HYBRID: [(&str, &str, f64); 24] = [
+const HYBRID: [Row; 24] = [
     ("active_power", "103[1].W", -1e-3),
     ("reactive_power", "103[1].VAr", -1e-3),
     ("apparent_power", "103[1].VA", 1e-3),
@@ -176,7 +179,7 @@ const HYBRID: [(&str, &str, f64); 24] = [
     ("battery_power", "160[1].module[3].DCW", 1e-3),
     ("energy_charged", "160[1].module[3].DCWH", 1e-3),
 ];
-const METERS: [(&str, &str, f64); 8] = [
+const METERS: [Row; 8] = [
     ("active_power", "103[1].W", -1e-3),
     ("meter[1].active_power", "203[1].W", 1e-3),
     ("meter[1].voltage_l3", "203[1].PhVphC", 1.0),
@@ -186,7 +189,7 @@ const METERS: [(&str, &str, f64); 8] = [
     ("meter[2].active_power_l1", "201[1].WphA", 1e-3),
     ("meter[2].energy_import", "201[1].TotWhImp", 1e-3),
 ];
-const DER: [(&str, &str, f64); 27] = [
+const DER: [Row; 27] = [
     ("active_power", "701[1].W", -1e-3),
     ("active_power_l1", "701[1].WL1", -1e-3),
     ("active_power_l2", "701[1].WL2", -1e-3),
@@ -223,7 +226,7 @@ const DER: [(&str, &str, f64); 27] = [
         1.0,
     ),
 ];
-const FLOATS: [(&str, &str, f64); 7] = [
+const FLOATS: [Row; 7] = [
     ("active_power", "113[1].W", -1e-3),
     ("frequency", "113[1].Hz", 1.0),
     ("voltage_l1", "113[1].PhVphA", 1.0),
@@ -235,7 +238,7 @@ const FLOATS: [(&str, &str, f64); 7] = [
 
 #[test]
 fn golden_images_are_read_as_pysunspec2_reads_them() {
-    let cases: [(&str, &[(&str, &str, f64)]); 4] = [
+    let cases: [(&str, &[Row]); 4] = [
         ("hybrid", &HYBRID),
         ("meters-behind", &METERS),
         ("der", &DER),
