@@ -361,3 +361,184 @@ fn shortened(mut answer: Vec<u8>) -> Vec<u8> {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Site;
+    use crate::time::SteppedClock;
+    use crate::twin::Fault;
+
+    struct Bench {
+        world: Mutex<World>,
+        clock: Arc<SteppedClock>,
+        device: Device,
+        start: Timestamp,
+    }
+
+    /// The hybrid of the Amsterdam home at noon, or its charger, with a fault.
+    fn bench(device: &str, fault: &str) -> Bench {
+        let site: Arc<Site> = Arc::new(crate::site::builtin("home-amsterdam").unwrap());
+        let start = chrono::DateTime::from_timestamp(1_778_580_000, 0).unwrap();
+        let world = Mutex::new(World::new(&site, 1, start, TimeDelta::seconds(10)).unwrap());
+        let id = Id::new(device);
+        let profile = crate::profile::builtin(&site.wiring.devices[&id].profile).unwrap();
+        let image = if profile.sunspec {
+            Image::SunSpec(Box::new(SunSpec::new(&site, &id, profile)))
+        } else {
+            Image::Mapped(Box::new(Mapped::new(&site, &id, profile)))
+        };
+        let faults = (!fault.is_empty()).then(|| Fault::parse(&format!("{device}:{fault}"), &site).unwrap().kind);
+        let device = Device::new(&id, image, faults.into_iter().collect(), fastrand::Rng::with_seed(1));
+        Bench {
+            world,
+            clock: SteppedClock::new(start),
+            device,
+            start,
+        }
+    }
+
+    impl Bench {
+        fn at(&self, seconds: i64) -> &Self {
+            self.clock.advance_to(self.start + TimeDelta::seconds(seconds));
+            self
+        }
+        fn ask(&self, pdu: &[u8]) -> Fate {
+            let clock: Arc<dyn Clock> = self.clock.clone();
+            self.device.answer(&self.world, &clock, self.start, pdu)
+        }
+        fn words(&self, addr: u16, count: u8) -> Vec<u16> {
+            let [a, b] = addr.to_be_bytes();
+            let Fate::Send { pdu, .. } = self.ask(&[3, a, b, 0, count]) else {
+                panic!("no answer")
+            };
+            assert_eq!(pdu[0], 3, "refused: {pdu:?}");
+            pdu[2..].chunks(2).map(|w| u16::from_be_bytes([w[0], w[1]])).collect()
+        }
+        fn write(&self, addr: u16, words: &[u16]) -> u8 {
+            let [a, b] = addr.to_be_bytes();
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+            let head = [16, a, b, 0, words.len() as u8, bytes.len() as u8];
+            let Fate::Send { pdu, .. } = self.ask(&[&head[..], &bytes].concat()) else {
+                panic!("no answer")
+            };
+            if pdu[0] == 16 { 0 } else { pdu[1] }
+        }
+        /// Forces charging at 40 % of 5 kW for ten minutes.
+        fn charge(&self) -> u8 {
+            self.write(RATES, &[(-4_000i16) as u16, 10_000, 0, 600]) + self.write(MODE, &[2])
+        }
+        fn battery_kw(&self) -> f64 {
+            let mut world = self.world.lock().unwrap();
+            world
+                .read(&Id::new("battery"), crate::model::Quantity::ActivePower)
+                .unwrap()
+        }
+    }
+
+    // The hybrid's map: 1 at 40002, 103 at 40070, 120, 121, 122, 123 at 40228, 124 at 40254, 160 at 40280.
+    const AC_POWER: u16 = 40_070 + 14;
+    const MODE: u16 = 40_254 + 5;
+    const RATES: u16 = 40_254 + 12;
+
+    #[test]
+    fn a_command_is_obeyed_late_clipped_or_not_at_all_as_the_fault_says() {
+        for (fault, soon, later) in [
+            ("", 2.0, 2.0),
+            ("clipped=20%", 1.0, 1.0),
+            ("delayed=30s", f64::NAN, 2.0),
+            ("unobeyed", f64::NAN, f64::NAN),
+        ] {
+            let b = bench("inverter", fault);
+            let own = bench("inverter", "");
+            assert_eq!(b.charge(), 0, "{fault}: accepted");
+            for (t, expected) in [(10, soon), (60, later)] {
+                b.at(t).words(AC_POWER, 1);
+                own.at(t).words(AC_POWER, 1);
+                let expected = if expected.is_nan() { own.battery_kw() } else { expected };
+                assert!(
+                    (b.battery_kw() - expected).abs() < 1e-6,
+                    "{fault} at {t} s: {} kW",
+                    b.battery_kw()
+                );
+            }
+            assert_eq!(b.words(MODE, 1), [2], "{fault}: what was written stands");
+        }
+    }
+
+    #[test]
+    fn reversion_shows_in_the_registers_and_in_the_plant() {
+        let b = bench("inverter", "");
+        b.charge();
+        assert_eq!(b.at(599).words(MODE, 1), [2]);
+        assert!((b.battery_kw() - 2.0).abs() < 1e-6);
+        assert_eq!(b.at(601).words(MODE, 1), [0]);
+        b.at(620).words(MODE, 1);
+        assert!((b.battery_kw() - 2.0).abs() > 0.1, "it goes by itself");
+    }
+
+    #[test]
+    fn another_master_takes_the_device_back() {
+        let b = bench("inverter", "foreign=2min");
+        b.words(MODE, 1);
+        b.charge();
+        assert_eq!(b.at(119).words(MODE, 1), [2]);
+        assert_eq!(b.at(121).words(MODE, 1), [0]);
+    }
+
+    #[test]
+    fn refusals_come_in_storms_or_by_chance_and_only_with_codes_5_and_6() {
+        let refused = |b: &Bench, t: i64| match b.at(t).ask(&[3, 156, 64, 0, 2]) {
+            Fate::Send { pdu, .. } if pdu[0] == 0x83 => Some(pdu[1]),
+            _ => None,
+        };
+        let b = bench("inverter", "busy=30s");
+        let storm: Vec<i64> = (0..600).filter(|t| refused(&b, *t).is_some()).collect();
+        assert_eq!(storm, (270..300).chain(570..600).collect::<Vec<_>>());
+        let b = bench("inverter", "exception=10%");
+        let codes: Vec<u8> = (0..1_000).filter_map(|t| refused(&b, t)).collect();
+        assert!(
+            (60..150).contains(&codes.len()) && codes.contains(&5) && codes.contains(&6),
+            "{codes:?}"
+        );
+        assert!(codes.iter().all(|c| matches!(c, 5 | 6)));
+    }
+
+    #[test]
+    fn glitches_and_changing_scales_strike_as_often_as_asked_and_leave_the_map_alone() {
+        let truth = bench("inverter", "").at(5).words(AC_POWER, 2);
+        assert_eq!(
+            bench("inverter", "spike=100%").at(5).words(AC_POWER, 2),
+            [31_000, truth[1]]
+        );
+        assert_eq!(bench("inverter", "zero=100%").at(5).words(AC_POWER, 2), [0, truth[1]]);
+        let b = bench("inverter", "sentinel=40s");
+        assert_eq!(b.at(39).words(AC_POWER, 2), [0x8000, truth[1]]);
+        assert_ne!(b.at(41).words(AC_POWER, 1), [0x8000]);
+        assert_eq!(b.at(5).words(40_000, 3), [0x5375, 0x6E53, 1]);
+        let b = bench("inverter", "rescale=60s");
+        let watts = |w: Vec<u16>| f64::from(w[0] as i16) * 10f64.powi(i32::from(w[1]));
+        let (before, after) = (b.at(59).words(AC_POWER, 2), b.at(61).words(AC_POWER, 2));
+        assert_eq!((before[1], after[1]), (1, 2));
+        assert!((watts(before) - watts(after)).abs() <= 100.0);
+        let b = bench("inverter", "word-swap=100%");
+        let (plain, swapped) = (bench("inverter", "").at(5).words(40_094, 2), b.at(5).words(40_094, 2));
+        assert_eq!(plain, [swapped[1], swapped[0]]);
+    }
+
+    #[test]
+    fn answers_are_doubled_and_registers_wear_out() {
+        let doubled = bench("inverter", "duplicate=100%").ask(&[3, 156, 64, 0, 1]);
+        assert!(matches!(doubled, Fate::Send { times: 2, .. }));
+        let b = bench("inverter", "worn=3");
+        let codes: Vec<u8> = (0..5).map(|_| b.write(MODE, &[0])).collect();
+        assert_eq!(codes, [0, 0, 0, 4, 4]);
+        // Registers in RAM are not counted; the phase switch of the charger may wear.
+        assert!(b.world.lock().unwrap().wear().is_empty());
+        let b = bench("charger", "");
+        assert_eq!(b.write(1_215, &[1]), 0);
+        assert_eq!(b.write(1_215, &[3]), 0);
+        let wear = b.world.lock().unwrap().wear().clone();
+        assert_eq!(wear.get(&(Id::new("charger"), 1_215)), Some(&2), "{wear:?}");
+    }
+}

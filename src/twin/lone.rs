@@ -22,6 +22,18 @@ pub fn lone(profile: &Profile, name: &str, host: &str, port: u16) -> Result<Site
             list.join(", ")
         ));
     }
+    // What the device does not feed goes by itself; a site file must name a device for it, which nobody will serve.
+    let rest: Vec<String> = ["grid", "pv", "battery"]
+        .iter()
+        .filter(|c| !fed.contains(c))
+        .map(|c| format!("\"{c}\""))
+        .collect();
+    if !rest.is_empty() {
+        text.push_str(&format!(
+            "[devices.rest]\naddress = \"tcp://127.0.0.1:1\"\nprofile = \"sunspec\"\ncomponents = [{}]\n",
+            rest.join(", ")
+        ));
+    }
     let (mut site, _) = crate::site::parse("twin", &text).map_err(|faults| {
         let list: Vec<String> = faults
             .iter()
@@ -29,6 +41,7 @@ pub fn lone(profile: &Profile, name: &str, host: &str, port: u16) -> Result<Site
             .collect();
         format!("the twin of `{}` cannot be built: {}", profile.id, list.join("; "))
     })?;
+    site.wiring.devices.retain(|id, _| id.as_str() != "rest");
     if !profile.link.transport.iter().any(|t| t == "tcp") {
         for d in site.wiring.devices.values_mut() {
             d.address = Address::RtuOverTcp {

@@ -164,7 +164,9 @@ async fn identity(client: &mut Client, models: &[Model]) -> Result<Identity, Wir
     let Some(common) = common else {
         return Err(WireError::Wrong("SunSpec models without a common model (1)".into()));
     };
-    let words = ask(client, common.unit, common.addr, 66).await?;
+    let from = common.addr.checked_add(2);
+    let from = from.ok_or_else(|| WireError::Wrong("a common model at the end of all registers".into()))?;
+    let words = ask(client, common.unit, from, 64).await?;
     let text = |from: usize, n: usize| {
         let part = words.get(from..from + n).unwrap_or(&[]);
         let bytes: Vec<u8> = part.iter().flat_map(|w| w.to_be_bytes()).collect();
@@ -172,9 +174,9 @@ async fn identity(client: &mut Client, models: &[Model]) -> Result<Identity, Wir
         String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
     };
     Ok(Identity {
-        manufacturer: text(2, 16),
-        model: text(18, 16),
-        version: text(42, 8),
-        serial: text(50, 16),
+        manufacturer: text(0, 16),
+        model: text(16, 16),
+        version: text(40, 8),
+        serial: text(48, 16),
     })
 }
