@@ -164,7 +164,20 @@ impl SunSpec {
         self.set(103, 15, &[1]);
         self.set(103, 17, &[HUNDREDTH]);
         self.set(103, 26, &[0]);
-        self.set(103, 38, &[4]);
+        // Scale factors of VA, VAr, PF, DC and temperature.
+        self.set(103, 19, &[1]);
+        self.set(103, 21, &[1]);
+        self.set(103, 23, &[HUNDREDTH]);
+        self.set(103, 32, &[1]);
+        self.set(103, 37, &[0]);
+        self.set(103, 38, &[4, 4]);
+        self.set(122, 2, &[7, 7, 1]);
+        self.set(122, 32, &[1]);
+        self.set(123, 4, &[1]);
+        self.set(124, 7, &[500]);
+        self.set(124, 10, &[4_000, 3]);
+        self.set(124, 21, &[HUNDREDTH]);
+        self.set(124, 24, &[TENTH]);
         let tens = |w: f64| (w / 10.0).round() as u16;
         self.set(120, 2, &[4, tens(self.pv_max_w), 1]);
         self.set(121, 2, &[tens(self.pv_max_w)]);
@@ -177,10 +190,11 @@ impl SunSpec {
         self.set(124, 17, &[0, 1]);
         self.set(124, 22, &[HUNDREDTH]);
         self.set(124, 25, &[HUNDREDTH]);
-        self.set(160, 4, &[1, 0]);
+        self.set(160, 2, &[HUNDREDTH, TENTH, 1, 0]);
         self.set(160, 8, &[4]);
         for i in 0..4 {
             self.set(160, 10 + 20 * i, &[i + 1]);
+            self.set(160, 10 + 20 * i + 16, &[32, 4]);
         }
         self.set(203, 6, &[TENTH]);
         self.set(203, 15, &[TENTH]);
@@ -259,12 +273,32 @@ impl SunSpec {
             * 1e3;
         self.set(103, 14, &[self.watts(pv - battery)]);
         self.set(103, 16, &[5_000]);
+        self.electrical(pv - battery, pv);
         self.set(103, 24, &wide32(energy));
         let step = if self.coarse { 100.0 } else { 10.0 };
         // Two strings share the roof.
         for (i, share) in [(0u16, 0.55), (1, 0.45)] {
             self.set(160, 10 + 20 * i + 11, &[unsigned(pv * share / step)]);
             self.set(160, 10 + 20 * i + 12, &wide32(energy * share));
+        }
+    }
+
+    /// What follows from an inverter's power at 230 V: currents, voltages, apparent power, the DC side, temperature.
+    fn electrical(&mut self, watts: f64, dc: f64) {
+        let amps = unsigned(watts.abs() / 690.0 * 10.0);
+        self.set(103, 2, &[unsigned(watts.abs() / 230.0 * 10.0), amps, amps, amps]);
+        self.set(103, 7, &[4_000, 4_000, 4_000, 2_300, 2_300, 2_300]);
+        self.set(103, 18, &[int(watts.abs() / 10.0)]);
+        self.set(103, 20, &[0]);
+        self.set(103, 22, &[100]);
+        self.set(103, 31, &[int(dc / 10.0)]);
+        self.set(103, 33, &[36]);
+        self.set(122, 31, &[unsigned(dc / 10.0)]);
+        for i in 0..4u16 {
+            let power = self.get(160, 10 + 20 * i + 11).filter(|w| *w != 0xFFFF).unwrap_or(0);
+            let step = if self.coarse { 100.0 } else { 10.0 };
+            let amps = unsigned(f64::from(power) * step / 400.0 * 100.0);
+            self.set(160, 10 + 20 * i + 9, &[amps, 4_000]);
         }
     }
 
