@@ -238,11 +238,16 @@ fn expect(v: &Verify, value: f64) -> Result<Expect, String> {
             tolerance: v.tolerance + wanted.abs() * v.tolerance_percent / 100.0,
             within_s: v.within_s,
         }),
-        (None, Some(r)) => Ok(Expect::Words {
-            table: r.table,
-            addr: r.addr,
-            words: encode(r.type_, r.words, wanted)?,
-        }),
+        (None, Some(r)) => {
+            let words = encode(r.type_, r.words, wanted)?;
+            Ok(Expect::Registers(Span {
+                unit: None,
+                table: r.table,
+                addr: r.addr,
+                count: words.len() as u16,
+                checks: vec![Check::Holds { at: 0, words }],
+            }))
+        }
         (None, None) => Ok(Expect::Nothing),
     }
 }

@@ -102,7 +102,11 @@ impl Mapped {
             None if i.type_ == RegisterType::Str => text("MADANG", usize::from(count)),
             None => put(i.type_, i.words, 1.0),
         };
-        words.into_iter().chain(std::iter::repeat(0)).take(usize::from(count)).collect()
+        words
+            .into_iter()
+            .chain(std::iter::repeat(0))
+            .take(usize::from(count))
+            .collect()
     }
 
     fn words_of(&self, world: &mut World, t: Timestamp, p: &Point) -> Vec<u16> {
