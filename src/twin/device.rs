@@ -453,8 +453,11 @@ mod tests {
             let own = bench("inverter", "");
             assert_eq!(b.charge(), 0, "{fault}: accepted");
             for (t, expected) in [(10, soon), (60, later)] {
-                b.at(t).words(AC_POWER, 1);
-                own.at(t).words(AC_POWER, 1);
+                // The plant moves with the step after the order.
+                for t in [t, t + 10] {
+                    b.at(t).words(AC_POWER, 1);
+                    own.at(t).words(AC_POWER, 1);
+                }
                 let expected = if expected.is_nan() { own.battery_kw() } else { expected };
                 assert!(
                     (b.battery_kw() - expected).abs() < 1e-6,
@@ -518,6 +521,7 @@ mod tests {
         assert_eq!(b.at(5).words(40_000, 3), [0x5375, 0x6E53, 1]);
         let b = bench("inverter", "rescale=60s");
         let watts = |w: Vec<u16>| f64::from(w[0] as i16) * 10f64.powi(i32::from(w[1]));
+        b.words(AC_POWER, 2);
         let (before, after) = (b.at(59).words(AC_POWER, 2), b.at(61).words(AC_POWER, 2));
         assert_eq!((before[1], after[1]), (1, 2));
         assert!((watts(before) - watts(after)).abs() <= 100.0);
