@@ -398,7 +398,7 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
             "limit=0,240",
             "wait=2",
             "show=103.W,123.WMaxLim_Ena",
-            "wait=14",
+            "until=123.WMaxLim_Ena,0",
             "show=123.WMaxLim_Ena",
         ],
     );
@@ -451,7 +451,8 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
         "wset=-10000,-2000,240",
         "wait=2",
         "show=701.W,704.WSetRvrtRem",
-        "wait=14",
+        "until=704.WSet,-2000",
+        "wait=1",
         "show=701.W,704.WSet,704.WSetRvrtRem",
     ];
     let shown = control(&python, port, unit, &steps);

@@ -1,5 +1,5 @@
 """Commands a SunSpec device through pysunspec2. Arguments: port, unit, then steps in order:
-limit=PCT,SECONDS (123) · rates=OUT,IN,MODE,SECONDS (124) · wset=WATTS,REVERSION_WATTS,SECONDS (704) · wait=SECONDS ·
+limit=PCT,SECONDS (123) · rates=OUT,IN,MODE,SECONDS (124) · wset=WATTS,REVERSION_WATTS,SECONDS (704) · wait=SECONDS · until=MODEL.POINT,VALUE (at most 60 s) ·
 show=MODEL.POINT,… (MODEL.i.POINT for the i-th module of 160), which prints the values as one line of JSON."""
 
 import json
@@ -54,7 +54,13 @@ def wait(seconds):
     time.sleep(float(seconds))
 
 
+def until(path, value):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and shown(path) != float(value):
+        time.sleep(0.2)
+
+
 for step in sys.argv[3:]:
     name, _, values = step.partition("=")
-    {"limit": limit, "rates": rates, "wset": wset, "wait": wait, "show": show}[name](*values.split(","))
+    {"limit": limit, "rates": rates, "wset": wset, "wait": wait, "until": until, "show": show}[name](*values.split(","))
 device.close()
