@@ -388,7 +388,7 @@ fn control(python: &Path, port: u16, unit: u8, steps: &[&str]) -> Vec<Value> {
 #[test]
 fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
     let Some(python) = python() else { return };
-    let (_twin, port, _) = lone("sunspec", &["--speed", "20"]);
+    let (_twin, port, _) = lone("sunspec", &["--speed", "60"]);
     // A limit to nothing for four minutes of the twin's time; then it is lifted by itself.
     let shown = control(
         &python,
@@ -396,7 +396,7 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
         1,
         &[
             "limit=0,240",
-            "wait=2",
+            "wait=1",
             "show=103.W,123.WMaxLim_Ena",
             "until=123.WMaxLim_Ena,0",
             "show=123.WMaxLim_Ena",
@@ -425,7 +425,7 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
             "--listen",
             "127.0.0.1",
             "--speed",
-            "20",
+            "60",
             "--json",
         ])
         .stdout(Stdio::piped())
@@ -449,7 +449,7 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
     // Charging at 10 kW with a fall-back to 2 kW after four minutes of the twin's time.
     let steps = [
         "wset=-10000,-2000,240",
-        "wait=2",
+        "wait=1",
         "show=701.W,704.WSetRvrtRem",
         "until=704.WSet,-2000",
         "wait=1",
