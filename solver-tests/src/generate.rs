@@ -3,27 +3,27 @@
 use madang::model::*;
 
 /// Small deterministic generator; one seed is one problem, so that a failure can become a case.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// 0..1 (splitmix64)
-    fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
-    fn range(&mut self, low: f64, high: f64) -> f64 {
+    pub fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
-    fn chance(&mut self, p: f64) -> bool {
+    pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
-    fn index(&mut self, n: usize) -> usize {
+    pub fn index(&mut self, n: usize) -> usize {
         ((self.unit() * n as f64) as usize).min(n - 1)
     }
-    fn series(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
+    pub fn series(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
         (0..n).map(|_| self.range(low, high)).collect()
     }
 }
@@ -91,6 +91,7 @@ pub fn random(seed: u64) -> Problem {
             weights: Vec::new(),
         });
     }
+    wishes(&mut d, &mut p);
     p.elastic = Some(Elastic {
         limit_per_kwh: 100.0,
         soc_per_kwh: 20.0,
@@ -122,6 +123,21 @@ fn grid(d: &mut Dice, steps: usize) -> GridProblem {
             past_hours: d.range(0.0, 0.3),
         }),
         self_sufficiency_per_kwh: if d.chance(0.2) { d.range(0.0, 0.1) } else { 0.0 },
+        capacity: d.chance(0.2).then(|| CapacityProblem {
+            subscribed_kw: d.range(0.0, 5.0),
+            overrun_per_kw: if d.chance(0.5) { d.range(0.0, 5.0) } else { 0.0 },
+            overrun_per_kwh: if d.chance(0.5) { d.range(0.0, 1.0) } else { 0.0 },
+        }),
+        outages: if d.chance(0.15) {
+            let from_step = d.index(steps);
+            vec![OutageProblem {
+                from_step,
+                to_step: from_step + d.index(4),
+            }]
+        } else {
+            Vec::new()
+        },
+        renewable_share: PerStep::All(if d.chance(0.3) { d.range(0.0, 1.0) } else { 0.0 }),
         blocks: if d.chance(0.2) {
             vec![
                 BlockProblem {
@@ -165,6 +181,35 @@ fn battery(d: &mut Dice, i: usize) -> BatteryProblem {
             kwh: d.range(0.0, max),
             cost_per_kwh_hour: d.range(0.0, 1.0),
         }),
+        dwell: if d.chance(0.2) {
+            vec![Dwell {
+                above_kwh: d.range(0.0, max),
+                cost_per_kwh_hour: d.range(0.0, 0.05),
+            }]
+        } else {
+            Vec::new()
+        },
+        ramp_kw: d.chance(0.15).then(|| d.range(0.0, 4.0)),
+        power_start_kw: d.chance(0.5).then(|| d.range(-5.0, 5.0)),
+        goals: if d.chance(0.2) {
+            vec![SocGoal {
+                // now and then beyond the horizon
+                step: d.index(18),
+                kwh: d.range(-0.1 * max, 1.2 * max),
+                missing_cost_per_kwh: d.range(0.0, 1.0),
+                excess_cost_per_kwh: if d.chance(0.3) { d.range(0.0, 0.5) } else { 0.0 },
+            }]
+        } else {
+            Vec::new()
+        },
+        end_values: if d.chance(0.2) {
+            vec![EndValue {
+                above_kwh: d.range(0.0, max),
+                value_per_kwh: d.range(-0.1, 0.0),
+            }]
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -184,6 +229,111 @@ fn car(d: &mut Dice, i: usize, steps: usize) -> EvProblem {
         surplus_only: d.chance(0.2),
         late_step: d.chance(0.3).then(|| d.index(steps)),
         late_cost_per_kwh: d.range(0.0, 0.3),
+        demand_kw: d.chance(0.2).then(|| PerStep::All(d.range(0.0, 8.0))),
+        demand_missed_cost_per_kwh: d.range(0.0, 0.5),
+        extra_max_kwh: if d.chance(0.3) { d.range(0.0, 8.0) } else { 0.0 },
+        extra_value_per_kwh: d.range(-0.1, 0.1),
+        later: Vec::new(),
+        store: d.chance(0.3).then(|| store(d)),
+    }
+}
+
+fn store(d: &mut Dice) -> CarStore {
+    let capacity_kwh = d.range(5.0, 60.0);
+    CarStore {
+        capacity_kwh,
+        // now and then below what is kept, or fuller than full
+        at_arrival_kwh: capacity_kwh * d.range(0.0, 1.1),
+        min_kwh: capacity_kwh * d.range(0.0, 0.6),
+        discharge_max_kw: d.range(0.0, 8.0),
+        discharge_eff: d.range(0.8, 0.99),
+        wear_cost_per_kwh: d.range(0.0, 0.1),
+        no_grid_discharge: d.chance(0.3),
+        exclusive: false,
+    }
+}
+
+/// Wishes of the whole site, and loads that may wait.
+fn wishes(d: &mut Dice, p: &mut Problem) {
+    let steps = p.steps;
+    if d.chance(0.15) {
+        p.lifeline = Some(LifelineProblem {
+            need_kwh: d.series(steps, 0.0, 12.0),
+            cost_per_kwh_hour: d.range(0.0, 1.0),
+        });
+    }
+    let wish = |d: &mut Dice| ShareWish {
+        share: d.range(0.0, 1.0),
+        missing_cost_per_kwh: d.range(0.0, 0.5),
+    };
+    p.self_sufficiency = d.chance(0.15).then(|| wish(d));
+    p.renewable = d.chance(0.15).then(|| wish(d));
+    if d.chance(0.25) {
+        p.deferrable.push(deferrable(d, steps));
+    }
+    for e in &mut p.evs {
+        // the same car back again
+        if d.chance(0.2) {
+            let arrive_step = e.depart_step.max(e.arrive_step) + d.index(3);
+            e.later.push(StayProblem {
+                arrive_step,
+                depart_step: arrive_step + d.index(6),
+                energy_needed_kwh: d.range(0.0, 10.0),
+                shortfall_cost_per_kwh: d.range(0.1, 5.0),
+            });
+        }
+    }
+    for g in &mut p.gensets {
+        if d.chance(0.4) {
+            g.part_load = part_load(d, g.max_kw, true);
+        }
+    }
+}
+
+fn deferrable(d: &mut Dice, steps: usize) -> DeferrableProblem {
+    DeferrableProblem {
+        id: "pump".into(),
+        power_kw: d.range(0.5, 4.0),
+        energy_kwh: d.range(0.0, 8.0),
+        earliest_step: d.index(steps),
+        latest_step: d.index(steps + 2),
+        missed_cost_per_kwh: d.range(0.0, 2.0),
+        min_kw: 0.0,
+        start_cost: 0.0,
+        min_on_steps: 1,
+        min_off_steps: 1,
+        initial_on: d.chance(0.3),
+    }
+}
+
+/// Three segments up to full power; rising, or in any order.
+fn part_load(d: &mut Dice, max_kw: f64, rising: bool) -> Vec<PartLoad> {
+    let mut costs = d.series(3, 0.1, 0.6);
+    if rising {
+        costs.sort_by(f64::total_cmp);
+    }
+    let ends = [0.3 * max_kw, 0.7 * max_kw, max_kw];
+    let segment = |(up_to_kw, fuel_cost_per_kwh)| PartLoad {
+        up_to_kw,
+        fuel_cost_per_kwh,
+    };
+    ends.into_iter().zip(costs).map(segment).collect()
+}
+
+fn building(d: &mut Dice, steps: usize) -> BuildingProblem {
+    BuildingProblem {
+        id: "house".into(),
+        kwh_per_k: d.range(2.0, 20.0),
+        loss_kw_per_k: if d.chance(0.9) { d.range(0.02, 0.5) } else { 0.0 },
+        start_c: d.range(10.0, 28.0),
+        outdoor_c: PerStep::Each(d.series(steps, -15.0, 30.0)),
+        gain_kw: PerStep::All(d.range(-0.2, 0.8)),
+        heat_max_kw: d.range(0.0, 10.0),
+        comfort_min_c: PerStep::All(d.range(18.0, 21.0)),
+        comfort_max_c: PerStep::All(d.range(20.5, 24.0)),
+        cold_cost_per_k_hour: d.range(0.0, 2.0),
+        warm_cost_per_k_hour: d.range(0.0, 1.0),
+        end_value_per_k: d.range(0.0, 0.3),
     }
 }
 
@@ -202,6 +352,7 @@ fn genset(d: &mut Dice) -> GensetProblem {
         initial_on: d.chance(0.5),
         fixed_steps: 0,
         commit_blocks: None,
+        part_load: Vec::new(),
     }
 }
 
@@ -218,7 +369,11 @@ fn heat(d: &mut Dice, steps: usize) -> HeatProblem {
             cop: PerStep::Each(d.series(steps, 1.0, 5.0)),
         }],
         tanks: Vec::new(),
+        buildings: Vec::new(),
     };
+    if d.chance(0.4) {
+        h.buildings.push(building(d, steps));
+    }
     if d.chance(0.5) {
         let capacity_kwh = d.range(0.0, 10.0);
         h.tanks.push(TankProblem {
@@ -240,6 +395,7 @@ fn heat(d: &mut Dice, steps: usize) -> HeatProblem {
             fuel_kwh_per_kwh_el: d.range(2.0, 3.5),
             fuel_price_per_kwh: d.range(0.03, 0.12),
             co2_kg_per_kwh_fuel: 0.2,
+            switching: None,
         });
     }
     if d.chance(0.3) {
@@ -270,13 +426,17 @@ fn hydro(d: &mut Dice, steps: usize) -> HydroProblem {
     }
 }
 
-/// The same without hurry: how late a car is charged is steered, not priced.
+/// The same without what is steered, not priced: cars that charge at once, or rather not late.
 pub fn unhurried(seed: u64) -> Problem {
     let mut p = random(seed);
-    p.evs
-        .iter_mut()
-        .for_each(|e| (e.asap, e.late_cost_per_kwh) = (false, 0.0));
+    unhurry(&mut p);
     p
+}
+
+pub fn unhurry(p: &mut Problem) {
+    for e in &mut p.evs {
+        (e.asap, e.late_step) = (false, None);
+    }
 }
 
 /// The same with whole numbers in it.
@@ -301,7 +461,59 @@ pub fn with_integers(seed: u64) -> Problem {
             latest_step: d.index(steps + 1),
             missed_cost_per_kwh: d.range(0.5, 5.0),
             running_hours: if d.chance(0.2) { d.range(0.1, 1.0) } else { 0.0 },
+            phases: if d.chance(0.5) { phases(&mut d) } else { Vec::new() },
+            after: None,
+        });
+        if d.chance(0.4) {
+            let mut dryer = p.shiftable[0].clone();
+            (dryer.id, dryer.running_hours) = ("dryer".into(), 0.0);
+            dryer.after = Some("washer".into());
+            p.shiftable.push(dryer);
+        }
+    }
+    switched(&mut d, &mut p);
+    p
+}
+
+fn phases(d: &mut Dice) -> Vec<Phase> {
+    let phase = |power_kw, hours| Phase { power_kw, hours };
+    vec![
+        phase(d.range(0.5, 3.0), d.range(0.1, 0.8)),
+        phase(if d.chance(0.3) { 0.0 } else { d.range(0.1, 1.0) }, d.range(0.1, 0.5)),
+        phase(d.range(0.2, 2.0), d.range(0.1, 0.8)),
+    ]
+}
+
+/// On and off as decisions: CHPs, deferrable loads, costs that fall.
+fn switched(d: &mut Dice, p: &mut Problem) {
+    for s in p.evs.iter_mut().filter_map(|e| e.store.as_mut()) {
+        s.exclusive = d.chance(0.7);
+    }
+    for load in &mut p.deferrable {
+        load.min_kw = if d.chance(0.7) {
+            load.power_kw * d.range(0.0, 1.0)
+        } else {
+            0.0
+        };
+        load.start_cost = if d.chance(0.3) { d.range(0.0, 0.5) } else { 0.0 };
+        (load.min_on_steps, load.min_off_steps) = (1 + d.index(3), 1 + d.index(3));
+    }
+    for c in p.heat.iter_mut().flat_map(|h| &mut h.chps) {
+        c.switching = Some(ChpSwitching {
+            electric_min_kw: c.electric_max_kw * d.range(0.0, 0.8),
+            no_load_fuel_kw: d.range(0.0, 2.0),
+            start_cost: d.range(0.0, 1.0),
+            min_up_steps: 1 + d.index(3),
+            min_down_steps: 1 + d.index(3),
+            initial_on: d.chance(0.5),
         });
     }
-    p
+    for g in &mut p.gensets {
+        if d.chance(0.4) {
+            g.part_load = part_load(d, g.max_kw, false);
+        }
+    }
+    if let Some(g) = p.grid.as_mut().filter(|g| !g.blocks.is_empty() && d.chance(0.5)) {
+        g.blocks[0].price = 0.3;
+    }
 }

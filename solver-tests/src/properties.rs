@@ -1,6 +1,7 @@
 //! What must hold of every problem: a plan always, taken by the checker, no dearer than it can be, the same from every solver.
 
-use crate::generate::{random, unhurried, with_integers};
+use crate::generate::{Dice, random, unhurried, unhurry, with_integers};
+use crate::variants::{halved, numbers, priced, relax, timeless};
 use madang::check;
 use madang::model::{PerStep, Problem, Solution, Violation};
 use madang::plan::{self, SolveOptions};
@@ -9,12 +10,16 @@ use madang::plan::{self, SolveOptions};
 pub type Property = (&'static str, fn(u64) -> Result<(), String>);
 
 /// All of them.
-pub const PROPERTIES: [Property; 5] = [
+pub const PROPERTIES: [Property; 9] = [
     ("a plan the checker takes", checked),
     ("whole numbers, also in a hurry", whole_numbers),
     ("solvers agree", solvers_agree),
     ("a battery is never worse than none", battery_never_worse),
     ("a looser limit never costs more", looser_never_dearer),
+    ("prices scale the cost", prices_scale),
+    ("halved steps never cost more", halves_never_dearer),
+    ("the relaxation never costs more", relaxation_never_dearer),
+    ("a changed plan is refused", changed_is_refused),
 ];
 
 fn solved(p: &Problem, solver: &str) -> Result<Solution, String> {
@@ -36,7 +41,7 @@ fn taken(p: &Problem, s: &Solution) -> Result<(), String> {
 
 /// Cost with everything in it that the program minimises: money and broken wishes (late charging apart).
 fn total(s: &Solution) -> f64 {
-    let broken = |v: &&Violation| !["unserved_load", "ev_shortfall", "heat_unserved"].contains(&v.name.as_str());
+    let broken = |v: &&Violation| !plan::in_objective(&v.name);
     s.objective + s.violations.iter().filter(broken).map(|v| v.cost).sum::<f64>()
 }
 
@@ -107,4 +112,66 @@ pub fn looser_never_dearer(seed: u64) -> Result<(), String> {
     ensure(loose <= tight + 1e-5 * tight.abs().max(1.0), || {
         format!("{loose} loose, {tight} tight")
     })
+}
+
+pub fn prices_scale(seed: u64) -> Result<(), String> {
+    let p = unhurried(seed);
+    let (one, ten) = (total(&solved(&p, "auto")?), total(&solved(&priced(&p, 10.0), "auto")?));
+    ensure(close(10.0 * one, ten, 1e-5), || {
+        format!("{one}, ten times the prices {ten}")
+    })
+}
+
+/// Powers that stay constant cost the same in halves, and more freedom never costs more.
+pub fn halves_never_dearer(seed: u64) -> Result<(), String> {
+    let mut p = unhurried(seed);
+    timeless(&mut p);
+    let (whole, halves) = (total(&solved(&p, "auto")?), total(&solved(&halved(&p), "auto")?));
+    ensure(halves <= whole + 1e-5 * whole.abs().max(1.0), || {
+        format!("{whole} whole, {halves} in halves")
+    })
+}
+
+pub fn relaxation_never_dearer(seed: u64) -> Result<(), String> {
+    let mut p = with_integers(seed);
+    unhurry(&mut p);
+    let mut free = p.clone();
+    relax(&mut free);
+    let options = SolveOptions {
+        nodes: Some(3000),
+        ..SolveOptions::exact()
+    };
+    let cost = total(&plan::solve(&p, &options).map_err(|e| e.to_string())?);
+    let bound = total(&solved(&free, "auto")?);
+    ensure(bound <= cost + 1e-5 * cost.abs().max(1.0), || {
+        format!("{bound} relaxed, {cost} with whole numbers")
+    })
+}
+
+/// Changed by a thousandth in any one number, a plan is refused.
+pub fn changed_is_refused(seed: u64) -> Result<(), String> {
+    let p = if seed.is_multiple_of(2) {
+        random(seed)
+    } else {
+        with_integers(seed)
+    };
+    let good = plan::solve(&p, &SolveOptions::controller()).map_err(|e| e.to_string())?;
+    taken(&p, &good)?;
+    let whole = serde_json::to_value(&good).map_err(|e| e.to_string())?;
+    let places = numbers(&whole);
+    let mut d = Dice(seed);
+    for _ in 0..8 {
+        let place = &places[d.index(places.len())];
+        let step = if d.chance(0.5) { 1e-3 } else { -1e-3 };
+        let mut bad = whole.clone();
+        if let Some(value) = bad.pointer_mut(place) {
+            let size = value.as_f64().unwrap_or(f64::NAN);
+            *value = (size + step * size.abs().max(1.0)).into();
+        }
+        let bad: Solution = serde_json::from_value(bad).map_err(|e| format!("{place}: {e}"))?;
+        ensure(!check::check(&p, &bad).ok, || {
+            format!("{place} changed by {step} is taken")
+        })?;
+    }
+    Ok(())
 }

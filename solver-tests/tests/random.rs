@@ -6,7 +6,13 @@ use proptest::prelude::*;
 use solver_tests::properties;
 
 /// Seeds that once failed: a wish broken by less than was named, but by more than the checker allows.
-const FOUND: [u64; 1] = [7364614150623093908];
+/// With whole numbers: fuel curves that were not filled in order, a rounding without a point.
+const FOUND: [u64; 4] = [
+    7364614150623093908,
+    13593025142532705054,
+    15913417594049081767,
+    15993676598606492569,
+];
 
 #[test]
 fn seeds_that_once_failed_hold() {
@@ -44,5 +50,25 @@ proptest! {
     #[test]
     fn a_looser_limit_never_costs_more(seed: u64) {
         prop_assert_eq!(properties::looser_never_dearer(seed), Ok(()), "{}", seed);
+    }
+
+    #[test]
+    fn scaling_every_price_scales_the_cost(seed: u64) {
+        prop_assert_eq!(properties::prices_scale(seed), Ok(()), "{}", seed);
+    }
+
+    #[test]
+    fn steps_cut_in_two_never_cost_more(seed: u64) {
+        prop_assert_eq!(properties::halves_never_dearer(seed), Ok(()), "{}", seed);
+    }
+
+    #[test]
+    fn the_relaxation_is_never_dearer_than_the_whole_numbers(seed: u64) {
+        prop_assert_eq!(properties::relaxation_never_dearer(seed), Ok(()), "{}", seed);
+    }
+
+    #[test]
+    fn a_plan_changed_by_a_thousandth_anywhere_is_refused(seed: u64) {
+        prop_assert_eq!(properties::changed_is_refused(seed), Ok(()), "{}", seed);
     }
 }

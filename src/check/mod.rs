@@ -1,13 +1,17 @@
 //! Schedule against Problem: balance, limits, dynamics, money recomputed. Shares no code with `plan`.
 //!
 //! Reads only the powers of the plan; states, peaks and money follow from them here. A limit that the solution itself
-//! names as broken (an elastic wish) is no fault; anything else beyond 1e-6 (kW, kWh) is.
+//! names as broken, with its size, is no fault; anything else beyond 1e-6 (kW, kWh) is, and so is a wrong size.
 
+mod cars;
 mod heat;
 mod ledger;
+mod loads;
 mod money;
 mod power;
+mod soft;
 mod storage;
+mod switching;
 
 use crate::model::{CheckReport, GridProblem, PlanValues, Problem, Solution};
 use ledger::Ledger;
@@ -23,16 +27,25 @@ pub fn check(problem: &Problem, solution: &Solution) -> CheckReport {
     }
     power::grid(&mut ledger);
     power::sources(&mut ledger);
-    power::evs(&mut ledger);
+    cars::evs(&mut ledger);
     power::gensets(&mut ledger);
-    power::run_once(&mut ledger);
+    loads::run_once(&mut ledger);
+    loads::deferrable(&mut ledger);
     storage::batteries(&mut ledger);
     storage::hydro(&mut ledger);
     heat::heat(&mut ledger);
     power::balance(&mut ledger);
     power::circuits(&mut ledger);
+    if ledger.broken() {
+        // what follows reads the plan as the problem means it
+        return ledger.report(f64::NAN);
+    }
     let cost = money::cost(problem, &solution.plan);
     money::compare(&mut ledger, cost);
+    for miss in soft::misses(problem, &solution.plan) {
+        ledger.missed(miss.name, miss.component, miss.amount);
+    }
+    ledger.wishes();
     ledger.report(cost)
 }
 

@@ -1,7 +1,7 @@
 //! Money and carbon from the powers alone.
 
 use super::ledger::Ledger;
-use super::{hours, windows};
+use super::{hours, soft, windows};
 use crate::model::{GridProblem, PlanValues, Problem, Solution};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub fn carbon(p: &Problem, plan: &PlanValues) -> f64 {
     }
     if let (Some(h), Some(v)) = (&p.heat, &plan.heat) {
         for c in &h.chps {
-            kg += c.fuel_kwh_per_kwh_el * c.co2_kg_per_kwh_fuel * over(p, |t| v.chps[&c.id].electric_kw[t]);
+            kg += c.co2_kg_per_kwh_fuel * chp_fuel(p, c, &v.chps[&c.id]);
         }
         for b in &h.boilers {
             kg += b.co2_kg_per_kwh_fuel / b.efficiency * over(p, |t| v.boilers[&b.id].heat_kw[t]);
@@ -40,16 +40,10 @@ pub fn carbon(p: &Problem, plan: &PlanValues) -> f64 {
 
 /// The case's objective for this plan.
 pub fn cost(p: &Problem, plan: &PlanValues) -> f64 {
-    let loads = over(p, |t| {
-        p.unserved_cost_per_kwh * plan.unserved_kw[t] + p.spill_cost_per_kwh.map_or(0.0, |c| c * plan.spill_kw[t])
-    });
+    let spilled = p.spill_cost_per_kwh.map_or(0.0, |c| c * over(p, |t| plan.spill_kw[t]));
     let grid = p.grid.as_ref().map_or(0.0, |g| grid_cost(p, g, plan));
     let stored: f64 = p.batteries.iter().map(|b| battery_cost(p, b, plan)).sum();
-    let cars: f64 = p
-        .evs
-        .iter()
-        .map(|e| e.shortfall_cost_per_kwh * plan.evs[&e.id].shortfall_kwh)
-        .sum();
+    let cars: f64 = p.evs.iter().map(|e| car_cost(p, e, plan)).sum();
     let engines: f64 = p.gensets.iter().map(|g| genset_cost(p, g, plan)).sum();
     let shed: f64 = p
         .sheddable
@@ -57,7 +51,9 @@ pub fn cost(p: &Problem, plan: &PlanValues) -> f64 {
         .map(|s| s.shed_cost_per_kwh * over(p, |t| plan.shed_kw[&s.id][t]))
         .sum();
     let carbon = p.co2_price_per_kg * carbon(p, plan);
-    loads + grid + stored + cars + engines + shed + carbon + missed(p, plan) + heat_cost(p, plan) - water(p, plan)
+    let missed: f64 = soft::misses(p, plan).iter().map(|m| m.cost).sum();
+    let starts = deferrable_starts(p, plan);
+    spilled + grid + stored + cars + engines + shed + carbon + missed + starts + heat_cost(p, plan) - water(p, plan)
 }
 
 fn grid_cost(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
@@ -77,50 +73,86 @@ fn grid_cost(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
 fn battery_cost(p: &Problem, b: &crate::model::BatteryProblem, plan: &PlanValues) -> f64 {
     let v = &plan.batteries[&b.id];
     let wear = b.wear_cost_per_kwh * over(p, |t| v.charge_kw[t] + v.discharge_kw[t]);
-    let reserve = b.reserve.filter(|r| r.kwh > b.soc_min_kwh);
-    let below = reserve.map_or(0.0, |r| {
-        r.cost_per_kwh_hour * over(p, |t| (r.kwh - v.energy_kwh[t]).max(0.0))
-    });
     let end = v.energy_kwh.last().copied().unwrap_or(b.soc_start_kwh);
-    wear + below - b.end_value_per_kwh * end
+    // each level takes from the worth of what lies above it
+    let (mut worth, mut value) = (b.end_value_per_kwh * end, b.end_value_per_kwh);
+    for level in &b.end_values {
+        worth -= (value - level.value_per_kwh) * (end - level.above_kwh).max(0.0);
+        value = level.value_per_kwh;
+    }
+    wear - worth
+}
+
+/// Wear of what a car gives back, less the worth of what it takes beyond its need.
+fn car_cost(p: &Problem, e: &crate::model::EvProblem, plan: &PlanValues) -> f64 {
+    let v = &plan.evs[&e.id];
+    let given = v.discharge_kw.as_ref().map_or(0.0, |d| over(p, |t| d[t]));
+    let last = v.later.last().map_or(v.extra_kwh.unwrap_or(0.0), |s| s.extra_kwh);
+    e.store.map_or(0.0, |s| s.wear_cost_per_kwh) * given - e.extra_value_per_kwh * last
+}
+
+/// Times that something comes on.
+fn starts(on: &[f64], initial_on: bool) -> f64 {
+    let mut before = initial_on;
+    let mut count = 0.0;
+    for now in on.iter().map(|o| *o > 0.5) {
+        count += f64::from(u8::from(now && !before));
+        before = now;
+    }
+    count
+}
+
+fn deferrable_starts(p: &Problem, plan: &PlanValues) -> f64 {
+    let cost = |d: &crate::model::DeferrableProblem| {
+        let on = plan.deferrable[&d.id].on.as_deref();
+        d.start_cost * on.map_or(0.0, |on| starts(on, d.initial_on))
+    };
+    p.deferrable.iter().map(cost).sum()
+}
+
+/// Money an hour at this power: each kWh at the price of its segment.
+fn fuel_an_hour(g: &crate::model::GensetProblem, kw: f64) -> f64 {
+    if g.part_load.is_empty() {
+        return g.fuel_cost_per_kwh * kw;
+    }
+    let mut from = 0.0;
+    let mut money = 0.0;
+    for s in &g.part_load {
+        money += s.fuel_cost_per_kwh * (kw.min(s.up_to_kw) - kw.min(from));
+        from = s.up_to_kw;
+    }
+    money
 }
 
 fn genset_cost(p: &Problem, g: &crate::model::GensetProblem, plan: &PlanValues) -> f64 {
     let v = &plan.gensets[&g.id];
-    let fuel = g.fuel_cost_per_kwh * over(p, |t| v.power_kw[t]);
+    let fuel = over(p, |t| fuel_an_hour(g, v.power_kw[t]));
     if !g.commitment {
         return fuel;
     }
-    let mut before = g.initial_on;
-    let mut starts = 0.0;
-    for on in v.on.iter().map(|o| *o > 0.5) {
-        starts += f64::from(u8::from(on && !before));
-        before = on;
-    }
     let running = over(p, |t| f64::from(u8::from(v.on[t] > 0.5)));
-    fuel + g.no_load_cost_per_hour * running + g.start_cost * starts
+    fuel + g.no_load_cost_per_hour * running + g.start_cost * starts(&v.on, g.initial_on)
 }
 
-/// Run-once loads that do not run.
-fn missed(p: &Problem, plan: &PlanValues) -> f64 {
-    p.shiftable
-        .iter()
-        .filter(|s| s.running_hours <= 0.0)
-        .map(|s| {
-            let run = over(p, |t| plan.shiftable_kw[&s.id][t]);
-            s.missed_cost_per_kwh * (s.power_kw * s.duration_hours - run)
-        })
-        .sum()
+/// kWh of fuel a CHP burns, running empty included.
+fn chp_fuel(p: &Problem, c: &crate::model::ChpProblem, v: &crate::model::ElectricPlan) -> f64 {
+    let on = |t: usize| v.on.as_ref().map_or(0.0, |on| f64::from(u8::from(on[t] > 0.5)));
+    let empty = c.switching.map_or(0.0, |s| s.no_load_fuel_kw);
+    over(p, |t| c.fuel_kwh_per_kwh_el * v.electric_kw[t] + empty * on(t))
 }
 
 fn heat_cost(p: &Problem, plan: &PlanValues) -> f64 {
     let (Some(h), Some(v)) = (&p.heat, &plan.heat) else {
         return 0.0;
     };
-    let chps = h
-        .chps
-        .iter()
-        .map(|c| c.fuel_kwh_per_kwh_el * c.fuel_price_per_kwh * over(p, |t| v.chps[&c.id].electric_kw[t]));
+    let chps = h.chps.iter().map(|c| {
+        let v = &v.chps[&c.id];
+        let begun = match (c.switching, &v.on) {
+            (Some(s), Some(on)) => s.start_cost * starts(on, s.initial_on),
+            _ => 0.0,
+        };
+        c.fuel_price_per_kwh * chp_fuel(p, c, v) + begun
+    });
     let boilers = h
         .boilers
         .iter()
@@ -129,7 +161,11 @@ fn heat_cost(p: &Problem, plan: &PlanValues) -> f64 {
         .tanks
         .iter()
         .map(|k| -k.end_value_per_kwh * v.tanks[&k.id].energy_kwh.last().copied().unwrap_or(k.start_kwh));
-    h.unserved_cost_per_kwh * over(p, |t| v.unserved_kw[t]) + chps.chain(boilers).chain(tanks).sum::<f64>()
+    let warmth = h
+        .buildings
+        .iter()
+        .map(|b| -b.end_value_per_k * v.buildings[&b.id].indoor_c.last().copied().unwrap_or(b.start_c));
+    chps.chain(boilers).chain(tanks).chain(warmth).sum::<f64>()
 }
 
 fn water(p: &Problem, plan: &PlanValues) -> f64 {
@@ -151,7 +187,7 @@ pub fn compare(l: &mut Ledger<'_>, cost: f64) {
     }
     if let Some(cap) = l.p.co2_cap_kg {
         let excess = carbon(l.p, &l.s.plan) - cap;
-        l.excess("above the carbon cap", "site", l.p.steps, excess, &["co2_cap"]);
+        l.elastic(("co2_cap", 1.0), "above the carbon cap", "site", l.p.steps, excess);
     }
 }
 
@@ -168,7 +204,8 @@ pub fn totals(p: &Problem, s: &Solution) -> BTreeMap<String, f64> {
         all.insert("peak_kw".into(), peak(p, g, &s.plan));
     }
     for (id, ev) in &s.plan.evs {
-        all.insert(format!("ev_shortfall_kwh:{id}"), ev.shortfall_kwh);
+        let later: f64 = ev.later.iter().map(|s| s.shortfall_kwh).sum();
+        all.insert(format!("ev_shortfall_kwh:{id}"), ev.shortfall_kwh + later);
     }
     for (id, b) in &s.plan.batteries {
         if let Some(end) = b.energy_kwh.last() {

@@ -69,6 +69,9 @@ pub struct PlanValues {
     /// Superset: power of run-once loads.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub shiftable_kw: BTreeMap<String, Vec<f64>>,
+    /// Superset: deferrable loads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub deferrable: BTreeMap<String, ElectricPlan>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,7 +85,23 @@ pub struct StoragePlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvPlan {
     pub charge_kw: Vec<f64>,
+    /// Of the first stay.
     pub shortfall_kwh: f64,
+    /// Superset: where the car can discharge.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub discharge_kw: Option<Vec<f64>>,
+    /// Superset: energy beyond the need at the end of the first stay, where the car can take any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub extra_kwh: Option<f64>,
+    /// Superset: later stays of the same car.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub later: Vec<StayPlan>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StayPlan {
+    pub shortfall_kwh: f64,
+    pub extra_kwh: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,6 +120,8 @@ pub struct HeatPlan {
     pub heat_pumps: BTreeMap<String, ElectricPlan>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub tanks: BTreeMap<String, StoragePlan>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub buildings: BTreeMap<String, BuildingPlan>,
     pub unserved_kw: Vec<f64>,
     pub dump_kw: Vec<f64>,
 }
@@ -108,6 +129,16 @@ pub struct HeatPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ElectricPlan {
     pub electric_kw: Vec<f64>,
+    /// Superset: 0 or 1 by step, where on and off are decisions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub on: Option<Vec<f64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildingPlan {
+    pub heat_kw: Vec<f64>,
+    /// At the end of each step, °C.
+    pub indoor_c: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

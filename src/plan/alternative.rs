@@ -3,6 +3,7 @@
 //!
 //! In: Problem, its Solution. Out: [`Alternative`]s, and one-sided prices by small perturbations.
 
+use super::extract;
 use super::formulation::Model;
 use super::sensitivity::Sensitivity;
 use super::{SolveError, SolveOptions, solve_edited};
@@ -136,7 +137,7 @@ fn bill(s: &Solution) -> f64 {
 
 /// Money with every broken wish at its price.
 fn total(s: &Solution) -> f64 {
-    let beside = |v: &&Violation| !SERVICE.contains(&v.name.as_str());
+    let beside = |v: &&Violation| !extract::in_objective(&v.name);
     s.objective + s.violations.iter().filter(beside).map(|v| v.cost).sum::<f64>()
 }
 

@@ -219,8 +219,8 @@ impl Facts<'_> {
         let g = self.problem.grid.as_ref()?;
         let reached = |kw: f64, limit: Option<f64>| limit.filter(|l| kw > l - IDLE);
         match (
-            reached(self.import(t), g.import_max_kw.at(t)),
-            reached(self.export(t), g.export_max_kw.at(t)),
+            reached(self.import(t), g.import_limit(t)),
+            reached(self.export(t), g.export_limit(t)),
         ) {
             (Some(limit), _) if self.import(t) > IDLE => Some(("import limit", limit)),
             (_, Some(limit)) if self.export(t) > IDLE => Some(("export limit", limit)),

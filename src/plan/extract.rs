@@ -1,10 +1,11 @@
 //! A point of the program back into the terms of the problem.
 
-use super::formulation::{HeatVars, Model};
-use super::program::Var;
+use super::formulation::{HeatVars, Model, Slack, Switched, response};
+use super::program::{Expr, Var};
 use super::solver::Answer;
 use crate::model::{
-    BoilerPlan, Duals, ElectricPlan, EvPlan, GensetPlan, HeatPlan, HydroPlan, PlanValues, StoragePlan, Violation,
+    BoilerPlan, BuildingPlan, BuildingProblem, Duals, ElectricPlan, EvPlan, GensetPlan, HeatPlan, HydroPlan,
+    PlanValues, StayPlan, StoragePlan, Violation,
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +51,13 @@ pub fn plan(m: &Model<'_>, x: &[f64]) -> PlanValues {
             .map(|(s, v)| (s.id.clone(), values(x, v)))
             .collect(),
         shiftable_kw: shiftable(m, x),
+        deferrable: m
+            .p
+            .deferrable
+            .iter()
+            .zip(&m.deferrable)
+            .map(|(d, v)| (d.id.clone(), switched(x, &v.power, v.switched.as_ref())))
+            .collect(),
     }
 }
 
@@ -93,17 +101,27 @@ fn batteries(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, StoragePlan> {
 fn evs(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, EvPlan> {
     let mut all = BTreeMap::new();
     for (ev, v) in m.p.evs.iter().zip(&m.evs) {
-        let mut charge_kw = vec![0.0; m.dt.len()];
-        for (k, value) in values(x, &v.charge).into_iter().enumerate() {
-            charge_kw[v.arrive + k] = value;
-        }
-        all.insert(
-            ev.id.clone(),
-            EvPlan {
-                charge_kw,
-                shortfall_kwh: values(x, &[v.shortfall])[0],
-            },
-        );
+        let series = |vars: &[Var]| {
+            let mut kw = vec![0.0; m.dt.len()];
+            for (k, value) in values(x, vars).into_iter().enumerate() {
+                kw[v.arrive + k] = value;
+            }
+            kw
+        };
+        let shortfall = |n: usize| values(x, &[v.stays[n].shortfall])[0];
+        let extra = |n: usize| v.stays[n].extra.map(|extra| values(x, &[extra])[0]);
+        let later = (1..v.stays.len()).map(|n| StayPlan {
+            shortfall_kwh: shortfall(n),
+            extra_kwh: extra(n).unwrap_or(0.0),
+        });
+        let plan = EvPlan {
+            charge_kw: series(&v.charge),
+            shortfall_kwh: shortfall(0),
+            discharge_kw: ev.store.map(|_| series(&v.discharge)),
+            extra_kwh: extra(0),
+            later: later.collect(),
+        };
+        all.insert(ev.id.clone(), plan);
     }
     all
 }
@@ -122,12 +140,20 @@ fn gensets(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, GensetPlan> {
     all
 }
 
+fn switched(x: &[f64], power: &[Var], s: Option<&Switched>) -> ElectricPlan {
+    ElectricPlan {
+        electric_kw: values(x, power),
+        on: s.map(|s| s.on.iter().map(|z| x[z.0].round()).collect()),
+    }
+}
+
 fn heat(m: &Model<'_>, v: &HeatVars, x: &[f64]) -> HeatPlan {
     let Some(h) = &m.p.heat else {
         unreachable!("heat variables are made from the heat part of the problem")
     };
     let electric = |v: &Vec<Var>| ElectricPlan {
         electric_kw: values(x, v),
+        on: None,
     };
     let tanks = h.tanks.iter().zip(&v.tanks).map(|(k, v)| {
         let net = values(x, &v.net);
@@ -143,7 +169,7 @@ fn heat(m: &Model<'_>, v: &HeatVars, x: &[f64]) -> HeatPlan {
             .chps
             .iter()
             .zip(&v.chps)
-            .map(|(c, v)| (c.id.clone(), electric(v)))
+            .map(|(c, v)| (c.id.clone(), switched(x, &v.electric, v.switched.as_ref())))
             .collect(),
         boilers: h
             .boilers
@@ -158,12 +184,31 @@ fn heat(m: &Model<'_>, v: &HeatVars, x: &[f64]) -> HeatPlan {
             .map(|(p, v)| (p.id.clone(), electric(v)))
             .collect(),
         tanks: tanks.collect(),
+        buildings: h
+            .buildings
+            .iter()
+            .zip(&v.buildings)
+            .map(|(b, v)| (b.id.clone(), building(m, b, &values(x, &v.heat))))
+            .collect(),
         unserved_kw: values(x, &v.unserved),
         dump_kw: if v.dump.is_empty() {
             vec![0.0; m.dt.len()]
         } else {
             values(x, &v.dump)
         },
+    }
+}
+
+/// Temperatures follow from the heat, so that the plan is consistent in itself.
+fn building(m: &Model<'_>, b: &BuildingProblem, heat_kw: &[f64]) -> BuildingPlan {
+    let mut indoor = b.start_c;
+    let mut step = |t: usize| {
+        indoor = response(b, m.dt[t]).next(b, t, indoor, heat_kw[t]);
+        indoor
+    };
+    BuildingPlan {
+        indoor_c: m.steps().map(&mut step).collect(),
+        heat_kw: heat_kw.to_vec(),
     }
 }
 
@@ -203,6 +248,31 @@ fn shiftable(m: &Model<'_>, x: &[f64]) -> BTreeMap<String, Vec<f64>> {
     all
 }
 
+/// Wishes that have a price of their own: what they cost is in the objective, beside what broken limits cost.
+const MONEY: [&str; 16] = [
+    "unserved_load",
+    "ev_shortfall",
+    "ev_demand",
+    "heat_unserved",
+    "reserve",
+    "soc_goal",
+    "soc_dwell",
+    "lifeline",
+    "capacity_overrun",
+    "capacity_energy",
+    "missed_run",
+    "missed_energy",
+    "self_sufficiency",
+    "renewable",
+    "too_cold",
+    "too_warm",
+];
+
+/// Whether the cost of a missed wish is money of the case.
+pub fn in_objective(name: &str) -> bool {
+    MONEY.contains(&name)
+}
+
 /// Broken wishes, one entry a name and component; and whether a hard one is among them.
 pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     let mut sums: BTreeMap<(String, String), Violation> = BTreeMap::new();
@@ -221,19 +291,16 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
         }
     };
     for s in &m.slacks {
-        add(s.name, &s.component, s.unit, x[s.var.0] * s.weight, s.price);
+        add(s.name, &s.component, s.unit, amount(s, x), s.price);
     }
     let hard = any_broken(m, x);
     let unserved = m.steps().map(|t| m.dt[t] * x[m.unserved[t].0]).sum();
     add("unserved_load", "load", "kWh", unserved, m.p.unserved_cost_per_kwh);
     for (ev, v) in m.p.evs.iter().zip(&m.evs) {
-        add(
-            "ev_shortfall",
-            &ev.id,
-            "kWh",
-            x[v.shortfall.0],
-            ev.shortfall_cost_per_kwh,
-        );
+        let costs = std::iter::once(ev.shortfall_cost_per_kwh).chain(ev.later.iter().map(|s| s.shortfall_cost_per_kwh));
+        for (stay, cost) in v.stays.iter().zip(costs) {
+            add("ev_shortfall", &ev.id, "kWh", x[stay.shortfall.0], cost);
+        }
     }
     if let (Some(h), Some(v)) = (&m.p.heat, &m.heat) {
         let cold = m.steps().map(|t| m.dt[t] * x[v.unserved[t].0]).sum();
@@ -242,8 +309,14 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
     (sums.into_values().collect(), hard)
 }
 
+/// Size of a deviation in its own unit.
+fn amount(s: &Slack, x: &[f64]) -> f64 {
+    let value = |e: &Expr| e.constant + e.terms.iter().map(|(v, k)| k * x[v.0]).sum::<f64>();
+    s.weight * s.beyond.as_ref().map_or(x[s.var.0], value).max(0.0)
+}
+
 fn any_broken(m: &Model<'_>, x: &[f64]) -> bool {
-    m.slacks.iter().any(|s| x[s.var.0] * s.weight > BROKEN)
+    m.slacks.iter().any(|s| !s.money && amount(s, x) > BROKEN)
 }
 
 /// Shadow prices; `None` where the solver had none.
@@ -270,9 +343,15 @@ pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
             .evs
             .iter()
             .zip(&m.evs)
-            .map(|(e, v)| (e.id.clone(), d[v.need_row.0]))
+            .map(|(e, v)| (e.id.clone(), d[v.stays[0].need_row.0]))
             .collect(),
-        peak: m.grid.iter().flat_map(|g| &g.peak_rows).map(|r| d[r.0].abs()).sum(),
+        peak: m
+            .grid
+            .iter()
+            .flat_map(|g| &g.peak_rows)
+            .flatten()
+            .map(|r| d[r.0].abs())
+            .sum(),
         nodes: super::sensitivity::node_adders(m, d),
     })
 }

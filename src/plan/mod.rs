@@ -25,6 +25,8 @@ use crate::model::{Elastic, Problem, Solution, SolveStatus};
 use crate::time::Stopwatch;
 
 pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, choices, exact, forced, stored_value};
+pub use extract::in_objective;
+pub use formulation::has_integers;
 pub use problem::problem;
 pub use raw::raw_clarabel_ms;
 pub use schedule::{Made, schedule};
@@ -123,20 +125,11 @@ fn check_usage(problem: &Problem, options: &SolveOptions) -> Result<(), SolveErr
     }
     if ["interior", "clarabel"].contains(&name) && has_integers(problem) {
         return Err(SolveError::Usage(format!(
-            "case {} has integers (exclusive, charge_min_kw, commitment or run-once), which {name} cannot solve; use auto or microlp",
+            "case {} has integers (exclusive, charge_min_kw, commitment, run-once or falling costs), which {name} cannot solve; use auto or microlp",
             problem.id
         )));
     }
     Ok(())
-}
-
-/// Parts of the problem that need whole numbers.
-pub fn has_integers(p: &Problem) -> bool {
-    p.grid.as_ref().is_some_and(|g| g.exclusive)
-        || p.batteries.iter().any(|b| b.exclusive)
-        || p.evs.iter().any(|e| e.charge_min_kw > 0.0)
-        || p.gensets.iter().any(|g| g.commitment)
-        || p.shiftable.iter().any(|s| s.running_hours <= 0.0)
 }
 
 /// The same with what its duals say beyond prices; the elastic form only where the problem has one.

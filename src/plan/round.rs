@@ -28,17 +28,32 @@ pub fn round(
     round_shiftables(model, &price, &mut x);
     round_chargers(model, relaxed, &mut x);
     round_pairs(program, relaxed, &mut x);
+    round_fills(model, relaxed, &mut x);
+    round_switched(model, relaxed, &mut x);
     match commit::path(model, &x) {
         Some(path) => set_path(&model.gensets[0].on, &path, &mut x),
         None => round_gensets(model, &price, relaxed, &mut x),
     }
-    lp(&program.fixed_at(&x)).ok().or_else(|| {
-        // staying as it is keeps every minimum time
-        for (vars, g) in model.gensets.iter().zip(&model.p.gensets) {
-            vars.on.iter().for_each(|z| x[z.0] = f64::from(u8::from(g.initial_on)));
-        }
-        lp(&program.fixed_at(&x)).ok()
-    })
+    lp(&program.fixed_at(&x))
+        .or_else(|_| lp(&program.fixed_at(&resting(program, model, &x, true))))
+        .or_else(|_| lp(&program.fixed_at(&resting(program, model, &x, false))))
+        .ok()
+}
+
+/// A point that is nearly always possible: nothing runs that need not. Generators stay as they are, which keeps every
+/// minimum time, or (where that gives more than can be taken) stop as soon as they may; directions stay as in `x`.
+fn resting(program: &Program, model: &Model<'_>, x: &[f64], keep_gensets: bool) -> Vec<f64> {
+    let mut rest = x.to_vec();
+    let own = model.program.cost.len();
+    for i in (0..own).filter(|i| program.integer[*i]) {
+        rest[i] = program.low[i];
+    }
+    for (vars, g) in model.gensets.iter().zip(&model.p.gensets).filter(|_| keep_gensets) {
+        vars.on
+            .iter()
+            .for_each(|z| rest[z.0] = f64::from(u8::from(g.initial_on)));
+    }
+    rest
 }
 
 /// Money per kWh on the bus; zero prices where the solver had no duals (rounding then follows the powers alone).
@@ -94,6 +109,31 @@ fn round_pairs(program: &Program, relaxed: &Answer, x: &mut [f64]) {
         if let [(a, _), (z, _)] = row.terms[..] {
             x[z.0] = f64::from(u8::from(relaxed.x.get(a.0).is_some_and(|v| *v > 1e-6)));
         }
+    }
+}
+
+fn round_fills(model: &Model<'_>, relaxed: &Answer, x: &mut [f64]) {
+    for f in &model.fills {
+        let filled: f64 = f.total.terms.iter().map(|(v, k)| k * relaxed.x[v.0]).sum();
+        x[f.full.0] = f64::from(u8::from(filled >= f.full_at - 1e-6));
+    }
+}
+
+/// CHPs and deferrable loads: on in their fullest steps until their relaxed energy fits at full power, minimum times kept.
+fn round_switched(model: &Model<'_>, relaxed: &Answer, x: &mut [f64]) {
+    for (s, power) in model.switched() {
+        let kw = |t: usize| relaxed.x[power[t].0];
+        let most = |t: usize| model.program.high[power[t].0];
+        let mut order: Vec<usize> = model.steps().collect();
+        order.sort_by(|a, b| kw(*b).total_cmp(&kw(*a)));
+        let mut left: f64 = model.steps().map(|t| model.dt[t] * kw(t)).sum();
+        let mut wish = vec![false; power.len()];
+        for t in order {
+            wish[t] = left > 1e-6 && kw(t) > 1e-6;
+            left -= if wish[t] { most(t) * model.dt[t] } else { 0.0 };
+        }
+        let may: Vec<bool> = model.steps().map(|t| most(t) > 0.0).collect();
+        set_path(&s.on, &s.nearest_path(&wish, &may), x);
     }
 }
 

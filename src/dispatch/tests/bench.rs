@@ -287,6 +287,7 @@ fn solution() -> Solution {
             hydro: BTreeMap::new(),
             shed_kw: BTreeMap::new(),
             shiftable_kw: BTreeMap::new(),
+            deferrable: BTreeMap::new(),
         },
         duals: None,
     }

@@ -1,5 +1,6 @@
-//! Battery: efficiencies, losses, wear, band, end, reserve, bars against the grid.
+//! Battery: efficiencies, losses, wear, band, ramp, end, reserve, goals, dwell, bars against the grid.
 
+use super::commitment::{Commitment, Side};
 use super::{Model, Pair};
 use crate::model::BatteryProblem;
 use crate::plan::program::{Expr, RowId, Var};
@@ -18,7 +19,11 @@ pub fn battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) {
     constraint_battery_energy(m, b, &mut v);
     constraint_battery_band(m, b, &v);
     constraint_battery_end(m, b, &v);
+    constraint_battery_ramp(m, b, &v);
     constraint_battery_reserve(m, b, &v);
+    constraint_battery_goal(m, b, &v);
+    constraint_battery_dwell(m, b, &v);
+    constraint_battery_end_value(m, b, &v);
     battery_bars(m, b, &v);
     battery_pairs(m, b, &v);
     objective_battery(m, b, &v);
@@ -30,7 +35,7 @@ pub fn battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) {
 fn may_fall_below(m: &Model<'_>, b: &BatteryProblem) -> bool {
     let drain = b.standby_kw * m.dt.iter().sum::<f64>();
     let refill = b.standby_kw / b.charge_eff;
-    let import = |t: usize| m.p.grid.as_ref().and_then(|g| g.import_max_kw.at(t)).unwrap_or(0.0);
+    let import = |t: usize| m.p.grid.as_ref().and_then(|g| g.import_limit(t)).unwrap_or(0.0);
     let supplied = !b.no_grid_charge && b.charge_max_kw >= refill && m.steps().all(|t| import(t) >= refill);
     b.soc_start_kwh < b.soc_min_kwh
         || (b.loss_per_hour > 0.0 && b.soc_min_kwh > 0.0)
@@ -80,63 +85,115 @@ fn constraint_battery_energy(m: &mut Model<'_>, b: &BatteryProblem, v: &mut Batt
     }
 }
 
-/// `soc_min − under ≤ e ≤ soc_max + over`, slacks priced a kWh and step; no row forbids recovery.
+fn of_battery<'b>(b: &'b BatteryProblem, family: &'static str, name: &'static str) -> Commitment<'b> {
+    Commitment {
+        family,
+        name,
+        component: &b.id,
+        weight: 1.0,
+        unit: "kWh",
+    }
+}
+
+/// `soc_min − under ≤ e ≤ soc_max + over`, deviations priced a kWh and step; no row forbids recovery.
 fn constraint_battery_band(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
-    if m.elastic.is_none() {
-        return;
-    }
-    for t in m.steps() {
-        let e = v.energy[t];
-        if may_fall_below(m, b) {
-            let reach = b.soc_min_kwh - m.program.low[e.0];
-            let under = m.relief("soc_below_band", &b.id, "kWh_stored", 1.0, reach);
-            m.program
-                .at_most("constraint_battery_band", Expr::from(b.soc_min_kwh) - under, e);
-        }
-        if b.soc_start_kwh > b.soc_max_kwh {
-            let over = m.relief(
-                "soc_above_band",
-                &b.id,
-                "kWh_stored",
-                1.0,
-                b.soc_start_kwh - b.soc_max_kwh,
-            );
-            m.program
-                .at_most("constraint_battery_band", 1.0 * e - over, b.soc_max_kwh);
-        }
+    let c = |name| of_battery(b, "constraint_battery_band", name);
+    for e in v.energy.iter().map(|e| Expr::from(*e)) {
+        m.commit(c("soc_below_band"), &e, b.soc_min_kwh, Side::Free, Side::Band);
+        m.commit(c("soc_above_band"), &e, b.soc_max_kwh, Side::Band, Side::Free);
     }
 }
 
-/// `e_{T−1} = end` or `≥ end_min` (± slack)
+/// `e_{T−1} = end` or `≥ end_min` (± deviation)
 fn constraint_battery_end(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
-    let Some(last) = v.energy.last().copied() else { return };
-    let reach = b.soc_max_kwh.max(b.soc_start_kwh);
-    if let Some(end) = b.soc_end_kwh {
-        let missing = m.relief("soc_end", &b.id, "kWh_stored", 1.0, reach + end.abs());
-        let excess = m.relief("soc_end", &b.id, "kWh_stored", 1.0, reach + end.abs());
-        m.program
-            .equal("constraint_battery_end", 1.0 * last + missing - excess, end);
-    }
-    if let Some(end) = b.soc_end_min_kwh {
-        let missing = m.relief("soc_end_min", &b.id, "kWh_stored", 1.0, reach + end.abs());
-        m.program.at_most("constraint_battery_end", end, 1.0 * last + missing);
-    }
-}
-
-/// Soft floor: `e ≥ reserve − below`, `below` priced a kWh and hour as money of the case.
-fn constraint_battery_reserve(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
-    let Some(reserve) = b.reserve.filter(|r| r.kwh > b.soc_min_kwh) else {
+    let Some(last) = v.energy.last().map(|e| Expr::from(*e)) else {
         return;
     };
+    let c = |name| of_battery(b, "constraint_battery_end", name);
+    if let Some(end) = b.soc_end_kwh {
+        m.commit(c("soc_end"), &last, end, Side::Band, Side::Band);
+    }
+    if let Some(end) = b.soc_end_min_kwh {
+        m.commit(c("soc_end_min"), &last, end, Side::Free, Side::Band);
+    }
+}
+
+/// `|net_t − net_{t−1}| ≤ ramp` (± excess), `net = c − d`.
+fn constraint_battery_ramp(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+    let Some(ramp) = b.ramp_kw else { return };
+    let c = Commitment {
+        unit: "kW",
+        ..of_battery(b, "constraint_battery_ramp", "battery_ramp")
+    };
+    let net = |t: usize| 1.0 * v.charge[t] - v.discharge[t];
     for t in m.steps() {
-        let reach = reserve.kwh - m.program.low[v.energy[t].0];
-        let below = m.program.var(0.0, reach);
-        m.program.cost(reserve.cost_per_kwh_hour * m.dt[t], below);
-        m.program.at_most(
-            "constraint_battery_reserve",
-            Expr::from(reserve.kwh) - below,
-            v.energy[t],
+        let before: Expr = match (t, b.power_start_kw) {
+            (0, None) => continue,
+            (0, Some(kw)) => kw.into(),
+            _ => net(t - 1),
+        };
+        let change = net(t) - before;
+        m.commit(c, &change, ramp, Side::Limit, Side::Free);
+        m.commit(c, &change, -ramp, Side::Free, Side::Limit);
+    }
+}
+
+/// Commitment to a state for the length of step `t`, priced a kWh and hour.
+fn commit_while(m: &mut Model<'_>, c: Commitment<'_>, e: &[Var], kwh: f64, prices: (f64, f64)) {
+    for (t, e) in e.iter().enumerate() {
+        let weight = m.dt[t];
+        let c = Commitment {
+            weight,
+            unit: "kWh h",
+            ..c
+        };
+        let (above, below) = (Side::Money(prices.0 * weight), Side::Money(prices.1 * weight));
+        m.commit(c, &(*e).into(), kwh, above, below);
+    }
+}
+
+/// Soft floor: `e ≥ reserve − below`, as money of the case.
+fn constraint_battery_reserve(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+    if let Some(r) = b.reserve.filter(|r| r.kwh > b.soc_min_kwh) {
+        let c = of_battery(b, "constraint_battery_reserve", "reserve");
+        commit_while(m, c, &v.energy, r.kwh, (0.0, r.cost_per_kwh_hour));
+    }
+}
+
+/// Resting above a level ages: `e ≤ level + above`.
+fn constraint_battery_dwell(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+    for dwell in &b.dwell {
+        let c = of_battery(b, "constraint_battery_dwell", "soc_dwell");
+        commit_while(m, c, &v.energy, dwell.above_kwh, (dwell.cost_per_kwh_hour, 0.0));
+    }
+}
+
+/// Wished state at the end of a step: `goal − missing ≤ e ≤ goal + excess`.
+fn constraint_battery_goal(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+    let c = of_battery(b, "constraint_battery_goal", "soc_goal");
+    for goal in &b.goals {
+        let Some(e) = v.energy.get(goal.step).map(|e| Expr::from(*e)) else {
+            continue;
+        };
+        let (above, below) = (goal.excess_cost_per_kwh, goal.missing_cost_per_kwh);
+        m.commit(c, &e, goal.kwh, Side::Money(above), Side::Money(below));
+    }
+}
+
+/// Above a level the last kWh are worth less: `e_{T−1} ≤ level + above`, `above` priced at the difference.
+fn constraint_battery_end_value(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
+    let Some(last) = v.energy.last().copied() else { return };
+    let mut worth = b.end_value_per_kwh;
+    for end in &b.end_values {
+        let over = of_battery(b, "constraint_battery_end_value", "end_value");
+        m.commit(
+            over,
+            &last.into(),
+            end.above_kwh,
+            Side::Worth(worth - end.value_per_kwh),
+            Side::Free,
         );
+        worth = end.value_per_kwh;
     }
 }
 
@@ -163,16 +220,9 @@ fn battery_pairs(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
             a_max: b.charge_max_kw,
             b_max: b.discharge_max_kw,
             a_weight: round_trip,
-            needed: lowest_price(m, t) < threshold - 1e-12,
+            needed: super::lowest_price(m, t) < threshold - 1e-12,
         });
     }
-}
-
-/// Lowest price electricity can have on the bus in step `t`: what a surplus kWh may cost.
-fn lowest_price(m: &Model<'_>, t: usize) -> f64 {
-    let spill = m.p.spill_cost_per_kwh.map_or(f64::INFINITY, |c| -c);
-    let grid = m.p.grid.as_ref().map_or(f64::INFINITY, |g| g.buy[t].min(g.sell[t]));
-    spill.min(grid)
 }
 
 fn objective_battery(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {

@@ -1,6 +1,7 @@
-//! What ties components together: bus, circuits, surplus, carbon.
+//! What ties components together on the bus: balance, circuits, surplus.
 
 use super::Model;
+use super::commitment::{Commitment, Side};
 use crate::plan::program::Expr;
 
 /// `Σ draw = 0`; its dual is the price of electricity.
@@ -12,7 +13,7 @@ pub fn constraint_bus_balance(m: &mut Model<'_>) {
     }
 }
 
-/// `−limit ≤ Σ members ≤ limit` (+ excess), where it can bind at all.
+/// `−limit ≤ Σ members ≤ limit` (± excess), where it can bind at all.
 pub fn constraint_circuit_power(m: &mut Model<'_>) {
     for c in &m.p.circuits {
         for t in m.steps() {
@@ -22,15 +23,15 @@ pub fn constraint_circuit_power(m: &mut Model<'_>) {
                     total += c.weights.get(i).copied().unwrap_or(1.0) * &draw[t];
                 }
             }
-            let (low, high) = m.range(&total);
-            for (sign, reach) in [(1.0, high), (-1.0, -low)] {
-                if reach > c.limit_kw {
-                    let dt = m.dt[t];
-                    let excess = m.relief("circuit_limit", &c.id, "kWh", dt, reach - c.limit_kw);
-                    m.program
-                        .at_most("constraint_circuit_power", sign * &total, excess + c.limit_kw);
-                }
-            }
+            let limit = Commitment {
+                family: "constraint_circuit_power",
+                name: "circuit_limit",
+                component: &c.id,
+                weight: m.dt[t],
+                unit: "kWh",
+            };
+            m.commit(limit, &total, c.limit_kw, Side::Limit, Side::Free);
+            m.commit(limit, &total, -c.limit_kw, Side::Free, Side::Limit);
         }
     }
 }
@@ -71,21 +72,15 @@ pub fn constraint_local_supply(m: &mut Model<'_>) {
     }
 }
 
-/// kW drawn by charge points, heat pumps and run-once loads.
+/// kW drawn by charge points, heat pumps, run-once and deferrable loads.
 fn flexible_consumption(m: &Model<'_>, t: usize) -> Expr {
     let pumps = m.p.heat.iter().flat_map(|h| h.heat_pumps.iter().map(|h| h.id.as_str()));
-    let ids = m.p.evs.iter().map(|e| e.id.as_str());
-    let ids = ids.chain(m.p.shiftable.iter().map(|s| s.id.as_str())).chain(pumps);
-    ids.filter_map(|id| m.draw.get(id))
-        .fold(Expr::default(), |sum, d| sum + d[t].clone())
-}
-
-/// `Σ kg ≤ cap` (+ excess)
-pub fn constraint_carbon_cap(m: &mut Model<'_>) {
-    if let Some(cap) = m.p.co2_cap_kg {
-        let (_, reach) = m.range(&m.carbon);
-        let excess = m.relief("co2_cap", "site", "kg", 1.0, (reach - cap).max(0.0));
-        let carbon = m.carbon.clone();
-        m.program.at_most("constraint_carbon_cap", carbon, excess + cap);
-    }
+    let ids = m.p.shiftable.iter().map(|s| s.id.as_str());
+    let ids = ids.chain(m.p.deferrable.iter().map(|s| s.id.as_str())).chain(pumps);
+    let other = ids
+        .filter_map(|id| m.draw.get(id))
+        .fold(Expr::default(), |sum, d| sum + d[t].clone());
+    // what cars take, also those that give at other times
+    let cars = m.evs.iter().filter_map(|v| v.charge.get(t.checked_sub(v.arrive)?));
+    cars.fold(other, |sum, x| sum + *x)
 }

@@ -1,6 +1,7 @@
-//! Generator: power, commitment, minimum up and down, start and no-load cost.
+//! Generator: power, part-load curve, commitment, minimum up and down, start and no-load cost.
 
 use super::Model;
+use super::switching::{Switched, rows_minimum_times, rows_switching, variable_switching};
 use crate::model::GensetProblem;
 use crate::plan::program::{Expr, Var};
 
@@ -15,13 +16,17 @@ pub fn genset<'a>(m: &mut Model<'a>, g: &'a GensetProblem) {
     let power = m.per_step(|_| g.max_kw);
     for t in m.steps() {
         let dt = m.dt[t];
-        m.program.cost(
-            (g.fuel_cost_per_kwh + m.p.co2_price_per_kg * g.co2_kg_per_kwh) * dt,
-            power[t],
-        );
+        let fuel = if g.part_load.is_empty() {
+            g.fuel_cost_per_kwh
+        } else {
+            0.0
+        };
+        m.program
+            .cost((fuel + m.p.co2_price_per_kg * g.co2_kg_per_kwh) * dt, power[t]);
         m.carbon += g.co2_kg_per_kwh * dt * power[t];
         m.draws(&g.id, t, -1.0 * power[t]);
     }
+    constraint_genset_part_load(m, g, &power);
     let on = if g.commitment {
         commitment(m, g, &power)
     } else {
@@ -32,17 +37,36 @@ pub fn genset<'a>(m: &mut Model<'a>, g: &'a GensetProblem) {
 
 fn commitment(m: &mut Model<'_>, g: &GensetProblem, power: &[Var]) -> Vec<Var> {
     let on = variable_genset_on(m, g);
-    let start = m.per_step(|_| 1.0);
-    let stop = m.per_step(|_| 1.0);
     fix_genset_history(m, g, &on);
     constraint_genset_power(m, g, power, &on);
-    constraint_genset_switching(m, g, &on, &start, &stop);
-    constraint_genset_minimum_times(m, g, &on, &start, &stop);
+    let s = variable_switching(m, on, g.initial_on, (g.min_up_steps, g.min_down_steps));
+    constraint_genset_switching(m, &s);
+    constraint_genset_minimum_times(m, &s);
     for t in m.steps() {
-        m.program.cost(g.no_load_cost_per_hour * m.dt[t], on[t]);
-        m.program.cost(g.start_cost, start[t]);
+        m.program.cost(g.no_load_cost_per_hour * m.dt[t], s.on[t]);
+        m.program.cost(g.start_cost, s.start[t]);
     }
-    on
+    s.on
+}
+
+/// `p = Σ segments`, each at its own fuel cost, filled in order.
+fn constraint_genset_part_load(m: &mut Model<'_>, g: &GensetProblem, power: &[Var]) {
+    let mut from = 0.0;
+    let lengths: Vec<f64> = g
+        .part_load
+        .iter()
+        .map(|s| s.up_to_kw - std::mem::replace(&mut from, s.up_to_kw))
+        .collect();
+    for t in m.steps().filter(|_| !lengths.is_empty()) {
+        let parts: Vec<Var> = lengths.iter().map(|l| m.program.var(0.0, *l)).collect();
+        for (part, segment) in parts.iter().zip(&g.part_load) {
+            m.program.cost(segment.fuel_cost_per_kwh * m.dt[t], *part);
+        }
+        let costs: Vec<f64> = g.part_load.iter().map(|s| s.fuel_cost_per_kwh).collect();
+        m.fill_in_order("constraint_genset_part_load", &parts, &costs);
+        let sum = parts.iter().fold(Expr::default(), |sum, part| sum + *part);
+        m.program.equal("constraint_genset_part_load", sum, power[t]);
+    }
 }
 
 /// One binary a step, or one for each block of steps that decide together.
@@ -74,37 +98,11 @@ fn constraint_genset_power(m: &mut Model<'_>, g: &GensetProblem, power: &[Var], 
 }
 
 /// `on_t − on_{t−1} = start − stop`
-fn constraint_genset_switching(m: &mut Model<'_>, g: &GensetProblem, on: &[Var], start: &[Var], stop: &[Var]) {
-    for t in m.steps() {
-        let before: Expr = match t {
-            0 => f64::from(u8::from(g.initial_on)).into(),
-            _ => on[t - 1].into(),
-        };
-        m.program.equal(
-            "constraint_genset_switching",
-            1.0 * on[t] - before,
-            1.0 * start[t] - stop[t],
-        );
-    }
+fn constraint_genset_switching(m: &mut Model<'_>, s: &Switched) {
+    rows_switching(m, "constraint_genset_switching", s);
 }
 
 /// Sum of starts in the last `min_up` steps ≤ on; sum of stops in the last `min_down` ≤ 1 − on.
-fn constraint_genset_minimum_times(m: &mut Model<'_>, g: &GensetProblem, on: &[Var], start: &[Var], stop: &[Var]) {
-    let recent = |v: &[Var], t: usize, n: usize| {
-        v[(t + 1).saturating_sub(n.max(1))..=t]
-            .iter()
-            .fold(Expr::default(), |sum, v| sum + *v)
-    };
-    for t in m.steps() {
-        m.program.at_most(
-            "constraint_genset_minimum_times",
-            recent(start, t, g.min_up_steps),
-            on[t],
-        );
-        m.program.at_most(
-            "constraint_genset_minimum_times",
-            recent(stop, t, g.min_down_steps),
-            Expr::from(1.0) - on[t],
-        );
-    }
+fn constraint_genset_minimum_times(m: &mut Model<'_>, s: &Switched) {
+    rows_minimum_times(m, "constraint_genset_minimum_times", s);
 }

@@ -1,18 +1,29 @@
-//! Heat: balance, CHP, boilers, heat pumps, tanks.
+//! Heat: balance, CHP (perhaps on or off), boilers, heat pumps, tanks; buildings stand in their own file.
 
-use super::Model;
-use crate::model::{HeatProblem, TankProblem};
+use super::building::{BuildingVars, building};
+use super::commitment::{Commitment, Side};
+use super::switching::{Switched, rows_minimum_times, rows_switching, variable_switching};
+use super::{Model, Slack};
+use crate::model::{ChpProblem, ChpSwitching, HeatProblem, TankProblem};
 use crate::plan::program::{Expr, RowId, Var};
 
 #[derive(Debug, Clone)]
 pub struct HeatVars {
-    pub chps: Vec<Vec<Var>>,
+    pub chps: Vec<ChpVars>,
     pub boilers: Vec<Vec<Var>>,
     pub heat_pumps: Vec<Vec<Var>>,
     pub tanks: Vec<TankVars>,
+    pub buildings: Vec<BuildingVars>,
     pub unserved: Vec<Var>,
     /// Empty where heat may not be dumped.
     pub dump: Vec<Var>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ChpVars {
+    pub electric: Vec<Var>,
+    /// Where on and off are decisions of their own.
+    pub switched: Option<Switched>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +42,7 @@ pub fn heat<'a>(m: &mut Model<'a>, h: &'a HeatProblem) {
         boilers: variable_boiler_heat(m, h, &mut supply),
         heat_pumps: variable_heat_pump_power(m, h, &mut supply),
         tanks: h.tanks.iter().map(|k| tank(m, k, &mut supply)).collect(),
+        buildings: h.buildings.iter().map(|b| building(m, b, &mut supply)).collect(),
         unserved: variable_heat_unserved(m, h, &mut supply),
         dump: variable_heat_dump(m, h, &mut supply),
     };
@@ -38,21 +50,57 @@ pub fn heat<'a>(m: &mut Model<'a>, h: &'a HeatProblem) {
     m.heat = Some(v);
 }
 
-fn variable_chp_power<'a>(m: &mut Model<'a>, h: &'a HeatProblem, supply: &mut [Expr]) -> Vec<Vec<Var>> {
+fn variable_chp_power<'a>(m: &mut Model<'a>, h: &'a HeatProblem, supply: &mut [Expr]) -> Vec<ChpVars> {
     let mut all = Vec::new();
     for c in &h.chps {
-        let x = m.per_step(|_| c.electric_max_kw);
-        let price = c.fuel_kwh_per_kwh_el * (c.fuel_price_per_kwh + m.p.co2_price_per_kg * c.co2_kg_per_kwh_fuel);
+        let electric = m.per_step(|_| c.electric_max_kw);
         for t in m.steps() {
-            let dt = m.dt[t];
-            m.program.cost(price * dt, x[t]);
-            m.carbon += c.fuel_kwh_per_kwh_el * c.co2_kg_per_kwh_fuel * dt * x[t];
-            m.draws(&c.id, t, -1.0 * x[t]);
-            supply[t] += c.heat_per_electric * x[t];
+            burn(m, c, t, c.fuel_kwh_per_kwh_el * electric[t]);
+            m.draws(&c.id, t, -1.0 * electric[t]);
+            supply[t] += c.heat_per_electric * electric[t];
         }
-        all.push(x);
+        let switched = c.switching.map(|s| chp_switching(m, c, s, &electric));
+        all.push(ChpVars { electric, switched });
     }
     all
+}
+
+/// Money and carbon of `fuel` kW in step `t`.
+fn burn(m: &mut Model<'_>, c: &ChpProblem, t: usize, fuel: Expr) {
+    let price = c.fuel_price_per_kwh + m.p.co2_price_per_kg * c.co2_kg_per_kwh_fuel;
+    m.carbon += c.co2_kg_per_kwh_fuel * m.dt[t] * &fuel;
+    m.program.cost(price * m.dt[t], fuel);
+}
+
+fn chp_switching(m: &mut Model<'_>, c: &ChpProblem, s: ChpSwitching, electric: &[Var]) -> Switched {
+    let on: Vec<Var> = m.steps().map(|_| m.program.binary()).collect();
+    constraint_chp_power(m, c, s.electric_min_kw, electric, &on);
+    let switched = variable_switching(m, on, s.initial_on, (s.min_up_steps, s.min_down_steps));
+    constraint_chp_switching(m, &switched);
+    constraint_chp_minimum_times(m, &switched);
+    for t in m.steps() {
+        burn(m, c, t, s.no_load_fuel_kw * switched.on[t]);
+        m.program.cost(s.start_cost, switched.start[t]);
+    }
+    switched
+}
+
+/// `min·on ≤ p ≤ max·on`
+fn constraint_chp_power(m: &mut Model<'_>, c: &ChpProblem, min: f64, electric: &[Var], on: &[Var]) {
+    for (x, z) in electric.iter().zip(on) {
+        m.program.at_most("constraint_chp_power", min * *z, *x);
+        m.program.at_most("constraint_chp_power", *x, c.electric_max_kw * *z);
+    }
+}
+
+/// `on_t − on_{t−1} = start − stop`
+fn constraint_chp_switching(m: &mut Model<'_>, s: &Switched) {
+    rows_switching(m, "constraint_chp_switching", s);
+}
+
+/// Sum of starts in the last `min_up` steps ≤ on; sum of stops in the last `min_down` ≤ 1 − on.
+fn constraint_chp_minimum_times(m: &mut Model<'_>, s: &Switched) {
+    rows_minimum_times(m, "constraint_chp_minimum_times", s);
 }
 
 fn variable_boiler_heat(m: &mut Model<'_>, h: &HeatProblem, supply: &mut [Expr]) -> Vec<Vec<Var>> {
@@ -128,22 +176,18 @@ fn constraint_tank_energy(m: &mut Model<'_>, k: &TankProblem, v: &mut TankVars) 
 
 /// Measured hotter than its top (elastic), and the end.
 fn constraint_tank_band(m: &mut Model<'_>, k: &TankProblem, v: &TankVars) {
-    if m.elastic.is_some() && k.start_kwh > k.capacity_kwh {
-        for t in m.steps() {
-            let over = m.relief(
-                "tank_above_band",
-                &k.id,
-                "kWh_stored",
-                1.0,
-                k.start_kwh - k.capacity_kwh,
-            );
-            m.program
-                .at_most("constraint_tank_band", 1.0 * v.energy[t] - over, k.capacity_kwh);
-        }
+    let c = |name| Commitment {
+        family: "constraint_tank_band",
+        name,
+        component: &k.id,
+        weight: 1.0,
+        unit: "kWh",
+    };
+    for e in v.energy.iter().map(|e| Expr::from(*e)) {
+        m.commit(c("tank_above_band"), &e, k.capacity_kwh, Side::Band, Side::Free);
     }
     if let (Some(end), Some(last)) = (k.end_min_kwh, v.energy.last().copied()) {
-        let missing = m.relief("tank_end", &k.id, "kWh_stored", 1.0, end.max(0.0));
-        m.program.at_most("constraint_tank_band", end, 1.0 * last + missing);
+        m.commit(c("tank_end"), &last.into(), end, Side::Free, Side::Band);
     }
 }
 
@@ -164,15 +208,22 @@ fn variable_heat_dump(m: &mut Model<'_>, h: &HeatProblem, supply: &mut [Expr]) -
         (0..dump.len()).for_each(|t| supply[t] -= dump[t]);
         return dump;
     }
-    if m.elastic.is_none() || h.load_kw.iter().all(|l| *l >= 0.0) {
+    let Some(elastic) = m.elastic.filter(|_| h.load_kw.iter().any(|l| *l < 0.0)) else {
         return Vec::new();
-    }
-    let mut dump = Vec::new();
-    for t in m.steps() {
-        let (dt, high) = (m.dt[t], reach[t]);
-        let forced = m.relief("heat_dump", "heat", "kWh", dt, high);
-        dump.extend(forced.terms.iter().map(|(v, _)| *v));
-        supply[t] -= forced;
+    };
+    let dump = m.per_step(|t| reach[t]);
+    for (t, var) in dump.iter().copied().enumerate() {
+        m.slack(Slack {
+            name: "heat_dump",
+            component: "heat".into(),
+            var,
+            beyond: None,
+            unit: "kWh",
+            weight: m.dt[t],
+            price: elastic.limit_per_kwh,
+            money: false,
+        });
+        supply[t] -= var;
     }
     dump
 }

@@ -1,6 +1,7 @@
 //! Hydro with reservoir; volumes in 1000 m³ inside the program.
 
 use super::Model;
+use super::commitment::{Commitment, Side};
 use crate::model::HydroProblem;
 use crate::plan::program::{Expr, Var};
 
@@ -31,16 +32,22 @@ fn spill_max(h: &HydroProblem, dt: f64) -> f64 {
     inflow + h.volume_max_m3.max(h.volume_start_m3) / (1e3 * PER_HOUR * dt) + h.min_release_m3s
 }
 
+fn of_hydro<'h>(h: &'h HydroProblem, family: &'static str, name: &'static str, weight: f64) -> Commitment<'h> {
+    Commitment {
+        family,
+        name,
+        component: &h.id,
+        weight,
+        unit: "1000 m3",
+    }
+}
+
 /// `turbine + spill ≥ ecological flow` (− missing)
 fn constraint_hydro_release(m: &mut Model<'_>, h: &HydroProblem, turbine: &[Var], spill: &[Var]) {
-    for t in m.steps().filter(|_| h.min_release_m3s > 0.0) {
-        let dt = m.dt[t];
-        let missing = m.relief("hydro_release", &h.id, "1000 m3", PER_HOUR * dt, h.min_release_m3s);
-        m.program.at_most(
-            "constraint_hydro_release",
-            h.min_release_m3s,
-            1.0 * turbine[t] + spill[t] + missing,
-        );
+    for t in m.steps() {
+        let c = of_hydro(h, "constraint_hydro_release", "hydro_release", PER_HOUR * m.dt[t]);
+        let release = 1.0 * turbine[t] + spill[t];
+        m.commit(c, &release, h.min_release_m3s, Side::Free, Side::Limit);
     }
 }
 
@@ -49,27 +56,23 @@ fn constraint_hydro_volume(m: &mut Model<'_>, h: &HydroProblem, turbine: &[Var],
     let (low, high) = (h.volume_min_m3 / 1e3, h.volume_max_m3 / 1e3);
     let start = h.volume_start_m3 / 1e3;
     let inflow: f64 = m.steps().map(|t| PER_HOUR * m.dt[t] * h.inflow_m3s[t]).sum();
+    let (bottom, top) = match m.elastic {
+        Some(_) => (low.min(start).min(0.0), high.max(start) + inflow.abs()),
+        None => (low, high),
+    };
+    let c = |name| of_hydro(h, "constraint_hydro_volume", name, 1.0);
     let mut before = Expr::from(start);
     for t in m.steps() {
         let k = PER_HOUR * m.dt[t];
-        let volume = if m.elastic.is_some() {
-            let (bottom, top) = (low.min(start).min(0.0), high.max(start) + inflow.abs());
-            let v = m.program.var(bottom, top);
-            let missing = m.relief("hydro_volume", &h.id, "1000 m3", 1.0, low - bottom);
-            let excess = m.relief("hydro_volume", &h.id, "1000 m3", 1.0, top - high);
-            m.program
-                .at_most("constraint_hydro_volume", Expr::from(low) - missing, v);
-            m.program.at_most("constraint_hydro_volume", 1.0 * v - excess, high);
-            v
-        } else {
-            m.program.var(low, high)
-        };
+        let volume = m.program.var(bottom, top);
+        let band = Expr::from(volume);
+        m.commit(c("hydro_volume"), &band, low, Side::Free, Side::Limit);
+        m.commit(c("hydro_volume"), &band, high, Side::Limit, Side::Free);
         let flow = Expr::from(k * h.inflow_m3s[t]) - k * turbine[t] - k * spill[t];
         m.program.equal("constraint_hydro_volume", 1.0 * volume - before, flow);
         before = volume.into();
     }
-    let end = h.volume_end_min_m3 / 1e3;
-    let missing = m.relief("hydro_volume_end", &h.id, "1000 m3", 1.0, end.max(0.0) + low.abs());
     m.program.cost(-h.water_value_per_m3 * 1e3, before.clone());
-    m.program.at_most("constraint_hydro_volume", end, before + missing);
+    let end = h.volume_end_min_m3 / 1e3;
+    m.commit(c("hydro_volume_end"), &before, end, Side::Free, Side::Limit);
 }

@@ -26,15 +26,16 @@ pub fn variable_load_spill(m: &mut Model<'_>) {
         m.spill = m.per_step(|_| most);
         for t in m.steps() {
             let (var, weight, price) = (m.spill[t], m.dt[t], elastic.limit_per_kwh);
-            m.prefer(price * weight, var);
             m.draws("spill", t, var);
-            m.slacks.push(Slack {
+            m.slack(Slack {
                 name: "forced_spill",
                 component: "site".into(),
                 var,
+                beyond: None,
                 unit: "kWh",
                 weight,
                 price,
+                money: false,
             });
         }
     }
@@ -47,6 +48,11 @@ fn dumpable(m: &Model<'_>) -> f64 {
     highest(&p.load_kw)
         + p.pv.iter().map(|pv| highest(&pv.available_kw)).sum::<f64>()
         + p.batteries.iter().map(|b| b.discharge_max_kw).sum::<f64>()
+        + p.evs
+            .iter()
+            .filter_map(|e| e.store)
+            .map(|s| s.discharge_max_kw)
+            .sum::<f64>()
         + p.gensets.iter().map(|g| g.max_kw).sum::<f64>()
         + p.hydro.iter().map(|h| h.turbine_max_m3s * h.kw_per_m3s).sum::<f64>()
         + p.heat
@@ -56,7 +62,7 @@ fn dumpable(m: &Model<'_>) -> f64 {
             .sum::<f64>()
         + p.grid
             .iter()
-            .map(|g| m.steps().filter_map(|t| g.import_max_kw.at(t)).fold(0.0, f64::max))
+            .map(|g| m.steps().filter_map(|t| g.import_limit(t)).fold(0.0, f64::max))
             .sum::<f64>()
 }
 

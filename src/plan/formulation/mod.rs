@@ -5,7 +5,10 @@
 //! Wishes that reality may break get a priced slack where the problem is elastic; each slack is named.
 
 mod battery;
+mod building;
 mod bus;
+mod commitment;
+mod deferrable;
 mod ev;
 mod genset;
 mod grid;
@@ -14,18 +17,23 @@ mod hydro;
 mod loads;
 mod pv;
 mod shiftable;
+mod site;
+mod switching;
 
 use super::program::{Expr, Program, RowId, Var};
 use crate::model::{Elastic, Problem};
 use std::collections::BTreeMap;
 
 pub use battery::BatteryVars;
+pub use building::response;
+pub use deferrable::DeferrableVars;
 pub use ev::EvVars;
 pub use genset::GensetVars;
 pub use grid::GridVars;
 pub use heat::HeatVars;
 pub use hydro::HydroVars;
 pub use shiftable::{Run, ShiftableVars};
+pub use switching::Switched;
 
 /// A wish that may be broken at a price.
 #[derive(Debug, Clone)]
@@ -33,11 +41,23 @@ pub struct Slack {
     pub name: &'static str,
     pub component: String,
     pub var: Var,
+    /// What it makes up for, where that is more exact than the column: at least this.
+    pub beyond: Option<Expr>,
     pub unit: &'static str,
     /// Amount per unit of the variable: hours for kW → kWh, 1 for kWh.
     pub weight: f64,
     /// Money per unit of amount.
     pub price: f64,
+    /// Money of the case (a soft wish) rather than the penalty of a broken limit.
+    pub money: bool,
+}
+
+/// A whole number that says that `total`, filled in order, has come beyond `full_at`.
+#[derive(Debug, Clone)]
+pub struct Fill {
+    pub full: Var,
+    pub total: Expr,
+    pub full_at: f64,
 }
 
 /// Two columns of which at most one may be positive.
@@ -71,6 +91,7 @@ pub struct Model<'a> {
     pub local_supply: Vec<Expr>,
     pub slacks: Vec<Slack>,
     pub pairs: Vec<Pair>,
+    pub fills: Vec<Fill>,
     /// Part of the cost that is preference or penalty, by column: not in the objective.
     pub preference: BTreeMap<Var, f64>,
     pub grid: Option<GridVars>,
@@ -85,6 +106,7 @@ pub struct Model<'a> {
     pub hydro: Vec<HydroVars>,
     pub shed: Vec<Vec<Var>>,
     pub shiftable: Vec<ShiftableVars>,
+    pub deferrable: Vec<DeferrableVars>,
     pub bus_rows: Vec<RowId>,
 }
 
@@ -105,6 +127,10 @@ pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
     for s in &p.shiftable {
         shiftable::shiftable(&mut m, s);
     }
+    shiftable::constraint_shiftable_sequence(&mut m);
+    for d in &p.deferrable {
+        deferrable::deferrable(&mut m, d);
+    }
     for g in &p.gensets {
         genset::genset(&mut m, g);
     }
@@ -123,8 +149,24 @@ pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
     bus::constraint_circuit_power(&mut m);
     bus::constraint_surplus_claims(&mut m);
     bus::constraint_local_supply(&mut m);
-    bus::constraint_carbon_cap(&mut m);
+    site::constraint_carbon_cap(&mut m);
+    site::constraint_lifeline_energy(&mut m);
+    site::constraint_site_self_sufficiency(&mut m);
+    site::constraint_site_renewable(&mut m);
     m
+}
+
+/// Whether the problem's program has whole numbers (or may come to need them).
+pub fn has_integers(p: &Problem) -> bool {
+    let m = formulate(p, p.elastic);
+    m.program.has_integers() || !m.pairs.is_empty()
+}
+
+/// Lowest price electricity can have on the bus in step `t`: what a surplus kWh may cost.
+fn lowest_price(m: &Model<'_>, t: usize) -> f64 {
+    let spill = m.p.spill_cost_per_kwh.map_or(f64::INFINITY, |c| -c);
+    let grid = m.p.grid.as_ref().map_or(f64::INFINITY, |g| g.buy[t].min(g.sell[t]));
+    spill.min(grid)
 }
 
 impl<'a> Model<'a> {
@@ -141,6 +183,7 @@ impl<'a> Model<'a> {
             carbon: Expr::default(),
             slacks: Vec::new(),
             pairs: Vec::new(),
+            fills: Vec::new(),
             preference: BTreeMap::new(),
             grid: None,
             unserved: Vec::new(),
@@ -153,6 +196,7 @@ impl<'a> Model<'a> {
             hydro: Vec::new(),
             shed: Vec::new(),
             shiftable: Vec::new(),
+            deferrable: Vec::new(),
             bus_rows: Vec::new(),
         }
     }
@@ -172,29 +216,24 @@ impl<'a> Model<'a> {
         *self.preference.entry(v).or_insert(0.0) += price;
     }
 
-    /// Relief from a hard wish: an expression that is zero unless the problem is elastic.
-    fn relief(&mut self, name: &'static str, component: &str, unit: &'static str, weight: f64, high: f64) -> Expr {
-        let Some(elastic) = self.elastic else {
-            return Expr::default();
-        };
-        let price = match unit {
-            "kWh_stored" => elastic.soc_per_kwh,
-            _ => elastic.limit_per_kwh,
-        };
-        let unit = if unit == "kWh_stored" { "kWh" } else { unit };
-        let var = self.program.var(0.0, high);
-        self.prefer(price * weight, var);
-        self.slacks.push(Slack {
-            name,
-            component: component.to_owned(),
-            var,
-            unit,
-            weight,
-            price,
-        });
-        var.into()
+    /// Parts of one quantity, filled in order. Rising prices see to that by themselves; where any falls, binaries say at
+    /// each part that all before it are full: `Σ before ≥ full_at·y`, `part ≤ size·y`.
+    fn fill_in_order(&mut self, family: &'static str, parts: &[Var], prices: &[f64]) {
+        if prices.windows(2).all(|w| w[0] <= w[1]) {
+            return;
+        }
+        let sum = |parts: &[Var]| parts.iter().fold(Expr::default(), |sum, part| sum + *part);
+        for i in 1..parts.len() {
+            let before = sum(&parts[..i]);
+            let (_, full_at) = self.range(&before);
+            let full = self.program.binary();
+            let size = self.program.high[parts[i].0];
+            self.program.at_most(family, full_at * full, before);
+            self.program.at_most(family, parts[i], size * full);
+            let total = sum(parts);
+            self.fills.push(Fill { full, total, full_at });
+        }
     }
-
     /// Adds to what a component draws in step `t`.
     fn draws(&mut self, id: &'a str, t: usize, expr: impl Into<Expr>) {
         let steps = self.dt.len();
@@ -208,6 +247,19 @@ impl<'a> Model<'a> {
             let (a, b) = (k * self.program.low[v.0], k * self.program.high[v.0]);
             (low + a.min(b), high + a.max(b))
         })
+    }
+
+    /// What is on or off besides generators, and its power by step.
+    pub fn switched(&self) -> impl Iterator<Item = (&switching::Switched, &[Var])> {
+        let loads = self.deferrable.iter().map(|d| (&d.switched, &d.power));
+        let chps = self
+            .heat
+            .iter()
+            .flat_map(|h| &h.chps)
+            .map(|c| (&c.switched, &c.electric));
+        loads
+            .chain(chps)
+            .filter_map(|(s, power)| Some((s.as_ref()?, power.as_slice())))
     }
 
     /// Money of a point: its cost without preferences and penalties.

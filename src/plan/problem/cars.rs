@@ -70,6 +70,13 @@ fn car(
         surplus_only: mode == EvMode::Surplus,
         late_step: Some(x.steps_over_by(s.departure - EARLY_LEAVER)),
         late_cost_per_kwh: EARLY_SHARE * shortfall_cost_per_kwh,
+        demand_kw: None,
+        demand_missed_cost_per_kwh: 0.0,
+        extra_max_kwh: 0.0,
+        extra_value_per_kwh: 0.0,
+        later: Vec::new(),
+        // dispatch only charges: what a plan gave back would never come
+        store: None,
     })
 }
 

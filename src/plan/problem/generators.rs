@@ -31,6 +31,7 @@ fn generator(x: &Context<'_>, id: &Id, g: &Generator) -> GensetProblem {
         initial_on: on,
         fixed_steps,
         commit_blocks: Some(blocks(x)),
+        part_load: Vec::new(),
     }
 }
 

@@ -23,6 +23,9 @@ pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
         first_window: demand.and_then(|d| first_window(x, d.window)),
         self_sufficiency_per_kwh: objective.self_sufficiency.as_per_kwh(),
         blocks: blocks(x),
+        capacity: None,
+        outages: Vec::new(),
+        renewable_share: PerStep::All(0.0),
     }
 }
 

@@ -40,6 +40,7 @@ pub fn heat(x: &Context<'_>) -> Option<HeatProblem> {
         boilers: Vec::new(),
         heat_pumps,
         tanks,
+        buildings: Vec::new(),
     })
 }
 

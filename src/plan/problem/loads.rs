@@ -117,5 +117,7 @@ fn one(
         latest_step: x.steps_over_by(window.1),
         missed_cost_per_kwh: 20.0 * x.prices.top,
         running_hours,
+        phases: Vec::new(),
+        after: None,
     }
 }

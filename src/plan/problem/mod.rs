@@ -91,6 +91,10 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         hydro: Vec::new(),
         sheddable: loads::sheddable(&x),
         shiftable: loads::shiftable(&x),
+        deferrable: Vec::new(),
+        lifeline: None,
+        self_sufficiency: None,
+        renewable: None,
         circuits: Vec::new(),
         elastic: Some(Elastic {
             limit_per_kwh: 100.0 * top,

@@ -45,6 +45,11 @@ fn battery(x: &Context<'_>, id: &Id, b: &Battery) -> Option<BatteryProblem> {
             kwh: reserve,
             cost_per_kwh_hour: 2.0 * x.prices.top,
         }),
+        dwell: Vec::new(),
+        ramp_kw: None,
+        power_start_kw: None,
+        goals: Vec::new(),
+        end_values: Vec::new(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Refuses what no formulation could mean: wrong lengths, NaN and infinities, crossed ratings; names the place.
 
+mod superset;
+
 use super::SolveError;
 use crate::model::{BatteryProblem, GridProblem, HeatProblem, PerStep, Problem};
 use std::collections::BTreeSet;
@@ -13,8 +15,8 @@ pub fn validate(p: &Problem) -> Result<(), SolveError> {
     if !p.schema.is_empty() && p.schema != "ems-case-1" {
         return fault("schema", format!("`{}` is not known; use ems-case-1", p.schema));
     }
-    if p.steps == 0 || p.steps > 100_000 {
-        return fault("steps", format!("{} must be 1 to 100000", p.steps));
+    if p.steps > 100_000 {
+        return fault("steps", format!("{} must be 0 to 100000", p.steps));
     }
     per_step(p, "step_hours", &p.step_hours, 1e-6..=8784.0)?;
     series(p, "load_kw", &p.load_kw, -LARGEST..=LARGEST)?;
@@ -41,7 +43,7 @@ pub fn validate(p: &Problem) -> Result<(), SolveError> {
         heat(p, h)?;
     }
     hydro(p)?;
-    superset(p)
+    superset::superset(p)
 }
 
 fn fault<T>(place: &str, fault: impl Into<String>) -> Result<T, SolveError> {
@@ -104,6 +106,7 @@ fn unique_ids(p: &Problem) -> Result<(), SolveError> {
     let ids = ids
         .chain(p.hydro.iter().map(|x| &x.id))
         .chain(p.sheddable.iter().map(|x| &x.id));
+    let ids = ids.chain(p.deferrable.iter().map(|x| &x.id));
     let ids = ids.chain(p.shiftable.iter().map(|x| &x.id)).chain(heat);
     let mut seen = BTreeSet::from(["load", "spill", "grid"]);
     for id in ids {
@@ -148,7 +151,7 @@ fn grid(p: &Problem, g: &GridProblem) -> Result<(), SolveError> {
     blocks(g)
 }
 
-/// Blocks must get dearer, else filling the cheap ones first would need integers; the last has no end.
+/// The last block, and only it, has no end.
 fn blocks(g: &GridProblem) -> Result<(), SolveError> {
     for (i, b) in g.blocks.iter().enumerate() {
         let place = format!("grid.blocks[{i}]");
@@ -157,9 +160,6 @@ fn blocks(g: &GridProblem) -> Result<(), SolveError> {
         let last = i + 1 == g.blocks.len();
         if last != b.size_kwh.is_none() {
             return fault(&place, "the last block, and only it, has no size_kwh");
-        }
-        if i > 0 && g.blocks[i - 1].price > b.price {
-            return fault(&place, "cheaper than the block before; blocks must rise in price");
         }
     }
     Ok(())
@@ -189,12 +189,10 @@ fn battery(place: &str, b: &BatteryProblem) -> Result<(), SolveError> {
         ("soc_end_kwh", b.soc_end_kwh.unwrap_or(0.0)),
         ("soc_end_min_kwh", b.soc_end_min_kwh.unwrap_or(0.0)),
         ("reserve.kwh", b.reserve.map_or(0.0, |r| r.kwh)),
-        (
-            "reserve.cost_per_kwh_hour",
-            b.reserve.map_or(0.0, |r| r.cost_per_kwh_hour),
-        ),
     ];
     numbers(place, &rest, -LARGEST..=LARGEST)?;
+    let price = b.reserve.map_or(0.0, |r| r.cost_per_kwh_hour);
+    number(&format!("{place}.reserve.cost_per_kwh_hour"), price, 0.0..=LARGEST)?;
     number(&format!("{place}.loss_per_hour"), b.loss_per_hour, 0.0..=1e3)?;
     ordered(place, ("soc_min_kwh", b.soc_min_kwh), ("soc_max_kwh", b.soc_max_kwh))
 }
@@ -326,54 +324,6 @@ fn hydro(p: &Problem) -> Result<(), SolveError> {
             ("volume_min_m3", h.volume_min_m3),
             ("volume_max_m3", h.volume_max_m3),
         )?;
-    }
-    Ok(())
-}
-
-fn superset(p: &Problem) -> Result<(), SolveError> {
-    for (i, s) in p.sheddable.iter().enumerate() {
-        series(p, &format!("sheddable[{i}].load_kw"), &s.load_kw, 0.0..=LARGEST)?;
-        number(
-            &format!("sheddable[{i}].shed_cost_per_kwh"),
-            s.shed_cost_per_kwh,
-            -LARGEST..=LARGEST,
-        )?;
-    }
-    for (i, s) in p.shiftable.iter().enumerate() {
-        let place = format!("shiftable[{i}] ({})", s.id);
-        let parts = [
-            ("power_kw", s.power_kw),
-            ("duration_hours", s.duration_hours),
-            ("running_hours", s.running_hours),
-            ("missed_cost_per_kwh", s.missed_cost_per_kwh),
-        ];
-        numbers(&place, &parts, 0.0..=LARGEST)?;
-    }
-    for (i, c) in p.circuits.iter().enumerate() {
-        number(&format!("circuits[{i}] ({}).limit_kw", c.id), c.limit_kw, 0.0..=LARGEST)?;
-    }
-    for c in p.circuits.iter().filter(|c| !c.weights.is_empty()) {
-        let place = format!("circuits ({}).weights", c.id);
-        if c.weights.len() != c.members.len() {
-            return fault(
-                &place,
-                format!("{} values for {} members", c.weights.len(), c.members.len()),
-            );
-        }
-        c.weights
-            .iter()
-            .try_for_each(|w| number(&place, *w, -LARGEST..=LARGEST))?;
-    }
-    if let Some(e) = p.elastic {
-        let prices = [("limit_per_kwh", e.limit_per_kwh), ("soc_per_kwh", e.soc_per_kwh)];
-        numbers("elastic", &prices, 0.0..=LARGEST)?;
-    }
-    if let Some(t) = &p.taste {
-        let prices = [
-            ("wear_per_kwh", t.wear_per_kwh),
-            ("early_per_kwh_step", t.early_per_kwh_step),
-        ];
-        numbers("taste", &prices, 0.0..=LARGEST)?;
     }
     Ok(())
 }
