@@ -13,6 +13,7 @@ pub mod exits;
 pub mod live;
 pub mod plan;
 pub mod prices;
+pub mod profiles;
 pub mod proxy;
 pub mod read;
 pub mod record;
@@ -24,6 +25,7 @@ pub mod set;
 pub mod solve;
 pub mod tls;
 pub mod twin;
+pub mod write;
 
 use crate::site::{Fault, LoadError, Site};
 use std::path::{Path, PathBuf};

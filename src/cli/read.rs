@@ -2,8 +2,9 @@
 
 use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::field::{ReadError, ReadPoint, ReadReport, ReadValue, read_once};
-use crate::profile;
+use crate::profile::Profile;
 use crate::time::{Clock, SystemClock};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Reads a device once by its profile.
@@ -20,6 +21,9 @@ pub struct Args {
     /// Unit (slave) id; default: the profile's, else 1
     #[arg(long)]
     unit: Option<u8>,
+    /// Site whose own profiles are looked at first (its folder)
+    #[arg(long)]
+    site: Option<PathBuf>,
     #[command(flatten)]
     tls: super::tls::Files,
     /// One JSON document on stdout
@@ -42,7 +46,7 @@ pub fn run(args: Args) -> ExitCode {
 
 fn read(args: &Args) -> Result<ReadReport, (u8, String)> {
     let address = args.tls.address(&args.address).map_err(|why| (USAGE, why))?;
-    let profile = find(&args.profile)?;
+    let profile = super::profiles::find(&args.profile, args.site.as_deref())?;
     let unit = args.unit.or(profile.link.unit).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -51,25 +55,13 @@ fn read(args: &Args) -> Result<ReadReport, (u8, String)> {
     let report = runtime.block_on(read_once(address, unit, profile, SystemClock.now()));
     report.map_err(|error| match error {
         ReadError::Unreachable { .. } => (UNREACHABLE, error.to_string()),
-        ReadError::NotThat { .. } => (BAD, error.to_string()),
+        ReadError::NotThat { .. } | ReadError::Cannot { .. } => (BAD, error.to_string()),
     })
 }
 
 /// A built-in profile, or a file.
-pub fn find(name: &str) -> Result<profile::Profile, (u8, String)> {
-    if !name.ends_with(".toml") {
-        let known = || profile::builtin_names().join(", ");
-        let unknown = || (USAGE, format!("there is no profile `{name}`; built in are {}", known()));
-        return profile::builtin(name).ok_or_else(unknown);
-    }
-    let text = std::fs::read_to_string(name).map_err(|e| (USAGE, format!("cannot read {name}: {e}")))?;
-    profile::parse(&text).map_err(|faults| {
-        let lines: Vec<String> = faults
-            .iter()
-            .map(|f| format!("{name}:{}: {}", f.line, f.message))
-            .collect();
-        (BAD, lines.join("\n"))
-    })
+pub fn find(name: &str) -> Result<Profile, (u8, String)> {
+    super::profiles::find(name, None)
 }
 
 fn show(report: &ReadReport, json: bool) {

@@ -279,6 +279,31 @@ impl FieldDevice {
         self.tell(client, order, value, program).await
     }
 
+    /// Carries out what a person at the keyboard wants: whatever the device held before is theirs to replace.
+    pub async fn carry_for_owner(&mut self, client: &mut Client, order: &Order) -> Written {
+        if order.value.is_some() {
+            self.control.inspected.insert(order.command.clone());
+            return self.carry(client, order).await;
+        }
+        let writes = match self.undo(&order.command) {
+            Ok(writes) if writes.is_empty() => {
+                let why = "no write is known that gives it back; it is given back by not refreshing it";
+                return Written::of(order, vec![], WriteOutcome::Failed(why.into()));
+            }
+            Ok(writes) => writes,
+            Err(why) => return Written::of(order, vec![], WriteOutcome::Failed(why)),
+        };
+        let mut sent = Vec::new();
+        let done = self
+            .send(client, &[], &writes, Wear::Unknown, order.now, &mut sent)
+            .await;
+        let outcome = match done {
+            Ok(()) => WriteOutcome::Verified,
+            Err(Trouble::Refused(why) | Trouble::Wire(why)) => WriteOutcome::Failed(why),
+        };
+        Written::of(order, sent, outcome)
+    }
+
     /// Reasons that lie in others: a foreign controller, or what the device held when we came.
     async fn look_first(
         &mut self,

@@ -1,7 +1,7 @@
 //! One device on a link: its map, its identity, what it was told, when it must be told again.
 
 use super::client::{Client, WireError};
-use super::control::Control;
+use super::control::{Control, Order};
 use super::map::{BlockRead, Map, Value, Values, derive};
 use super::owned::Seen;
 use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
@@ -267,8 +267,9 @@ impl FieldDevice {
     }
 
     /// Unit of a value that SunSpec discovery gives.
-    pub fn unit_of(&self, name: &str) -> Option<&'static str> {
-        self.found.as_ref().and_then(|f| f.unit_of(name))
+    pub fn unit_of(&self, name: &str) -> Option<&str> {
+        let discovered = self.found.as_ref().and_then(|f| f.unit_of(name));
+        discovered.or_else(|| self.profile.unit_of(name))
     }
 
     async fn read_block(&mut self, client: &mut Client, block: BlockRead, now: Timestamp) -> Result<(), WireError> {
@@ -364,6 +365,38 @@ impl FieldDevice {
         } else {
             None
         }
+    }
+
+    /// Points the profile itself names.
+    pub(super) fn point_names(&self) -> impl Iterator<Item = &str> {
+        self.profile.points.iter().map(|p| p.name.as_str())
+    }
+
+    /// The device's own command for what the controller means: a start where a generator takes no power, a share where a
+    /// limit counts in per cent.
+    pub(super) fn resolved(&self, order: &Order) -> Result<Order, String> {
+        let commands = &self.profile.commands;
+        let starts = !commands.contains_key("genset_power") && commands.contains_key("genset_start");
+        if order.command == "genset_power" && starts {
+            return Ok(Order {
+                command: "genset_start".into(),
+                value: order.value.map(|kw| f64::from(u8::from(kw > 0.0))),
+                ..order.clone()
+            });
+        }
+        let in_share = commands.get(&order.command).is_some_and(|c| c.unit == "%");
+        let Some(kw) = order.value.filter(|_| in_share) else {
+            return Ok(order.clone());
+        };
+        let rated = self.known.options.get("rated_power").filter(|kw| **kw > 0.0);
+        let rated = rated.ok_or_else(|| {
+            let command = &order.command;
+            format!("`{command}` counts in % of the rated power: give it in the site file (options.rated_power, kW)")
+        })?;
+        Ok(Order {
+            value: Some(100.0 * kw / rated),
+            ..order.clone()
+        })
     }
 
     fn known_command(&self, command: &str) -> Result<&Command, String> {

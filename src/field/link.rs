@@ -5,7 +5,7 @@ use super::client::{Class, Client};
 use super::control::{Order, Written};
 use super::device::FieldDevice;
 use super::map::Values;
-use crate::model::{DeviceHealth, DeviceMemory, LinkHealth};
+use crate::model::{DeviceHealth, DeviceMemory, LinkHealth, WriteOutcome};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use futures_util::StreamExt;
@@ -255,7 +255,10 @@ impl Attended {
     }
 
     async fn write(&mut self, order: &Order) -> Written {
-        let written = self.device.carry(&mut self.client, order).await;
+        let written = match self.device.resolved(order) {
+            Ok(order) => self.device.carry(&mut self.client, &order).await,
+            Err(why) => Written::of(order, vec![], WriteOutcome::Failed(why)),
+        };
         let memory = Some(self.device.control.memory().clone()).filter(|_| !written.sent.is_empty());
         Written { memory, ..written }
     }

@@ -48,6 +48,12 @@ pub enum ReadError {
         profile: String,
         found: String,
     },
+    #[error("`{command}` cannot be made for {address}: {why}")]
+    Cannot {
+        address: String,
+        command: String,
+        why: String,
+    },
 }
 
 /// One full read.
@@ -58,22 +64,8 @@ pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timest
     let mut client = Client::new(Dial::Sockets, id.clone(), address.clone(), profile.link.clone());
     let mut device = FieldDevice::new(id, wiring, profile);
     let address = address.to_string();
-    let values = device.poll(&mut client, now).await.map_err(|error| match error {
-        WireError::Wrong(found) => ReadError::NotThat {
-            address: address.clone(),
-            profile: name.clone(),
-            found,
-        },
-        WireError::Exception(code) => ReadError::NotThat {
-            address: address.clone(),
-            profile: name.clone(),
-            found: format!("it refuses the first request with exception {code}"),
-        },
-        other => ReadError::Unreachable {
-            address: address.clone(),
-            why: other.to_string(),
-        },
-    })?;
+    let polled = device.poll(&mut client, now).await;
+    let values = polled.map_err(|error| refused(error, &address, &name))?;
     if device.identity == IdentityStatus::Mismatch {
         let found = device.trouble.clone().unwrap_or_else(|| "another device".into());
         return Err(ReadError::NotThat {
@@ -83,6 +75,27 @@ pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timest
         });
     }
     Ok(report(&device, &values, &address, client.requests))
+}
+
+/// Why the first read of a device brought nothing.
+pub(super) fn refused(error: WireError, address: &str, profile: &str) -> ReadError {
+    let (address, profile) = (address.to_owned(), profile.to_owned());
+    match error {
+        WireError::Wrong(found) => ReadError::NotThat {
+            address,
+            profile,
+            found,
+        },
+        WireError::Exception(code) => ReadError::NotThat {
+            address,
+            profile,
+            found: format!("it refuses the first request with exception {code}"),
+        },
+        other => ReadError::Unreachable {
+            address,
+            why: other.to_string(),
+        },
+    }
 }
 
 /// A device of no site: read, never controlled.
@@ -110,12 +123,17 @@ pub fn report(device: &FieldDevice, values: &Values, address: &str, requests: u6
             .or_else(discovered)
             .unwrap_or_else(|| derived_unit(point))
     };
+    // What the device refused to be asked for is missing, not absent.
+    let mut all = values.clone();
+    for name in device.point_names() {
+        all.entry(name.to_owned()).or_insert(Value::Missing);
+    }
     ReadReport {
         address: address.to_owned(),
         unit_id: device.wiring.unit,
         profile: device.wiring.profile.clone(),
         identity: identity(device),
-        points: values.iter().map(|(n, v)| point(n, v, unit_of(n))).collect(),
+        points: all.iter().map(|(n, v)| point(n, v, unit_of(n))).collect(),
         requests,
     }
 }
@@ -144,7 +162,7 @@ fn point(name: &str, value: &Value, unit: String) -> ReadPoint {
     }
 }
 
-fn identity(device: &FieldDevice) -> serde_json::Value {
+pub(super) fn identity(device: &FieldDevice) -> serde_json::Value {
     match device.identity_text() {
         Some(i) => serde_json::json!({"status": device.identity, "manufacturer": i.manufacturer, "model": i.model,
             "version": i.version, "serial": i.serial}),

@@ -12,7 +12,7 @@ mod parse;
 mod quirks;
 mod raw;
 pub mod trace;
-pub use builtin::{builtin, builtin_names};
+pub use builtin::{builtin, builtin_names, text};
 pub use command::{Command, KeepAlive, Mark, Register, Require, Variant, Verify, Wear, When, Write, WriteValue};
 pub use parse::{ProfileFault, parse};
 pub use quirks::{BatteryWay, MeterSign, Quirks};

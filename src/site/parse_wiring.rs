@@ -20,7 +20,10 @@ pub fn device(s: &Section) -> Option<Device> {
         "profile",
         "a built-in profile (`madang devices`) or a file in the site's profiles folder",
     );
-    let unit = s.whole("unit", (0, 255), Some(1), "Modbus unit id");
+    // A built-in profile knows the unit id its device usually has.
+    let usual = profile.as_deref().and_then(crate::profile::builtin);
+    let usual = usual.and_then(|p| p.link.unit).unwrap_or(1);
+    let unit = s.whole("unit", (0, 255), Some(i64::from(usual)), "Modbus unit id");
     let components = s.texts(
         "components",
         "components it feeds, by the canonical names of its points",
