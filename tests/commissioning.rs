@@ -138,6 +138,65 @@ fn a_meter_without_identity_is_likely_and_two_units_are_told_apart() {
     assert!(report["site_toml"].as_str().unwrap().contains("unit = 7"), "{report:#}");
 }
 
+/// A TCP device that answers every unit id as itself: an SDM630 in f32, input registers.
+fn any_unit() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let mut words = vec![0u16; 400];
+    for (at, v) in [(0usize, 230.0f32), (2, 231.0), (4, 229.0), (70, 50.0), (72, 1234.5)] {
+        let b = v.to_be_bytes();
+        words[at] = u16::from_be_bytes([b[0], b[1]]);
+        words[at + 1] = u16::from_be_bytes([b[2], b[3]]);
+    }
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut frame = [0u8; 12];
+            while stream.read_exact(&mut frame).is_ok() {
+                let word = |i: usize| usize::from(u16::from_be_bytes([frame[i], frame[i + 1]]));
+                let pdu = match words.get(word(8)..word(8) + word(10)) {
+                    Some(part) if frame[7] == 4 => {
+                        let bytes = part.iter().flat_map(|w| w.to_be_bytes());
+                        [4, (part.len() * 2) as u8].into_iter().chain(bytes).collect()
+                    }
+                    _ => vec![frame[7] | 0x80, 2],
+                };
+                let mut answer = vec![frame[0], frame[1], 0, 0, 0, pdu.len() as u8 + 1, frame[6]];
+                answer.extend(pdu);
+                if stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_device_that_ignores_the_unit_id_is_told_once() {
+    let report = document(&madang(&[
+        "scan",
+        &any_unit(),
+        "--units",
+        "1-20",
+        "--pace",
+        "1 ms",
+        "--json",
+    ]));
+    let found = report["found"].as_array().unwrap();
+    assert_eq!((found.len(), &found[0]["unit_id"]), (1, &json!(1)), "{report:#}");
+    assert!(report["notes"].to_string().contains("every unit id"), "{report:#}");
+    let two = document(&madang(&[
+        "scan",
+        &any_unit(),
+        "--units",
+        "4-5",
+        "--pace",
+        "1 ms",
+        "--json",
+    ]));
+    assert_eq!(two["found"].as_array().unwrap().len(), 2, "{two:#}");
+}
+
 /// A device that refuses everything: what it was asked, when, and over how many connections at once.
 struct Refuser {
     address: String,

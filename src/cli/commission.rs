@@ -2,8 +2,8 @@
 
 use super::service::told_to_stop;
 use super::{BAD, DONE, UNREACHABLE, USAGE, site_or_exit};
-use crate::field::{Bench, COMMANDS, CommissionPlan, Finding, Outcome, bench, find_profile, try_out};
-use crate::profile::Profile;
+use crate::field::{Bench, COMMANDS, CommissionPlan, Finding, Outcome, alone, bench, find_profile, try_out};
+use crate::profile::{Profile, Wear};
 use crate::site::marks::{self, Earned, Subject, TESTS};
 use crate::site::{Address, Device, Kind, Site, command_of};
 use crate::time::{Clock, SystemClock};
@@ -79,8 +79,7 @@ type Place = (Address, Profile, u8);
 
 /// What is tried, on what.
 struct Job {
-    address: Address,
-    unit: u8,
+    wiring: Device,
     profile: Profile,
     plan: CommissionPlan,
     meter: Option<Place>,
@@ -113,23 +112,23 @@ fn work(args: &Args) -> Result<u8, (u8, String)> {
 
 fn job(args: &Args) -> Result<Job, (u8, String)> {
     let usage = |why: &str| (USAGE, why.to_owned());
-    let (address, unit, profile, site) = if let Ok(address) = Address::parse(&args.place) {
+    let (wiring, profile, site) = if let Ok(address) = Address::parse(&args.place) {
         let name = args
             .profile
             .as_ref()
             .ok_or_else(|| usage("an address needs --profile"))?;
         let profile = super::read::find(name)?;
-        (address, args.unit.or(profile.link.unit).unwrap_or(1), profile, None)
+        let unit = args.unit.or(profile.link.unit).unwrap_or(1);
+        (alone(&address, unit, &profile), profile, None)
     } else {
         let site = site_or_exit(&args.place).map_err(|code| (code, String::new()))?;
         let device = device_of(&site, args.device.as_deref())?.clone();
         let profile = find_profile(&site, &device.profile).map_err(|why| (BAD, why))?;
-        (
-            device.address.clone(),
-            args.unit.unwrap_or(device.unit),
-            profile,
-            Some((site, device)),
-        )
+        let wiring = Device {
+            unit: args.unit.unwrap_or(device.unit),
+            ..device.clone()
+        };
+        (wiring, profile, Some((site, device)))
     };
     let command = command(args, &profile, site.as_ref())?;
     let unit_of = if command == "evse_current_limit" { "A" } else { "kW" };
@@ -160,8 +159,7 @@ fn job(args: &Args) -> Result<Job, (u8, String)> {
     let folder = args.site.clone().or_else(|| site.and_then(|(s, _)| s.folder));
     let meter = meter(args)?;
     Ok(Job {
-        address,
-        unit,
+        wiring,
         profile,
         plan,
         meter,
@@ -256,6 +254,15 @@ fn span(name: &str, text: &str) -> Result<Duration, (u8, String)> {
     span.to_std().map_err(|e| wrong(e.to_string()))
 }
 
+/// Registers that may wear are written about twenty times here.
+fn wear(job: &Job) -> &'static str {
+    match job.profile.commands.get(&job.plan.command).map(|c| c.wear) {
+        Some(Wear::Nonvolatile) => "\nIts registers wear: this test writes them about twenty times.",
+        Some(Wear::Unknown) => "\nNobody says whether its registers wear: this test writes them about twenty times.",
+        Some(Wear::Ram) | None => "",
+    }
+}
+
 /// Says what will be written and waits for a yes.
 fn consent(args: &Args, job: &Job) -> Result<(), (u8, String)> {
     let unit = if job.plan.command == "evse_current_limit" {
@@ -266,8 +273,12 @@ fn consent(args: &Args, job: &Job) -> Result<(), (u8, String)> {
     let (most, rating) = (job.plan.most, job.plan.rating);
     eprintln!(
         "{} unit {} by profile {}: {} will be written, at most {most} {unit} of {rating} {unit}, and given back at the end.\n\
-         Nobody else may control this device meanwhile. Its own protection must be in place.",
-        job.address, job.unit, job.profile.id, job.plan.command
+         Nobody else may control this device meanwhile. Its own protection must be in place.{}",
+        job.wiring.address,
+        job.wiring.unit,
+        job.profile.id,
+        job.plan.command,
+        wear(job)
     );
     if args.yes {
         return Ok(());
@@ -300,7 +311,7 @@ struct Tried {
 async fn try_it(args: &Args, job: &Job) -> Result<Tried, (u8, String)> {
     let mut stop = told_to_stop().map_err(|why| (UNREACHABLE, why))?;
     let meter = job.meter.clone();
-    let mut under_test: Bench = bench(job.address.clone(), job.unit, job.profile.clone(), meter);
+    let mut under_test: Bench = bench(job.wiring.clone(), job.profile.clone(), meter);
     let mut findings = Vec::new();
     let quiet = args.json;
     let mut told = |line: &str| {
@@ -323,7 +334,7 @@ async fn try_it(args: &Args, job: &Job) -> Result<Tried, (u8, String)> {
     let subject = subject(job, &under_test);
     if findings.is_empty() && !interrupted {
         let why = trouble.unwrap_or_else(|| "nothing was read".into());
-        return Err((UNREACHABLE, format!("{}: {why}", job.address)));
+        return Err((UNREACHABLE, format!("{}: {why}", job.wiring.address)));
     }
     Ok(Tried {
         findings,
@@ -335,24 +346,23 @@ async fn try_it(args: &Args, job: &Job) -> Result<Tried, (u8, String)> {
 }
 
 fn subject(job: &Job, bench: &Bench) -> Subject {
-    let mut subject = Subject {
-        address: job.address.to_string(),
-        unit: job.unit,
+    let said = |key: &str| bench.identity[key].as_str().unwrap_or_default().to_owned();
+    Subject {
+        address: job.wiring.address.to_string(),
+        unit: job.wiring.unit,
         profile: job.profile.id.clone(),
-        ..Subject::default()
-    };
-    if let Some(i) = bench.device.identity_text() {
-        (subject.manufacturer, subject.model) = (i.manufacturer, i.model);
-        (subject.firmware, subject.serial) = (i.version, i.serial);
+        manufacturer: said("manufacturer"),
+        model: said("model"),
+        firmware: said("version"),
+        serial: said("serial"),
     }
-    subject
 }
 
 fn finish(args: &Args, job: &Job, tried: &Tried) -> Result<u8, (u8, String)> {
     let file = keep(job, tried).map_err(|why| (BAD, why))?;
     let failed = tried.findings.iter().any(|f| f.outcome == Outcome::Failed);
     if args.json {
-        let doc = json!({"address": job.address.to_string(), "unit_id": job.unit, "profile": job.profile.id,
+        let doc = json!({"address": job.wiring.address.to_string(), "unit_id": job.wiring.unit, "profile": job.profile.id,
             "command": job.plan.command, "identity": tried.subject, "tests": tried.findings,
             "interrupted": tried.interrupted, "trouble": tried.trouble, "released": tried.released.is_ok(),
             "marks": file});

@@ -162,10 +162,10 @@ fn show(args: &Args, report: &ScanReport) {
             println!("          could also be: {}", d.also.join(", "));
         }
     }
-    for unit in &report.unknown {
-        println!(
-            "unit {unit:>3}  answers, but no profile fits (madang devices; docs/commissioning.md says what to do)"
-        );
+    if !report.unknown.is_empty() {
+        let units: Vec<String> = report.unknown.iter().map(u8::to_string).collect();
+        let units = units.join(", ");
+        println!("unit {units}: something answers, but no profile fits (docs/commissioning.md says what to do)");
     }
     for note in &report.notes {
         println!("note: {note}");

@@ -10,9 +10,10 @@ use super::map::{Value, Values};
 use super::plausible::weigh;
 use super::program::RegisterWrite;
 use super::read::alone;
+use super::recognise::identity;
 use crate::model::IdentityStatus;
 use crate::profile::Profile;
-use crate::site::{Address, Id};
+use crate::site::{Address, Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -132,6 +133,8 @@ pub struct Bench {
     pub client: Client,
     pub device: FieldDevice,
     pub meter: Option<(Client, FieldDevice)>,
+    /// Who it says it is (INTERFACE `identity`), once it was read.
+    pub identity: serde_json::Value,
     /// What this command was last told, and when.
     told: Option<(f64, Instant)>,
     begun: Instant,
@@ -139,15 +142,15 @@ pub struct Bench {
 }
 
 /// A bench for the device at an address, and for its meter.
-pub fn bench(address: Address, unit: u8, profile: Profile, meter: Option<(Address, Profile, u8)>) -> Bench {
-    let open = |name: &str, address: Address, unit: u8, profile: Profile| {
+pub fn bench(wiring: Device, profile: Profile, meter: Option<(Address, Profile, u8)>) -> Bench {
+    let open = |name: &str, wiring: Device, profile: Profile| {
         let id = Id::new(name);
-        let wiring = alone(&address, unit, &profile);
+        let address = wiring.address.clone();
         let client = Client::new(Dial::Sockets, id.clone(), address, profile.link.clone());
         (client, FieldDevice::new(id, wiring, profile))
     };
-    let (client, device) = open("device", address, unit, profile);
-    let meter = meter.map(|(address, profile, unit)| open("meter", address, unit, profile));
+    let (client, device) = open("device", wiring, profile);
+    let meter = meter.map(|(address, profile, unit)| open("meter", alone(&address, unit, &profile), profile));
     Bench::new(client, device, meter)
 }
 
@@ -162,6 +165,7 @@ impl Bench {
             client,
             device,
             meter,
+            identity: serde_json::Value::Null,
             told: None,
             begun: Instant::now(),
             refresh: Duration::from_secs(10),
@@ -183,12 +187,7 @@ impl Bench {
     }
 
     async fn send(&mut self, list: &[RegisterWrite]) -> Result<(), String> {
-        for w in list {
-            let unit = w.unit.unwrap_or(self.device.wiring.unit);
-            let done = self.client.write(unit, w.fc, w.addr, &w.words).await;
-            done.map_err(|e| format!("register {}: {e}", w.addr))?;
-        }
-        Ok(())
+        self.device.write_bare(&mut self.client, list).await
     }
 
     /// Writes the command's program; armed with the first.
@@ -306,20 +305,27 @@ impl Run<'_> {
     async fn look(&mut self) -> Result<bool, WireError> {
         let values = self.bench.values(self.plan).await?;
         let device = &self.bench.device;
-        let who = device.identity_text().map_or_else(
-            || device.trouble.clone().unwrap_or_default(),
-            |i| [i.manufacturer, i.model, i.version, i.serial].join(" "),
-        );
         let status = device.identity;
         if status == IdentityStatus::Mismatch {
-            return Ok(self.judge("identity", false, who));
+            let why = device.trouble.clone().unwrap_or_else(|| "it is another device".into());
+            return Ok(self.judge("identity", false, why));
         }
         let word = if status == IdentityStatus::Confirmed {
             "confirmed"
         } else {
-            "it carries none"
+            "unchecked"
         };
-        self.find("identity", Outcome::Passed, format!("{word} {who}").trim().to_owned());
+        self.bench.identity = match device.identity_text() {
+            Some(i) => serde_json::json!({"status": word, "manufacturer": i.manufacturer, "model": i.model,
+                "version": i.version, "serial": i.serial}),
+            None => identity(word, &values, &[]),
+        };
+        let said = |key: &str| self.bench.identity[key].as_str().map(str::to_owned);
+        let parts = ["status", "manufacturer", "model", "version", "serial"]
+            .into_iter()
+            .filter_map(said);
+        let who = parts.filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
+        self.find("identity", Outcome::Passed, who);
         match weigh(&values) {
             Ok(e) if e.fits.is_empty() => self.find("readings", Outcome::Passed, "nothing contradicts"),
             Ok(e) => self.find("readings", Outcome::Passed, e.fits.join(", ")),

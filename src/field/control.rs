@@ -471,6 +471,15 @@ impl FieldDevice {
         Ok((there != words).then_some(words))
     }
 
+    /// Writes requests for somebody who looks for the effect himself (commissioning): no lease, no proof.
+    pub(super) async fn write_bare(&mut self, client: &mut Client, list: &[RegisterWrite]) -> Result<(), String> {
+        let (now, mut sent) = (Timestamp::UNIX_EPOCH, Vec::new());
+        let done = self.send(client, &[], list, Wear::Ram, now, &mut sent).await;
+        done.map_err(|trouble| match trouble {
+            Trouble::Refused(why) | Trouble::Wire(why) => why,
+        })
+    }
+
     /// Many devices show what they were told at once; others get their time.
     async fn proof_at_once(&mut self, client: &mut Client, command: &str) -> WriteOutcome {
         let Some(told) = self.control.told.get(command) else {

@@ -42,6 +42,6 @@ pub use port::{Field, Options, find_profile};
 pub use probe::ProbeError;
 pub use propose::fragment;
 pub use proxy::{Allowed, Rules as ProxyRules, Upstream, serve as serve_proxy, upstream};
-pub use read::{ReadError, ReadPoint, ReadReport, ReadValue, read_once};
+pub use read::{ReadError, ReadPoint, ReadReport, ReadValue, alone, read_once};
 pub use record::{Recorded, Recording, record, recorder, transport};
 pub use scan::{Confidence, FoundDevice, ScanOptions, ScanReport, Step as ScanStep, scan};

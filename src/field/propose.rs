@@ -44,19 +44,17 @@ fn sunspec(shows: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
 /// The fragment; empty where nothing was found. `currency` is the site's.
 pub fn fragment(report: &ScanReport, currency: &str) -> String {
     let mut out = String::new();
-    let mut taken = BTreeSet::new();
+    let (mut components, mut devices) = (BTreeSet::new(), BTreeSet::new());
     for device in &report.found {
+        out += &heading(device);
         let mut names = Vec::new();
-        let mut components = String::new();
         for kind in &device.feeds {
-            let name = free(base_name(kind), &mut taken);
-            components += &component(&name, kind, device, currency);
+            let name = free(base_name(kind), &mut components);
+            out += &component(&name, kind, device, currency);
             names.push(name);
         }
-        let name = free(&format!("{}-device", device_name(device)), &mut taken);
-        out += &heading(device);
-        out += &components;
-        out += &device_table(name.trim_end_matches("-device"), device, report, &names, &mut taken);
+        let name = free(device_name(device), &mut devices);
+        out += &device_table(&name, device, report, &names);
     }
     out
 }
@@ -150,14 +148,7 @@ fn heat_pump() -> &'static str {
      building = { loss = \"150 W/K\", capacity = \"8 kWh/K\", comfort_min = \"20 °C\", comfort_max = \"22.5 °C\" }   # CHECK\n"
 }
 
-fn device_table(
-    base: &str,
-    device: &FoundDevice,
-    report: &ScanReport,
-    components: &[String],
-    taken: &mut BTreeSet<String>,
-) -> String {
-    let name = free(&format!("{base}*"), taken).replace('*', "");
+fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, components: &[String]) -> String {
     let list: Vec<String> = components.iter().map(|c| format!("\"{c}\"")).collect();
     let mut t = format!("[devices.{name}]\n");
     // Writing to a string cannot fail.

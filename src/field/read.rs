@@ -99,7 +99,7 @@ pub(super) fn refused(error: WireError, address: &str, profile: &str) -> ReadErr
 }
 
 /// A device of no site: read, never controlled.
-pub(super) fn alone(address: &Address, unit: u8, profile: &Profile) -> Device {
+pub fn alone(address: &Address, unit: u8, profile: &Profile) -> Device {
     Device {
         address: address.clone(),
         profile: profile.id.clone(),

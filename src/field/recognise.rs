@@ -39,7 +39,6 @@ pub struct Recogniser {
     now: Timestamp,
     /// What this unit has answered so far: no register is asked for twice.
     heard: BTreeMap<(u8, Place), Heard>,
-    seen: Vec<(String, Vec<String>)>,
     pub requests: u64,
 }
 
@@ -52,7 +51,6 @@ impl Recogniser {
             patience: options.patience,
             now: options.now,
             heard: BTreeMap::new(),
-            seen: Vec::new(),
             requests: 0,
         }
     }
@@ -77,12 +75,11 @@ impl Recogniser {
         self.by_values(probe, unit).await
     }
 
-    pub fn seen_before(&self, profile: &str, print: &[String]) -> bool {
-        !print.is_empty() && self.seen.iter().any(|(p, known)| p == profile && known == print)
-    }
-
-    pub fn remember(&mut self, profile: &str, print: Vec<String>) {
-        self.seen.push((profile.to_owned(), print));
+    /// Some servers say "device failure" for units that are not there.
+    pub fn is_nobody(&self, unit: u8) -> bool {
+        let own = self.heard.iter().filter(|((u, _), _)| *u == unit);
+        own.map(|(_, heard)| heard)
+            .all(|h| matches!(h, Heard::Silence | Heard::Refused(4)))
     }
 
     async fn ask(&mut self, probe: &mut Probe, unit: u8, place: Place) -> Result<Heard, ProbeError> {
@@ -126,7 +123,12 @@ impl Recogniser {
         let identity = device.identity_text()?;
         let said = serde_json::json!({"status": device.identity, "manufacturer": identity.manufacturer,
             "model": identity.model, "version": identity.version, "serial": identity.serial});
-        let print = vec![identity.manufacturer, identity.model, identity.serial];
+        let print = vec![
+            profile.id.clone(),
+            identity.manufacturer,
+            identity.model,
+            identity.serial,
+        ];
         let device = FoundDevice {
             unit_id: unit,
             profile: profile.id.clone(),
@@ -281,7 +283,7 @@ fn texts(values: &Values, name: &str) -> Option<String> {
 }
 
 /// INTERFACE `identity`: what the device's own points say of it.
-fn identity(status: &str, values: &Values, said: &[String]) -> serde_json::Value {
+pub(super) fn identity(status: &str, values: &Values, said: &[String]) -> serde_json::Value {
     let mut found = serde_json::json!({ "status": status });
     for (key, point) in [
         ("manufacturer", "manufacturer"),

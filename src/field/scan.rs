@@ -106,7 +106,8 @@ pub async fn scan(
             notes: Vec::new(),
             requests: 0,
         },
-        echoes: 0,
+        prints: Vec::new(),
+        echoes: false,
         told,
     };
     let (first, rest) = scan.units();
@@ -127,8 +128,10 @@ struct Scan<'a> {
     address: &'a Address,
     options: &'a ScanOptions,
     report: ScanReport,
-    /// Further units at which the last found device showed itself again.
-    echoes: usize,
+    /// By what each found device is known again, in the order of `report.found`.
+    prints: Vec<Vec<String>>,
+    /// It does not look at the unit id: nothing more to find.
+    echoes: bool,
     told: &'a mut (dyn FnMut(Step<'_>) + Send),
 }
 
@@ -156,10 +159,9 @@ impl Scan<'_> {
                 of: units.len(),
             });
             self.unit(*unit).await?;
-            if self.echoes >= ECHOES {
-                self.report
-                    .notes
-                    .push("it answers to every unit id as the same device; the other units were left out".into());
+            if self.echoes {
+                let note = "it answers to every unit id as the same device; the other units were left out";
+                self.report.notes.push(note.into());
                 return Ok(());
             }
         }
@@ -174,23 +176,30 @@ impl Scan<'_> {
         (self.told)(Step::Recognising { unit });
         let recognised = self.recogniser.recognise(&mut self.probe, unit, marker).await?;
         match recognised {
+            None if self.recogniser.is_nobody(unit) => {}
             None => self.report.unknown.push(unit),
             Some(Recognised { device, print }) => self.add(device, print),
         }
         Ok(())
     }
 
-    /// On TCP the same device at another unit is one that does not look at the unit.
+    /// On TCP the same device at one unit after the other is one that does not look at the unit: its first stays.
     fn add(&mut self, device: FoundDevice, print: Vec<String>) {
-        let tcp = matches!(self.address, Address::Tcp { .. } | Address::Tls { .. });
-        if tcp && self.recogniser.seen_before(&device.profile, &print) {
-            self.echoes += 1;
-            return;
-        }
-        self.echoes = 0;
-        self.recogniser.remember(&device.profile, print);
         (self.told)(Step::Found(&device));
         self.report.found.push(device);
+        self.prints.push(print);
+        let tcp = matches!(self.address, Address::Tcp { .. } | Address::Tls { .. });
+        let last = self.prints.last().filter(|p| tcp && !p.is_empty());
+        let Some(last) = last.cloned() else { return };
+        let same: Vec<usize> = (0..self.prints.len()).filter(|i| self.prints[*i] == last).collect();
+        if same.len() > ECHOES {
+            self.echoes = true;
+            let again = &same[1..];
+            let mut at = 0..;
+            self.report
+                .found
+                .retain(|_| at.next().is_none_or(|i| !again.contains(&i)));
+        }
     }
 
     /// A link that has answered shows how long to wait.
