@@ -363,6 +363,10 @@ impl Run<'_> {
 
     /// Tells a value and looks until it shows or patience ends: what was seen last, and after how long.
     async fn step(&mut self, value: f64) -> Result<Result<(f64, f64), String>, WireError> {
+        self.step_within(value, self.tolerance(value)).await
+    }
+
+    async fn step_within(&mut self, value: f64, near: f64) -> Result<Result<(f64, f64), String>, WireError> {
         (self.told)(&format!("          asking {value:.3} {}", self.sheet.unit));
         if let Err(why) = self.bench.tell(self.plan, value).await {
             return Ok(Err(why));
@@ -373,7 +377,7 @@ impl Run<'_> {
             let seen = self.see().await?;
             let took = begun.elapsed();
             match seen {
-                Some(n) if self.obeys(n, value) => return Ok(Ok((n, took.as_secs_f64()))),
+                Some(n) if self.is_within(n, value, near) => return Ok(Ok((n, took.as_secs_f64()))),
                 Some(n) if took >= self.plan.patience => return Ok(Ok((n, took.as_secs_f64()))),
                 None if took >= self.plan.patience => return Ok(Err("the point it moves shows nothing".into())),
                 _ => {}
@@ -384,13 +388,16 @@ impl Run<'_> {
         }
     }
 
-    /// A limit is obeyed by anything below it.
     fn obeys(&self, seen: f64, value: f64) -> bool {
-        let tolerance = self.tolerance(value);
+        self.is_within(seen, value, self.tolerance(value))
+    }
+
+    /// A limit is obeyed by anything below it.
+    fn is_within(&self, seen: f64, value: f64, near: f64) -> bool {
         if self.sheet.is_limit {
-            seen <= value + tolerance
+            seen <= value + near
         } else {
-            (seen - value).abs() <= tolerance
+            (seen - value).abs() <= near
         }
     }
 
@@ -489,13 +496,15 @@ impl Run<'_> {
         } else {
             self.sheet.smallest * self.plan.rating
         };
-        if smallest > 0.0 && smallest <= self.plan.most {
-            self.limit("limit_one", smallest, self.tolerance(smallest)).await?;
+        // Zero must not pass for the smallest step.
+        let near = self.tolerance(smallest).min(0.5 * smallest).max(0.4 * self.sheet.near);
+        if near < smallest && smallest <= self.plan.most {
+            self.limit("limit_one", smallest, near).await?;
         } else {
             self.find(
                 "limit_one",
                 Outcome::NotTried,
-                "the smallest step is beyond what may be asked",
+                "the smallest step is too small to see, or beyond what may be asked",
             );
         }
         if self.plan.most < self.plan.rating {
@@ -523,13 +532,9 @@ impl Run<'_> {
     }
 
     async fn limit(&mut self, test: &str, value: f64, near: f64) -> Result<(), WireError> {
-        match self.step(value).await? {
+        match self.step_within(value, near).await? {
             Ok((seen, took)) => {
-                let good = if self.sheet.is_limit {
-                    seen <= value + near
-                } else {
-                    (seen - value).abs() <= near
-                };
+                let good = self.is_within(seen, value, near);
                 let said = self.said(value, seen, took);
                 self.judge(test, good, said);
             }

@@ -161,6 +161,9 @@ fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, component
     if device.confidence != Confidence::Confirmed {
         t += "# identity_confirmed = true   # write this once you are sure that it is the right device\n";
     }
-    t += "# control = true              # write this when you have tried its commands: madang commission\n\n";
+    if device.feeds.iter().any(|kind| kind != "meter") {
+        t += "# control = true              # write this when you have tried its commands: madang commission\n";
+    }
+    t.push('\n');
     t
 }
