@@ -490,3 +490,45 @@ fn nothing_is_written_without_a_yes() {
     assert_eq!(madang(&args).status.code(), Some(2));
     assert!(told.lock().unwrap().iter().all(|l| l.get("write").is_none()));
 }
+
+#[test]
+fn a_running_controller_lets_others_read_over_its_own_connection() {
+    let (_twin, devices) = twin("home-amsterdam", &["--fault", "battery:one-client"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (port, listen) = (free_port(), free_port());
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("sites/home-amsterdam");
+    std::fs::copy(shipped.join("prices.csv"), folder.path().join("prices.csv")).unwrap();
+    let mut text = std::fs::read_to_string(shipped.join("site.toml")).unwrap();
+    for (device, there) in [
+        ("meter", 15220),
+        ("inverter", 15221),
+        ("charger", 15222),
+        ("heat-pump", 15223),
+    ] {
+        text = text.replace(&format!("tcp://127.0.0.1:{there}"), &address_of(&devices, device));
+    }
+    text += &format!("[[proxy]]\ndevice = \"inverter\"\nlisten = \"127.0.0.1:{listen}\"\n");
+    std::fs::write(folder.path().join("site.toml"), text).unwrap();
+    let state = folder.path().join("state");
+    let mut command = Command::new(MADANG);
+    command
+        .arg("run")
+        .arg(folder.path())
+        .arg("--state")
+        .arg(&state)
+        .args(["--port", &port.to_string()]);
+    let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let soc = || {
+        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let all = now["components"].as_array()?;
+        all.iter().find(|c| c["id"] == "battery")?["power_kw"].as_f64()
+    };
+    eventually("the controller reads the battery", Duration::from_secs(20), soc);
+    let mut master = TcpStream::connect(("127.0.0.1", listen)).unwrap();
+    for _ in 0..5 {
+        let marker = exchange(&mut master, 1, &[3, 0x9C, 0x40, 0, 2]).unwrap();
+        assert_eq!(marker, [3, 4, 0x53, 0x75, 0x6E, 0x53]);
+    }
+    assert_eq!(exchange(&mut master, 1, &[6, 0x9C, 0x40, 0, 1]).unwrap(), [0x86, 1]);
+    eventually("the controller still reads the battery", Duration::from_secs(5), soc);
+}

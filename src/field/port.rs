@@ -70,6 +70,11 @@ impl Field {
             let clients = Client::sharing(dial.clone(), first.id.clone(), address, &links);
             let mut attended = Vec::new();
             for (device, client) in sharing.into_iter().zip(clients) {
+                let of_device = site.wiring.proxies.iter().filter(|p| p.device == device.id);
+                // In virtual time nobody else is there.
+                for config in of_device.filter(|_| matches!(dial, Dial::Sockets)) {
+                    super::proxy::attach(config, client.guest(device.link()))?;
+                }
                 let (jobs, inbox) = mpsc::channel(INBOX);
                 devices.insert(device.id.clone(), DeviceHandle { jobs, pending: None });
                 attended.push(Attended::new(device, client, inbox));

@@ -81,6 +81,8 @@ const NO_PATH: u8 = 10;
 const NO_ANSWER: u8 = 11;
 /// A master that says nothing for this long is hung up on.
 const IDLE: Duration = Duration::from_secs(300);
+/// Masters at once of a site's proxy.
+const MOST_MASTERS: usize = 8;
 /// Waiting requests of all masters.
 const WAITING: usize = 32;
 const MOST_KEPT: usize = 256;
@@ -119,6 +121,22 @@ impl Upstream {
 pub fn upstream(address: Address, link: Link, max_age: Option<Duration>, tap: Option<Tap>) -> Upstream {
     let client = Client::new(Dial::Sockets, Id::new("proxy"), address, link);
     Upstream::start(client, max_age, tap)
+}
+
+/// Serves a site's proxy over the link's own connection, behind its setpoints and polls. Read-only.
+pub fn attach(config: &crate::site::Proxy, guest: Client) -> Result<(), String> {
+    let said = |e: std::io::Error| format!("the proxy of {} cannot listen on {}: {e}", config.device, config.listen);
+    let listener = std::net::TcpListener::bind(config.listen).map_err(said)?;
+    listener.set_nonblocking(true).map_err(said)?;
+    let listener = TcpListener::from_std(listener).map_err(said)?;
+    let rules = Rules {
+        writes: Vec::new(),
+        max_age: config.max_age,
+        most_clients: MOST_MASTERS,
+    };
+    let upstream = Upstream::start(guest, config.max_age, None);
+    tokio::spawn(serve(listener, upstream, Arc::new(rules)));
+    Ok(())
 }
 
 async fn pump(mut client: Client, mut inbox: mpsc::Receiver<Job>, mut kept: Kept, mut tap: Option<Tap>) {

@@ -142,7 +142,10 @@ impl Recogniser {
         Some(Recognised { device, print })
     }
 
+    /// Profiles whose expectations the device meets; of several the one whose values fit best. A number may meet an
+    /// expectation by chance: a map that is refused, or whose values cannot be, makes it no more than possible.
     async fn by_identity(&mut self, probe: &mut Probe, unit: u8) -> Result<Option<Recognised>, ProbeError> {
+        let mut candidates = Vec::new();
         for profile in self.profiles.clone() {
             if profile.sunspec || !profile.identify.iter().any(expects) {
                 continue;
@@ -150,22 +153,32 @@ impl Recogniser {
             let Some(said) = self.says(probe, unit, &profile).await? else {
                 continue;
             };
-            let values = self.values(probe, unit, &profile).await?.unwrap_or_default();
-            let mut print = said.clone();
-            print.extend(texts(&values, "serial"));
-            let device = FoundDevice {
-                unit_id: unit,
-                profile: profile.id.clone(),
-                identity: identity("confirmed", &values, &said),
-                confidence: Confidence::Confirmed,
-                evidence: said.iter().map(|s| format!("it says `{s}`")).collect(),
-                also: Vec::new(),
-                feeds: feeds_of(&profile, &values),
-                ratings: ratings(&values),
-            };
-            return Ok(Some(Recognised { device, print }));
+            let values = self.values(probe, unit, &profile).await?;
+            let evidence = values.as_ref().and_then(|v| weigh(v).ok());
+            candidates.push((evidence.map(|e| e.points), profile, said, values.unwrap_or_default()));
         }
-        Ok(None)
+        candidates.sort_by_key(|(points, ..)| std::cmp::Reverse(*points));
+        let also = candidates.iter().skip(1).map(|(_, p, ..)| p.id.clone()).collect();
+        let Some((points, profile, said, values)) = candidates.into_iter().next() else {
+            return Ok(None);
+        };
+        let (confidence, status) = match points {
+            Some(_) => (Confidence::Confirmed, "confirmed"),
+            None => (Confidence::Possible, "unchecked"),
+        };
+        let mut print = vec![profile.id.clone()];
+        print.extend(said.iter().cloned().chain(texts(&values, "serial")));
+        let device = FoundDevice {
+            unit_id: unit,
+            profile: profile.id.clone(),
+            identity: identity(status, &values, &said),
+            confidence,
+            evidence: said.iter().map(|s| format!("it says `{s}`")).collect(),
+            also,
+            feeds: feeds_of(&profile, &values),
+            ratings: ratings(&values),
+        };
+        Ok(Some(Recognised { device, print }))
     }
 
     /// What the device says where the profile expects something; `None` where it is another.

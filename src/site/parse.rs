@@ -78,6 +78,12 @@ pub fn read(root: &Section) -> Option<Site> {
     let phases = connection.as_ref().and_then(|c| c.as_ref()).map(|c| c.phases);
     let components = components(root, currency, phases);
     let devices = devices(root);
+    let proxies = root.rows(
+        "proxy",
+        false,
+        "lets other masters read a device over the controller's own connection",
+    );
+    let proxies: Option<Vec<_>> = proxies.iter().map(super::parse_wiring::proxy).collect();
     let objective = objective(&root.section("objective", false, "what the plan minimises"), currency);
     let timing = timing(&root.section("timing", false, "cycle and intervals"));
     let telemetry = telemetry(&root.section("telemetry", false, "where samples go"));
@@ -100,7 +106,10 @@ pub fn read(root: &Section) -> Option<Site> {
     };
     Some(Site {
         plant,
-        wiring: Wiring { devices: devices? },
+        wiring: Wiring {
+            devices: devices?,
+            proxies: proxies?,
+        },
         twin,
         folder: None,
         files: BTreeMap::new(),

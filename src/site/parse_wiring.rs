@@ -5,7 +5,7 @@ use super::reader::Section;
 use super::shape::Holds;
 use super::twin::{TwinConfig, Visits};
 use super::values::{number, share, time_of_day};
-use super::wiring::{Address, Device, TlsFiles, WRITES_PER_DAY};
+use super::wiring::{Address, Device, Proxy, TlsFiles, WRITES_PER_DAY};
 use crate::units::{Energy, Soc, parse_duration};
 use std::collections::BTreeMap;
 
@@ -104,6 +104,27 @@ fn numbers(s: &Section, given: impl Iterator<Item = (String, String)>) -> BTreeM
         }
     }
     read
+}
+
+/// Reads one `[[proxy]]`.
+pub fn proxy(s: &Section) -> Option<Proxy> {
+    let device = s.text("device", "device of this site that other masters may read");
+    let listen = s.parsed("listen", "where they connect, e.g. \"127.0.0.1:5020\"", |text| {
+        let wrong = |_| format!("`{text}` is not an address and port such as 127.0.0.1:5020");
+        text.parse::<std::net::SocketAddr>().map_err(wrong)
+    });
+    let max_age = s.quantity_opt(
+        "max_age",
+        "2 s",
+        "answers younger than this are given again; absent: every read goes to the device",
+        parse_duration,
+    );
+    s.finish();
+    Some(Proxy {
+        device: Id::new(&device?),
+        listen: listen?,
+        max_age: max_age.and_then(|d| d.to_std().ok()),
+    })
 }
 
 /// Reads `[twin]`; `None` where the file has none.

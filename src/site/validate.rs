@@ -45,6 +45,7 @@ pub fn validate(root: &Section) {
         device(section, &outline);
     }
     addresses(&outline);
+    proxies(root, &outline);
     twin(root, &outline);
 }
 
@@ -193,6 +194,26 @@ fn addresses(outline: &Outline) {
                 taken.insert((peer, unit), name);
             }
         }
+    }
+}
+
+/// A proxy reads one of the devices, and no two listen at one place.
+fn proxies(root: &Section, outline: &Outline) {
+    let mut taken: Vec<&str> = Vec::new();
+    let rows = root.rows("proxy", false, "");
+    for row in &rows {
+        if let Some(device) = row.peek("device")
+            && find(&outline.devices, device).is_none()
+        {
+            row.fault("device", unknown("device", device, &outline.devices));
+        }
+        let Some(listen) = row.peek("listen") else { continue };
+        if taken.contains(&listen) {
+            row.fault("listen", format!("another proxy listens at {listen} already"));
+        } else if !listen.starts_with("127.") && !listen.starts_with("[::1]") {
+            row.warn("listen", "whoever reaches this address may read the device");
+        }
+        taken.push(listen);
     }
 }
 

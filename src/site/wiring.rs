@@ -9,6 +9,16 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Wiring {
     pub devices: BTreeMap<Id, Device>,
+    pub proxies: Vec<Proxy>,
+}
+
+/// Lets other masters read what lies behind a device's address over the controller's own connection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Proxy {
+    pub device: Id,
+    pub listen: std::net::SocketAddr,
+    /// Answers younger than this are given again; `None`: every read goes to the device.
+    pub max_age: Option<std::time::Duration>,
 }
 
 /// Writes a day to a register that wears, unless the owner says otherwise.
