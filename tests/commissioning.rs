@@ -479,6 +479,18 @@ fn an_interrupt_gives_the_battery_back_at_once() {
 }
 
 #[test]
+fn a_vendor_s_sunspec_device_is_proposed_with_the_vendor_s_profile() {
+    let Some((_plant, inverter, ..)) = plant("") else {
+        return;
+    };
+    let report = document(&madang(&[
+        "scan", &inverter, "--units", "1", "--pace", "1 ms", "--json",
+    ]));
+    assert_eq!(report["found"][0]["profile"], "fronius-gen24", "{report:#}");
+    assert_eq!(report["found"][0]["feeds"], json!(["pv", "battery"]), "{report:#}");
+}
+
+#[test]
 fn nothing_is_written_without_a_yes() {
     let Some((_plant, inverter, meter, told)) = plant("") else {
         return;

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The profile of any SunSpec device.
+const PLAIN: &str = "sunspec";
 /// `SunS`
 const MAGIC: [u16; 2] = [0x5375, 0x6E53];
 /// Where a SunSpec map may begin besides 40000.
@@ -109,7 +111,8 @@ impl Recogniser {
 
     /// Reads the whole device as `madang read` does; one connection, so the probe hangs up first.
     async fn sunspec(&mut self, probe: &mut Probe, unit: u8) -> Option<Recognised> {
-        let profile = self.profiles.iter().find(|p| p.sunspec)?.clone();
+        let plain = self.profiles.iter().find(|p| p.sunspec && p.id == PLAIN);
+        let profile = plain.or_else(|| self.profiles.iter().find(|p| p.sunspec))?.clone();
         probe.close().await;
         let id = Id::new("scan");
         let wiring = alone(&self.address, unit, &profile);
@@ -123,23 +126,29 @@ impl Recogniser {
         let identity = device.identity_text()?;
         let said = serde_json::json!({"status": device.identity, "manufacturer": identity.manufacturer,
             "model": identity.model, "version": identity.version, "serial": identity.serial});
-        let print = vec![
-            profile.id.clone(),
-            identity.manufacturer,
-            identity.model,
-            identity.serial,
-        ];
+        let feeds = feeds_of(&profile, &values);
+        let name = format!("{} {}", identity.manufacturer, identity.model);
+        let vendor = self.vendor(&name).filter(|_| feeds.iter().any(|kind| kind != "meter"));
+        let profile = vendor.map_or(profile.id, |p| p.id.clone());
+        let print = vec![profile.clone(), identity.manufacturer, identity.model, identity.serial];
         let device = FoundDevice {
             unit_id: unit,
-            profile: profile.id.clone(),
+            profile,
             identity: said,
             confidence: Confidence::Confirmed,
             evidence: vec!["a SunSpec map that says what it is".into()],
             also: Vec::new(),
-            feeds: feeds_of(&profile, &values),
+            feeds,
             ratings: ratings(&values),
         };
         Some(Recognised { device, print })
+    }
+
+    /// A vendor's SunSpec profile, where the words of its name stand in what the device says of itself.
+    fn vendor(&self, said: &str) -> Option<&Profile> {
+        let said = said.to_lowercase();
+        let fits = |p: &&Profile| p.id.split('-').filter(|w| *w != PLAIN).all(|w| said.contains(w));
+        self.profiles.iter().filter(|p| p.sunspec && p.id != PLAIN).find(fits)
     }
 
     /// Profiles whose expectations the device meets; of several the one whose values fit best. A number may meet an
@@ -269,10 +278,10 @@ impl Recogniser {
     }
 }
 
+/// Behind a TCP address may stand a gateway with any serial device; on a serial line stands no TCP device.
 fn speaks(transport: &str, address: &Address) -> bool {
     match address {
-        Address::Tcp { .. } => transport == "tcp",
-        Address::Tls { .. } => transport == "tls" || transport == "tcp",
+        Address::Tcp { .. } | Address::Tls { .. } => true,
         Address::Rtu { .. } | Address::RtuOverTcp { .. } => transport == "rtu" || transport == "rtu_over_tcp",
     }
 }
