@@ -44,16 +44,35 @@ pub fn pv(x: &Context<'_>) -> Vec<PvProblem> {
         .collect()
 }
 
-/// Worth of a kWh served, at least above any real price; lower priorities are shed first.
+/// What may be shed and what that costs; lower priorities go first.
 pub fn sheddable(x: &Context<'_>) -> Vec<SheddableProblem> {
     let all = x.all(|k| if let Kind::SheddableLoad(l) = k { Some(l) } else { None });
+    let classes: Vec<(u8, f64)> = all
+        .iter()
+        .map(|(_, _, l)| (l.priority, l.value.as_per_kwh().max(0.0)))
+        .collect();
     all.into_iter()
-        .map(|(id, _, l)| SheddableProblem {
+        .zip(by_priority(&classes))
+        .map(|((id, _, _), shed_cost_per_kwh)| SheddableProblem {
             id: id.to_string(),
             load_kw: mean(x, x.forecast.load.get(id)),
-            shed_cost_per_kwh: l.value.as_per_kwh().max(0.0),
+            shed_cost_per_kwh,
         })
         .collect()
+}
+
+/// Worth of a kWh of each class (priority, value): its own, and above that of every class that is less important.
+fn by_priority(classes: &[(u8, f64)]) -> Vec<f64> {
+    const ABOVE: f64 = 1.01;
+    let mut order: Vec<usize> = (0..classes.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(classes[*i].0));
+    let mut worth = vec![0.0; classes.len()];
+    for i in order.iter().copied() {
+        let (priority, own) = classes[i];
+        let below = order.iter().filter(|j| classes[**j].0 > priority);
+        worth[i] = below.map(|j| ABOVE * worth[*j]).fold(own, f64::max);
+    }
+    worth
 }
 
 /// One problem a run: the one that is on, or those of today's and tomorrow's windows that fit into the horizon.
@@ -119,5 +138,21 @@ fn one(
         running_hours,
         phases: Vec::new(),
         after: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_more_important_is_never_shed_before_what_is_less() {
+        // the owner's values already in order: kept; not in order: the more important one is raised
+        assert_eq!(by_priority(&[(1, 3.0), (2, 2.0), (2, 1.0)]), [3.0, 2.0, 1.0]);
+        let raised = by_priority(&[(2, 1.0), (1, 0.5), (3, 4.0)]);
+        assert!(
+            raised[1] > raised[0] && raised[0] > raised[2] && raised[2] == 4.0,
+            "{raised:?}"
+        );
     }
 }
