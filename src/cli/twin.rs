@@ -156,7 +156,10 @@ async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), St
     } else {
         Pacer::scaled(SteppedClock::new(start), args.speed)
     };
-    let world = World::new(site, args.seed, start, site.plant.timing.cycle)?;
+    let mut world = World::new(site, args.seed, start, site.plant.timing.cycle)?;
+    if args.profile.is_some() {
+        world.age();
+    }
     let world = Arc::new(Mutex::new(world));
     let what = Listening {
         faults,
