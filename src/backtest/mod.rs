@@ -9,6 +9,7 @@ mod perfect;
 mod report;
 mod runs;
 pub mod savings;
+pub mod stability;
 
 pub use market::{Market, NoMarket};
 pub use money::{Costs, settle};

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bench_live;
 mod bench_plan;
 mod bench_problems;
+mod bench_stability;
 pub mod check;
 pub mod commission;
 pub mod demo;

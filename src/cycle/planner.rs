@@ -1,7 +1,9 @@
 //! The slow loop: frozen inputs in, a checked schedule out; beside the fast loop (own thread) or inline in virtual time.
 
-use crate::model::{Alternative, ControllerState, Forecast, Problem, Schedule, Snapshot, Solution, Trigger};
-use crate::plan::{self, BothSides, Made, Sensitivity, SolveOptions};
+use crate::model::{
+    Alternative, ControllerState, Forecast, PlacedProblem, Problem, Schedule, Snapshot, Solution, Trigger,
+};
+use crate::plan::{self, BothSides, Made, Sensitivity, SolveError, SolveOptions};
 use crate::site::{Id, Plant};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -37,12 +39,13 @@ pub enum PlanOutcome {
 
 /// Forecast → problem → solution → schedule → independent check → what the alternatives of this interval would cost. Pure.
 pub fn make_plan(input: &PlanInput) -> PlanOutcome {
-    let placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
+    let mut placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
     let options = SolveOptions {
         deadline: input.deadline,
         ..SolveOptions::controller()
     };
-    let (mut solution, sensitivity) = match plan::solve_explained(&placed.problem, &options) {
+    let old = steady(input);
+    let (mut solution, sensitivity) = match found(&mut placed, old, &options) {
         Ok(found) => found,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),
     };
@@ -68,6 +71,34 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
         schedule.placed = Some(Arc::new(placed));
     }
     PlanOutcome::Adopted(Box::new(schedule))
+}
+
+/// The plan in force, where nothing but time has passed: what happened since (a car, a wish, a limit, prices) frees the plan.
+fn steady(input: &PlanInput) -> Option<&Schedule> {
+    let old = input.state.schedule.as_deref()?;
+    (input.trigger == Trigger::Interval).then_some(old)
+}
+
+/// Solves close to the plan in force; what a part does in this interval changes only where that pays. A kept mind is taken
+/// only if the independent checker passes it.
+fn found(
+    placed: &mut PlacedProblem,
+    old: Option<&Schedule>,
+    options: &SolveOptions,
+) -> Result<(Solution, Option<Sensitivity>), SolveError> {
+    let stick = old.and_then(|old| plan::stick(placed, old));
+    if let Some(taste) = placed.problem.taste.as_mut() {
+        taste.stick = stick;
+    }
+    let new = plan::solve_explained(&placed.problem, options)?;
+    let Some(old) = old else { return Ok(new) };
+    let changed = plan::changed(placed, &new.0, old);
+    if changed.is_empty() {
+        return Ok(new);
+    }
+    let kept = plan::kept_unless_it_pays(&placed.problem, new.clone(), &changed, options);
+    let holds = crate::check::check(&placed.problem, &kept.0).ok;
+    Ok(if holds { kept } else { new })
 }
 
 /// The exact cost of the best other choice of each component in the current interval.

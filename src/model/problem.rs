@@ -649,4 +649,17 @@ pub struct Taste {
     pub wear_per_kwh: f64,
     /// Earlier is better: cost per kWh of EV charging and step of delay.
     pub early_per_kwh_step: f64,
+    /// Closeness to the plan in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stick: Option<Stick>,
+}
+
+/// Cost of moving away from what another plan meant, per kWh.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stick {
+    /// In the first step, and in later ones.
+    pub first_per_kwh: f64,
+    pub later_per_kwh: f64,
+    /// kW drawn by a part of the problem in each step; null where nothing was meant.
+    pub power_kw: std::collections::BTreeMap<String, Vec<Option<f64>>>,
 }

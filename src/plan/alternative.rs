@@ -6,6 +6,7 @@
 use super::extract;
 use super::formulation::Model;
 use super::sensitivity::Sensitivity;
+use super::steady::Mode;
 use super::{SolveError, SolveOptions, solve_edited};
 use crate::model::{Action, Alternative, Basis, IDLE_KW, Problem, Solution, Violation};
 use crate::time::Stopwatch;
@@ -136,7 +137,7 @@ fn bill(s: &Solution) -> f64 {
 }
 
 /// Money with every broken wish at its price.
-fn total(s: &Solution) -> f64 {
+pub fn total(s: &Solution) -> f64 {
     let beside = |v: &&Violation| !extract::in_objective(&v.name);
     s.objective + s.violations.iter().filter(beside).map(|v| v.cost).sum::<f64>()
 }
@@ -221,6 +222,30 @@ fn force(m: &mut Model<'_>, choice: &Choice) {
     }
     for (v, value) in fixed {
         (m.program.low[v.0], m.program.high[v.0]) = (value, value);
+    }
+}
+
+/// Holds a battery or car in the first step at what it did: its direction, or rest. A car goes on with at least a quarter
+/// of its power, so that it stays on.
+pub fn force_kept(m: &mut Model<'_>, part: &str, was: Mode) {
+    let mut none = Vec::new();
+    if let Some((_, v)) = m.p.batteries.iter().zip(&m.batteries).find(|(b, _)| b.id == part) {
+        none.extend((was != Mode::Draws).then_some(v.charge[0]));
+        none.extend((was != Mode::Gives).then_some(v.discharge[0]));
+    }
+    if let Some((e, v)) = m.p.evs.iter().zip(&m.evs).find(|(e, _)| e.id == part)
+        && let Some(x) = v.charge.first().copied()
+    {
+        match was {
+            Mode::Draws => {
+                let most = m.program.high[x.0].min(e.energy_needed_kwh / (e.charge_eff * m.dt[0]));
+                m.program.low[x.0] = (0.25 * m.program.high[x.0]).min(most);
+            }
+            _ => none.push(x),
+        }
+    }
+    for v in none {
+        (m.program.low[v.0], m.program.high[v.0]) = (0.0, 0.0);
     }
 }
 

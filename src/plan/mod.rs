@@ -19,6 +19,7 @@ mod sensitivity;
 #[cfg(test)]
 mod site_tests;
 mod solver;
+mod steady;
 mod validate;
 
 use crate::model::{Elastic, Problem, Solution, SolveStatus};
@@ -31,6 +32,7 @@ pub use problem::problem;
 pub use raw::raw_clarabel_ms;
 pub use schedule::{Made, schedule};
 pub use sensitivity::Sensitivity;
+pub use steady::{changed, kept_unless_it_pays, stick};
 
 /// What may be asked for by name; `auto` begins with `interior` and searches whole numbers with `microlp`.
 pub const SOLVERS: [&str; 4] = ["auto", "interior", "clarabel", "microlp"];

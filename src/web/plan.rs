@@ -93,6 +93,7 @@ pub fn explained(e: &Explanation) -> Value {
     all["en"] = json!(e.sentence(Language::En));
     all["ko"] = json!(e.sentence(Language::Ko));
     all["because"] = json!({"en": e.reason(Language::En), "ko": e.reason(Language::Ko)});
+    all["why"] = json!({"en": e.because(Language::En), "ko": e.because(Language::Ko)});
     all["other"] = json!({"en": e.alternative_sentence(Language::En), "ko": e.alternative_sentence(Language::Ko)});
     all
 }

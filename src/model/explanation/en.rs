@@ -25,7 +25,14 @@ pub fn reason(e: &Explanation) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
+/// Why alone, a sentence.
+pub fn because(e: &Explanation) -> Option<String> {
+    let all = [parts(e).1, held(e)];
+    let text = all.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    (!text.is_empty()).then(|| format!("{}.", capital(&text)))
+}
+
+pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()

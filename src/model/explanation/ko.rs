@@ -19,6 +19,13 @@ pub fn reason(e: &Explanation) -> String {
     all.collect::<Vec<_>>().join(" ")
 }
 
+/// Why alone.
+pub fn because(e: &Explanation) -> Option<String> {
+    let all = [parts(e).1, held(e)];
+    let text = all.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then_some(text)
+}
+
 pub fn money(amount: f64, currency: &str) -> String {
     let amount = number(amount, decimals(currency));
     match currency {

@@ -117,10 +117,17 @@ impl Explanation {
             Language::Ko => ko::reason(self),
         }
     }
+    /// Only why, where the action stands beside it already; `None` where there is nothing to say.
+    pub fn because(&self, language: Language) -> Option<String> {
+        match language {
+            Language::En => en::because(self),
+            Language::Ko => ko::because(self),
+        }
+    }
     /// Only what the alternative would cost; `None` where nothing is known of one.
     pub fn alternative_sentence(&self, language: Language) -> Option<String> {
         match language {
-            Language::En => en::alternative(self),
+            Language::En => en::alternative(self).map(|text| format!("{}.", en::capital(&text))),
             Language::Ko => ko::alternative(self),
         }
     }

@@ -19,6 +19,7 @@ mod pv;
 mod shiftable;
 mod site;
 mod switching;
+mod taste;
 
 use super::program::{Expr, Program, RowId, Var};
 use crate::model::{Elastic, Problem};
@@ -153,6 +154,7 @@ pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
     site::constraint_lifeline_energy(&mut m);
     site::constraint_site_self_sufficiency(&mut m);
     site::constraint_site_renewable(&mut m);
+    taste::taste_stick(&mut m);
     m
 }
 

@@ -103,6 +103,7 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         taste: Some(Taste {
             wear_per_kwh: 0.005 * x.prices.typical,
             early_per_kwh_step: 2e-4 * x.prices.typical,
+            stick: None,
         }),
         expected: None,
     };

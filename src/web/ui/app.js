@@ -103,10 +103,10 @@ function Headline({ now, t, f, language, plan }) {
   const s = now.sentence;
   const worth = s.value_per_kwh != null && s.price_per_kwh != null;
   return html`<div class="headline">
-    <p class="what">${s.what ? s.what[language] : s[language]}${s.why && html`<span class="why"> — ${s.why[language]}.</span>`}</p>
+    <p class="what">${s.what ? s.what[language] : s[language]}${s.why && html`<span class="why"> — ${s.why[language]}.</span>`}${s.other && s.other[language] && html`<span class="why"> ${s.other[language]}</span>`}</p>
     <p class="soft">${[
       worth && `${t('worth')} ${f.perKwh(s.value_per_kwh)}`,
-      worth && `${t('compared')} ${f.perKwh(s.price_per_kwh)}`,
+      worth && `${t(s.other ? 'nodePrice' : 'compared')} ${f.perKwh(s.price_per_kwh)}`,
       plan ? t('planMade', plan.id, f.clock(Date.parse(plan.made_at))) : t('noPlan'),
     ].filter(Boolean).join(' · ')}</p>
   </div>`;

@@ -1,10 +1,11 @@
 // Today: the plan against what happened, one row a kind, prices above, reasons below.
 
-import { html, useState, useMemo } from '/vendor/htm-preact.js';
-import { useWidth } from '/flow.js';
+import { html, useState, useMemo, useEffect } from '/vendor/htm-preact.js';
+import { read } from '/api.js';
+import { useWidth, Icon } from '/flow.js';
 import { rows, valueAt, stepAt, STEP } from '/rows.js';
 import { midnight } from '/format.js';
-import { title } from '/words.js';
+import { RESTING } from '/words.js';
 
 const HOUR = 3600000;
 
@@ -20,23 +21,26 @@ export function Day({ now, plan, past, prices, site, t, f, language }) {
   const list = useMemo(() => rows(now, past, plan, bounds), [past, plan, bounds]);
   const [ref, width] = useWidth();
   const [pointed, setPointed] = useState(null);
+  const [asked, setAsked] = useState(null);
   const x = (time) => ((time - bounds[0]) / (bounds[2] - bounds[0])) * width;
-  const point = (e) => {
+  const moment = (e) => {
     const box = ref.current.getBoundingClientRect();
     const share = (e.clientX - box.left) / box.width;
-    setPointed(share < 0 || share > 1 ? null : bounds[0] + share * (bounds[2] - bounds[0]));
+    return share < 0 || share > 1 ? null : bounds[0] + share * (bounds[2] - bounds[0]);
   };
+  const point = (e) => setPointed(moment(e));
+  const ask = (e) => { const m = moment(e); setPointed(m); setAsked(m); };
   const when = pointed === null ? at : pointed;
   const frame = { x, width, at, pointed, bounds };
   return html`<section class="card day">
     <header><h2>${t('planTitle')}</h2><${Legend} t=${t} /></header>
-    <div class="rows" onPointerMove=${point} onPointerDown=${point} onPointerLeave=${() => setPointed(null)}>
+    <div class="rows" onPointerMove=${point} onPointerDown=${ask} onPointerLeave=${(e) => e.pointerType === 'mouse' && setPointed(asked)}>
       <div class="ruler" aria-hidden="true"><span /><div ref=${ref} /></div>
       ${site.connection && html`<${Prices} prices=${prices} when=${when} frame=${frame} t=${t} f=${f} />`}
       ${list.map((r) => html`<${Row} key=${r.kind} row=${r} live=${pointed === null ? live(r.kind, now) : undefined} when=${when} frame=${frame} t=${t} f=${f} />`)}
       <${Hours} frame=${frame} zone=${site.time_zone} f=${f} t=${t} />
     </div>
-    <${Reasons} now=${now} plan=${plan} when=${pointed} at=${at} t=${t} f=${f} language=${language} />
+    <${Reasons} now=${now} plan=${plan} when=${pointed} asked=${asked} at=${at} t=${t} f=${f} language=${language} />
   </section>`;
 }
 
@@ -173,14 +177,43 @@ function Hours({ frame, zone, f, t }) {
   </div></div>`;
 }
 
-function Reasons({ now, plan, when, at, t, f, language }) {
-  const ahead = when !== null && when >= at && plan && plan.why;
-  if (!ahead) return html`<p class="reasons hint">${t('planHint')}</p>`;
-  const starts = plan.start.map((s) => Date.parse(s));
-  let i = starts.findIndex((s) => s > when) - 1;
+const TOLD = ['battery', 'charge_point', 'generator', 'heat_pump', 'shiftable_load', 'pv'];
+
+/** Components worth a word in step `i`: those that move, and storage that waits. */
+function told(now, plan, i) {
+  const kw = (c) => Math.abs(((plan.power_kw || {})[c.id] || [])[i] || 0);
+  const weight = (c) => (kw(c) > RESTING ? 100 : 0) - TOLD.indexOf(c.kind);
+  const curtailed = (c) => c.kind !== 'pv' || /curtail|limit/.test(plan.why[c.id][i].reason.code);
+  return now.components
+    .filter((c) => TOLD.includes(c.kind) && (plan.why[c.id] || [])[i] && plan.why[c.id][i].en && curtailed(c))
+    .filter((c) => kw(c) > RESTING || c.kind === 'battery' || plan.why[c.id][i].reason.code === 'wait_cheaper')
+    .sort((a, b) => weight(b) - weight(a)).slice(0, 3);
+}
+
+/** Why, at the pointed moment or now; a tap asks the controller to solve the alternatives of that interval exactly. */
+function Reasons({ now, plan, when, asked, at, t, f, language }) {
+  const [exact, setExact] = useState({});
+  const moment = when !== null && when >= at ? when : at;
+  const starts = useMemo(() => (plan ? plan.start.map((s) => Date.parse(s)) : []), [plan]);
+  let i = starts.findIndex((s) => s > moment) - 1;
   if (i === -2) i = starts.length - 1;
-  const moving = now.components.filter((c) => ['battery', 'charge_point', 'heat_pump', 'generator'].includes(c.kind));
-  const busy = moving.filter((c) => c.kind === 'battery' || Math.abs(((plan.power_kw || {})[c.id] || [])[i] || 0) > 0.05);
-  const told = busy.filter((c) => (plan.why[c.id] || [])[i]).slice(0, 3);
-  return html`<p class="reasons"><b>${f.clock(when)}</b> ${told.map((c) => html`<span key=${c.id}><b>${title(language, c)}</b> ${plan.why[c.id][i].reason.plain[language]}</span> `)}</p>`;
+  const list = plan && plan.why && i >= 0 ? told(now, plan, i) : [];
+  const pinned = asked !== null && asked >= at && moment === asked ? i : -1;
+  useEffect(() => {
+    if (pinned < 0) return undefined;
+    let current = true;
+    const ask = (c) => read(`why?component=${encodeURIComponent(c.id)}&at=${encodeURIComponent(plan.start[pinned])}`);
+    Promise.all(list.map((c) => ask(c).then((w) => [`${plan.id} ${pinned} ${c.id}`, w.other[language]]).catch(() => null)))
+      .then((all) => current && setExact((old) => ({ ...old, ...Object.fromEntries(all.filter(Boolean)) })));
+    return () => { current = false; };
+  }, [pinned, plan && plan.id, language]);
+  if (list.length === 0) return html`<p class="reasons hint">${t('planHint')}</p>`;
+  const bus = (plan.bus_price_per_kwh || [])[i];
+  return html`<div class="reasons" aria-live="polite">
+    <p class="moment"><b>${f.clock(moment)}</b>${bus != null && html` <span>${t('nodePrice')} ${f.perKwh(bus)}</span>`}<span class="hint">${t('planHint')}</span></p>
+    <ul>${list.map((c) => {
+    const w = plan.why[c.id][i];
+    const other = exact[`${plan.id} ${i} ${c.id}`] || w[`other_${language}`];
+    return html`<li key=${c.id}><${Icon} kind=${c.kind} /><p>${w[language]}${other && html` <span class="other">${other}</span>`}</p></li>`;
+  })}</ul></div>`;
 }

@@ -41,10 +41,16 @@ function Line({ c, t, f, language, open }) {
   return html`<tr class=${bad ? 'bad' : does.state}>
     <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
     <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}</td>
-    <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : c.reason ? c.reason.plain[language] : ''}</td>
+    <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : reasonOf(c, language)}</td>
     <td class="num">${planned}</td>
     <td class="num">${age(c.age_s, t)}</td>
   </tr>`;
+}
+
+/** The plan's reason with its numbers where dispatch follows it, else dispatch's own. */
+function reasonOf(c, language) {
+  if (c.why && c.why.why && c.why.why[language]) return c.why.why[language];
+  return c.reason ? c.reason.plain[language] : '';
 }
 
 function extra(c, t, f) {
@@ -65,6 +71,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
     [t('does'), doing(t, f, c).text],
     [t('planned'), c.planned_kw === null ? '–' : f.kw(Math.abs(c.planned_kw))],
     [t('target'), target(c, t, f)],
+    [t('nodePrice'), c.why && c.why.node_price_per_kwh !== null ? html`${f.perKwh(c.why.node_price_per_kwh)}${c.why.node_price_one_sided && html` <span class="soft">${t('oneSided')}</span>`}` : null],
     [t('worth'), c.marginal_value_per_kwh === null ? null : f.perKwh(c.marginal_value_per_kwh)],
     [t('age'), age(c.age_s, t)],
     [t('answered'), c.device ? (c.device.answer_ms === null ? '–' : `${f.n1(c.device.answer_ms)} ms`) : null],
@@ -74,7 +81,8 @@ export function Details({ c, now, site, t, f, language, token, close }) {
   return html`<dialog ref=${ref} onClose=${close} onClick=${(e) => e.target === ref.current && ref.current.close()}>
     <div class="sheet">
       <header><h2><${Icon} kind=${c.kind} />${title(language, c)}</h2><button class="plain x" onClick=${() => ref.current.close()} aria-label=${t('close')}>✕</button></header>
-      ${c.reason && html`<p class="because">${c.reason.plain[language]}</p>`}
+      ${(c.why || c.reason) && html`<p class="because">${c.why ? c.why.because[language] : c.reason.plain[language]}</p>`}
+      ${c.why && c.why.other[language] && html`<p class="other">${c.why.other[language]}</p>`}
       ${c.device && c.device.trouble && html`<p class="badge">${c.device.trouble}</p>`}
       <dl>${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
       ${c.session && html`<${EvForm} c=${c} site=${site} now=${now} t=${t} f=${f} token=${token} />`}
