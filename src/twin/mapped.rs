@@ -148,7 +148,9 @@ impl Mapped {
             if p.name == "current_limit" && self.profile.points.iter().any(|o| o.name == "applied_limit") {
                 return None;
             }
-            return world.read(&feed.component, feed.quantity).map(|v| v / feed.factor);
+            let read = world.read(&feed.component, feed.quantity);
+            let read = read.or_else(|| a_phase(world, &feed.component, feed.quantity));
+            return read.map(|v| v / feed.factor);
         }
         if p.unit != "kW" || p.name.contains("max") || p.name.contains("limit") {
             return None;
@@ -406,4 +408,14 @@ fn all_writes(c: &Command) -> impl Iterator<Item = &Write> {
 
 fn overlap(a: u16, a_len: u16, b: u16, b_len: u16) -> bool {
     u32::from(a) < u32::from(b) + u32::from(b_len) && u32::from(b) < u32::from(a) + u32::from(a_len)
+}
+/// A phase of what the plant knows only as a whole: its third, at 230 V.
+fn a_phase(world: &mut World, component: &Id, quantity: Quantity) -> Option<f64> {
+    use Quantity::{ActivePowerL1, ActivePowerL2, ActivePowerL3, CurrentL1, CurrentL2, CurrentL3};
+    let kw = world.read(component, Quantity::ActivePower)? / 3.0;
+    match quantity {
+        ActivePowerL1 | ActivePowerL2 | ActivePowerL3 => Some(kw),
+        CurrentL1 | CurrentL2 | CurrentL3 => Some(kw.abs() * 1e3 / 230.0),
+        _ => None,
+    }
 }
