@@ -12,6 +12,8 @@ pub enum Quality {
     Good,
     /// Computed from others (residual load, integrated energy).
     Derived,
+    /// The last good value in place of one that is not believed, for a poll or two: to act on, never to learn from.
+    Held,
     /// Was good, but too old to act on.
     Stale,
     /// The device says "not implemented", or does not answer.
@@ -62,7 +64,7 @@ impl<T: Copy> Reading<T> {
     /// The value, if it is good enough to act on.
     pub fn usable(&self) -> Option<T> {
         match self.quality {
-            Quality::Good | Quality::Derived => self.value,
+            Quality::Good | Quality::Derived | Quality::Held => self.value,
             Quality::Stale | Quality::Missing | Quality::Invalid => None,
         }
     }
@@ -82,8 +84,18 @@ impl<T: Copy> Reading<T> {
     /// The same reading as seen at `now`: stale when older than `max_age`.
     pub fn aged(self, now: Timestamp, max_age: TimeDelta) -> Self {
         match self.quality {
-            Quality::Good | Quality::Derived if self.age(now) > max_age => Self {
+            Quality::Good | Quality::Derived | Quality::Held if self.age(now) > max_age => Self {
                 quality: Quality::Stale,
+                ..self
+            },
+            _ => self,
+        }
+    }
+    /// The same value, held over in place of one that is not believed.
+    pub fn held(self) -> Self {
+        match self.quality {
+            Quality::Good | Quality::Derived => Self {
+                quality: Quality::Held,
                 ..self
             },
             _ => self,

@@ -35,7 +35,7 @@ pub struct Args {
     /// First day, local date; `--once` starts at 2026-05-12 unless told, a live demo runs on today's date
     #[arg(long)]
     date: Option<NaiveDate>,
-    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms, ev:drop=2%; the list stands below
+    /// A fault in a device: COMPONENT:KIND[=VALUE], e.g. battery:dead, meter:slow=300ms, all:drop=2%; the list stands below
     #[arg(long)]
     fault: Vec<String>,
     /// One day (or --days) in virtual time, as fast as possible; prints the day's report
@@ -97,8 +97,8 @@ fn demo(args: Args) -> Result<u8, (u8, String)> {
 fn faults(texts: &[String], site: &Site) -> Result<Vec<Fault>, (u8, String)> {
     let mut faults = Vec::new();
     for text in texts {
-        let fault = Fault::parse(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")))?;
-        faults.push(fault);
+        let more = Fault::parse_all(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")))?;
+        faults.extend(more);
     }
     Ok(faults)
 }

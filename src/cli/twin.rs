@@ -145,8 +145,12 @@ fn from_file(path: &str) -> Result<crate::profile::Profile, (u8, String)> {
 }
 
 fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {
-    let parse = |text: &String| Fault::parse(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")));
-    args.fault.iter().map(parse).collect()
+    let mut faults = Vec::new();
+    for text in &args.fault {
+        let more = Fault::parse_all(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")))?;
+        faults.extend(more);
+    }
+    Ok(faults)
 }
 
 async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), String> {

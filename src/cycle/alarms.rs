@@ -1,7 +1,8 @@
 //! What people should know about now, in both languages.
 
 use super::ports::Alarm;
-use crate::model::{ControllerState, IdentityStatus, Rung, Snapshot, WriteOutcome, WriteReport};
+use crate::model::{CommandProof, ControllerState, IdentityStatus, Rung, Snapshot, WriteOutcome, WriteReport};
+use crate::site::Id;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ impl Alarms {
         let now = snapshot.at;
         let mut found = device_alarms(snapshot);
         found.extend(rung_alarm(state, now));
-        found.extend(write_alarms(writes, now));
+        found.extend(command_alarms(snapshot));
+        found.extend(write_alarms(snapshot, writes, now));
         found.extend(doubt_alarms(snapshot));
         found.extend_from_slice(extra);
         let mut since = BTreeMap::new();
@@ -95,9 +97,52 @@ fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {
     Some(alarm(code, None, en.into(), ko.into(), now))
 }
 
-fn write_alarms(writes: &[WriteReport], now: Timestamp) -> Vec<Alarm> {
+/// What stands between a device and its commands: failures that last, another master, memory that wears.
+fn command_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+    let commands = snapshot
+        .devices
+        .iter()
+        .flat_map(|d| d.commands.iter().map(move |c| (d.device.as_str(), c)));
+    let mut found = Vec::new();
+    for (device, c) in commands {
+        let mut add = |code: &str, en: String, ko: String| {
+            found.push(alarm(code, Some(c.component.as_str()), en, ko, snapshot.at));
+        };
+        if let CommandProof::Failed(why) = &c.proof {
+            let en = format!("{} did not take {}: {why}", c.component, c.command);
+            add("write_failed", en, format!("{} 명령 {} 실패", c.component, c.command));
+        }
+        if let Some(f) = &c.foreign {
+            let what = match f.yielded_until {
+                Some(until) => format!("it is left alone until {}", until.format("%Y-%m-%d %H:%M UTC")),
+                None => format!("found {}; asserted again {} of 3 times", f.found, f.reasserted),
+            };
+            let en = format!(
+                "another controller is active at device {device} ({}): {what}",
+                c.command
+            );
+            add(
+                "foreign_controller",
+                en,
+                format!("장치 {device}에 다른 제어기가 동작 중"),
+            );
+        }
+        if let Some(why) = &c.worn {
+            let en = format!("device {device}: {why}");
+            add("wear_budget", en, format!("장치 {device}의 일일 쓰기 한도 도달"));
+        }
+    }
+    found
+}
+
+/// Failures of this cycle that no device remembers.
+fn write_alarms(snapshot: &Snapshot, writes: &[WriteReport], now: Timestamp) -> Vec<Alarm> {
+    let told = |id: &Id| {
+        let mut commands = snapshot.devices.iter().flat_map(|d| &d.commands);
+        commands.any(|c| c.component == *id && matches!(c.proof, CommandProof::Failed(_)))
+    };
     let failed = writes.iter().filter_map(|w| match &w.outcome {
-        WriteOutcome::Failed(why) => Some((w, why)),
+        WriteOutcome::Failed(why) if !told(&w.component) => Some((w, why)),
         _ => None,
     });
     failed
@@ -124,7 +169,7 @@ fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
             "doubtful_value",
             Some(name),
             en,
-            format!("{name} 측정값 신뢰 불가"),
+            format!("{name} 측정값 신뢰 불가: {}", d.kind.ko()),
             snapshot.at,
         ));
     }

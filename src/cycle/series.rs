@@ -46,7 +46,7 @@ pub fn split_key(key: &str) -> Option<(&str, &str, Option<&str>)> {
 pub fn samples(plant: &Plant, report: &CycleReport) -> Vec<Sample> {
     let mut all = Collector(Vec::with_capacity(256));
     components(&mut all, plant, &report.snapshot);
-    devices(&mut all, &report.snapshot);
+    devices(&mut all, report);
     setpoints(&mut all, &report.setpoints);
     plan(&mut all, report);
     money(&mut all, plant, report);
@@ -103,8 +103,12 @@ pub fn residual(snapshot: &Snapshot, id: &Id, kind: &Kind) -> Option<f64> {
     snapshot.residual?.usable().map(|p| p.as_kw())
 }
 
-fn devices(all: &mut Collector, snapshot: &Snapshot) {
-    for d in &snapshot.devices {
+fn devices(all: &mut Collector, report: &CycleReport) {
+    for (device, memory) in &report.state.field.devices {
+        let writes: u64 = memory.wear.values().map(|w| w.total).sum();
+        all.add("device", "register_writes_total", Some(device), writes as f64);
+    }
+    for d in &report.snapshot.devices {
         let id = Some(&d.device);
         all.add("device", "online", id, f64::from(u8::from(d.online)));
         all.maybe("device", "answer_seconds", id, d.answer_ms.map(|ms| ms / 1e3));
@@ -117,6 +121,8 @@ fn devices(all: &mut Collector, snapshot: &Snapshot) {
         all.add("device", "exceptions_total", id, link.exceptions as f64);
         all.add("device", "dropped_frames_total", id, link.dropped_frames as f64);
         all.add("device", "reconnects_total", id, link.reconnects as f64);
+        let foreign = d.commands.iter().any(|c| c.foreign.is_some());
+        all.add("device", "foreign_controller", id, f64::from(u8::from(foreign)));
     }
 }
 
@@ -255,6 +261,8 @@ pub fn help(kind: &str, field: &str) -> String {
     let text = match (kind, field) {
         (_, "up") => "1 if the power of the component (or any value, where it has none) may be acted on",
         ("device", "online") => "1 if the device answers",
+        ("device", "register_writes_total") => "Writes to registers that wear, or may, since the state began",
+        ("device", "foreign_controller") => "1 if another controller writes to the device",
         ("device", "answer_seconds") => "Time of the last complete answer",
         ("plan", "active_power_watts") => "Planned power of this interval, positive into the component",
         ("plan", "marginal_value_per_kwh") => "Worth of one more stored kWh, from the LP duals",

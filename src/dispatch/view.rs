@@ -67,7 +67,7 @@ impl<'a> View<'a> {
     pub fn power(&self, id: &Id) -> Option<f64> {
         self.snapshot.power(id).map(Power::as_kw)
     }
-    /// Its device answers and is the right one: it may be told something.
+    /// Its device answers, is the right one and is not left to another controller: it may be told something.
     pub fn reachable(&self, id: &Id) -> bool {
         use crate::model::IdentityStatus::Mismatch;
         let mut feeding = self
@@ -79,7 +79,7 @@ impl<'a> View<'a> {
         if feeding.peek().is_none() {
             return self.snapshot.reading(id, Quantity::ActivePower).is_some();
         }
-        feeding.any(|d| d.online && d.identity != Mismatch)
+        feeding.any(|d| d.online && d.identity != Mismatch && !d.is_left(id))
     }
     pub fn batteries(&self) -> impl Iterator<Item = (&'a Id, &'a Battery)> + use<'a> {
         self.plant.components.iter().filter_map(|(id, c)| match &c.kind {

@@ -23,6 +23,8 @@ const PROOF: TimeDelta = TimeDelta::seconds(5);
 const READ_BACK: TimeDelta = TimeDelta::seconds(60);
 /// A release that failed is tried again after this long.
 const RELEASE_AGAIN: TimeDelta = TimeDelta::seconds(5);
+/// What the wire swallowed is sent again by the link itself so often; then the next order decides.
+const RETRIES: u32 = 3;
 /// Longest pause between attempts that fail; for a limit that must hold.
 const RETRY_MOST: TimeDelta = TimeDelta::seconds(30);
 const RETRY_MOST_LIMIT: TimeDelta = TimeDelta::seconds(2);
@@ -96,6 +98,9 @@ struct Told {
     deadline: Instant,
     proof: Proof,
     read_back: Timestamp,
+    /// When it was sent, and when the link sends it again by itself because the wire failed.
+    begun: Instant,
+    retry: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,9 +165,10 @@ impl Control {
         self.told.is_empty() && self.memory.held.is_empty()
     }
 
-    /// When the first lease runs out by the link's own timer.
+    /// When something is due by the link's own timer: a lease runs out, or what the wire swallowed is sent again.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.told.values().map(|t| t.deadline).min()
+        let next = |t: &Told| t.retry.map_or(t.deadline, |r| r.min(t.deadline));
+        self.told.values().map(next).min()
     }
 
     /// Commands in our hands.
@@ -245,8 +251,8 @@ fn registers(writes: &[RegisterWrite]) -> impl Iterator<Item = String> + use<'_>
 enum Trouble {
     /// The device said no, or shows something else: what was begun is taken back.
     Refused(String),
-    /// The wire failed before or after; the device may or may not have taken it.
-    Wire(String),
+    /// The wire failed; the device may or may not have taken the last request, and took those before it.
+    Wire { why: String, part: bool },
 }
 
 impl FieldDevice {
@@ -299,7 +305,7 @@ impl FieldDevice {
             .await;
         let outcome = match done {
             Ok(()) => WriteOutcome::Verified,
-            Err(Trouble::Refused(why) | Trouble::Wire(why)) => WriteOutcome::Failed(why),
+            Err(Trouble::Refused(why) | Trouble::Wire { why, .. }) => WriteOutcome::Failed(why),
         };
         Written::of(order, sent, outcome)
     }
@@ -404,6 +410,8 @@ impl FieldDevice {
             deadline: deadline(order),
             proof: Proof::Pending { until },
             read_back: at,
+            begun: Instant::now(),
+            retry: None,
             program: program.clone(),
         };
         self.control.memory.hold(command, value);
@@ -414,10 +422,7 @@ impl FieldDevice {
         let done = self.send(client, arm, &program.set, program.wear, at, &mut sent).await;
         let outcome = match done {
             Ok(()) => self.proof_at_once(client, command).await,
-            Err(trouble) => {
-                let part = sent.len() > 1;
-                self.failed(client, order, trouble, part, program.wear, &mut sent).await
-            }
+            Err(trouble) => self.failed(client, order, trouble, program.wear, &mut sent).await,
         };
         Written::of(order, sent, outcome)
     }
@@ -432,9 +437,9 @@ impl FieldDevice {
         now: Timestamp,
         sent: &mut Vec<(u16, Vec<u16>)>,
     ) -> Result<(), Trouble> {
-        for w in arm.iter().chain(set) {
+        for (done, w) in arm.iter().chain(set).enumerate() {
             let unit = w.unit.unwrap_or(self.wiring.unit);
-            let Some(words) = self.to_write(client, w).await? else {
+            let Some(words) = self.to_write(client, w, done > 0).await? else {
                 continue;
             };
             let mut again = true;
@@ -448,7 +453,7 @@ impl FieldDevice {
                 match client.write(unit, w.fc, w.addr, &words).await {
                     Ok(()) => break,
                     Err(e) if again && may_repeat(&e) => again = false,
-                    Err(e) => return Err(trouble(&e)),
+                    Err(e) => return Err(trouble(&e, done > 0)),
                 }
             }
         }
@@ -456,14 +461,14 @@ impl FieldDevice {
     }
 
     /// The words of a request, after a look at the register where it asks for one; `None` where it holds them already.
-    async fn to_write(&self, client: &mut Client, w: &RegisterWrite) -> Result<Option<Vec<u16>>, Trouble> {
+    async fn to_write(&self, client: &mut Client, w: &RegisterWrite, part: bool) -> Result<Option<Vec<u16>>, Trouble> {
         if w.how == How::Always {
             return Ok(Some(w.words.clone()));
         }
         let unit = w.unit.unwrap_or(self.wiring.unit);
         let count = w.words.len() as u16;
         let there = client.read(unit, Table::Holding, w.addr, count).await;
-        let there = there.map_err(|e| trouble(&e))?;
+        let there = there.map_err(|e| trouble(&e, part))?;
         let words = match w.how {
             How::Bits { set, clear } => there.iter().map(|t| (t & !clear) | set).collect(),
             How::Always | How::IfDifferent => w.words.clone(),
@@ -476,7 +481,7 @@ impl FieldDevice {
         let (now, mut sent) = (Timestamp::UNIX_EPOCH, Vec::new());
         let done = self.send(client, &[], list, Wear::Ram, now, &mut sent).await;
         done.map_err(|trouble| match trouble {
-            Trouble::Refused(why) | Trouble::Wire(why) => why,
+            Trouble::Refused(why) | Trouble::Wire { why, .. } => why,
         })
     }
 
@@ -541,18 +546,21 @@ impl FieldDevice {
         client: &mut Client,
         order: &Order,
         trouble: Trouble,
-        part: bool,
         wear: Wear,
         sent: &mut Vec<(u16, Vec<u16>)>,
     ) -> WriteOutcome {
         let command = order.command.as_str();
         let (why, undo) = match trouble {
             Trouble::Refused(why) => (why, true),
-            Trouble::Wire(why) => (why, part),
+            Trouble::Wire { why, part } => (why, part),
         };
         self.control.fail(command, &why, order.now, order.must);
+        let failure = self.control.failures.get(command);
+        let again = failure.filter(|f| !undo && f.count <= RETRIES);
+        let pause = again.map(|f| (f.not_before - order.now).to_std().unwrap_or_default());
         if let Some(told) = self.control.told.get_mut(command) {
             told.proof = Proof::Unsure;
+            told.retry = pause.map(|p| Instant::now() + p);
         }
         if undo && let Ok(writes) = self.undo(command) {
             let back = self.send(client, &[], &writes, wear, order.now, sent).await;
@@ -592,7 +600,7 @@ impl FieldDevice {
                 self.control.failures.remove(command);
                 WriteOutcome::Verified
             }
-            Err(Trouble::Refused(why) | Trouble::Wire(why)) => {
+            Err(Trouble::Refused(why) | Trouble::Wire { why, .. }) => {
                 self.control.fail(command, &why, order.now, true);
                 if let Some(told) = self.control.told.get_mut(command) {
                     told.deadline = Instant::now() + RELEASE_AGAIN.to_std().unwrap_or_default();
@@ -628,6 +636,9 @@ impl FieldDevice {
     /// The supervisor of leases: what nobody has refreshed is given back, by site time where there is one, else by the
     /// link's own timer.
     pub async fn expire(&mut self, client: &mut Client, now: Option<Timestamp>) {
+        if now.is_none() {
+            self.retry(client).await;
+        }
         let over = |t: &Told| match now {
             Some(now) => t.order.valid_until <= now,
             None => t.deadline <= Instant::now(),
@@ -646,6 +657,25 @@ impl FieldDevice {
             }
             if let Some(order) = self.release_order(&command, now) {
                 let written = self.give_back(client, &order).await;
+                self.control.settled.push(written);
+            }
+        }
+    }
+
+    /// Sends again what the wire swallowed, as long as its lease lasts.
+    async fn retry(&mut self, client: &mut Client) {
+        let due = |t: &Told| t.retry.is_some_and(|r| r <= Instant::now());
+        let told = self.control.told.values_mut().filter(|t| due(t));
+        let mut orders = Vec::new();
+        for t in told {
+            t.retry = None;
+            let since = TimeDelta::from_std(t.begun.elapsed()).unwrap_or(RELEASE_AGAIN);
+            let now = (t.at + since).min(t.order.valid_until - TimeDelta::milliseconds(1));
+            orders.push(Order { now, ..t.order.clone() });
+        }
+        for order in orders {
+            let written = self.carry(client, &order).await;
+            if !matches!(written.outcome, WriteOutcome::Withheld(_)) {
                 self.control.settled.push(written);
             }
         }
@@ -679,18 +709,24 @@ impl FieldDevice {
             let done = Written::of(&told.order, vec![], WriteOutcome::Verified);
             self.control.settled.push(done);
         } else if now >= until {
-            let why = Trouble::Refused(format!(
-                "it does not show what it was told ({})",
-                expected(expect, values)
-            ));
+            let why = match proved {
+                Some(_) => Trouble::Refused(format!(
+                    "it does not show what it was told ({})",
+                    expected(expect, values)
+                )),
+                // Not seen is not disobeyed: it is written anew.
+                None => Trouble::Wire {
+                    why: "what it was told could not be read back".into(),
+                    part: false,
+                },
+            };
+            let wear = told.program.wear;
             let mut sent = Vec::new();
             let order = Order {
                 now,
                 ..told.order.clone()
             };
-            let outcome = self
-                .failed(client, &order, why, true, told.program.wear, &mut sent)
-                .await;
+            let outcome = self.failed(client, &order, why, wear, &mut sent).await;
             self.control.settled.push(Written::of(&order, sent, outcome));
         }
     }
@@ -834,6 +870,8 @@ impl FieldDevice {
             // Armed and refreshed with the first order.
             proof: Proof::Unsure,
             read_back: order.now,
+            begun: Instant::now(),
+            retry: None,
         };
         self.control.told.insert(order.command.clone(), told);
     }
@@ -882,11 +920,14 @@ fn patience(program: &Program) -> TimeDelta {
     }
 }
 
-fn trouble(error: &WireError) -> Trouble {
+fn trouble(error: &WireError, part: bool) -> Trouble {
     if error.is_refusal() || matches!(error, WireError::Wrong(_)) {
         Trouble::Refused(error.to_string())
     } else {
-        Trouble::Wire(error.to_string())
+        Trouble::Wire {
+            why: error.to_string(),
+            part,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the forecaster remembers: 15-minute means of every series, and how well it did.
 
 use crate::model::{ControllerState, Forecast, OpenSlot, Quantity, SLOT_S, Score, Snapshot};
+use crate::reading::Quality;
 use crate::site::{Id, Kind, Plant};
 use crate::time::{Timestamp, floor_to};
 use chrono::TimeDelta;
@@ -19,7 +20,10 @@ pub fn observe(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, 
                 format!("pv/{id}"),
                 unlimited_pv_kw(snapshot, state, id, p.inverter_max.as_kw()),
             ),
-            Kind::HeatPump(_) => ("outdoor".to_owned(), snapshot.usable(id, Quantity::OutdoorTemperature)),
+            Kind::HeatPump(_) => (
+                "outdoor".to_owned(),
+                snapshot.measured(id, Quantity::OutdoorTemperature),
+            ),
             _ => continue,
         };
         add(state, &name, value, now, dt);
@@ -27,15 +31,16 @@ pub fn observe(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, 
 }
 
 fn load_kw(snapshot: &Snapshot, id: &Id) -> Option<f64> {
-    let own = snapshot.power(id).map(|p| p.as_kw());
-    own.or_else(|| snapshot.residual.and_then(|r| r.usable()).map(|p| p.as_kw()))
+    let own = snapshot.measured(id, Quantity::ActivePower);
+    let rest = snapshot.residual.filter(|r| r.quality() != Quality::Held);
+    own.or_else(|| rest.and_then(|r| r.usable()).map(|p| p.as_kw()))
 }
 
 /// A shed load says nothing about what it wants.
 fn served_kw(snapshot: &Snapshot, id: &Id) -> Option<f64> {
     let on = snapshot.usable(id, Quantity::Running).is_none_or(|r| r > 0.5);
     if on {
-        snapshot.power(id).map(|p| p.as_kw())
+        snapshot.measured(id, Quantity::ActivePower)
     } else {
         None
     }
@@ -43,7 +48,7 @@ fn served_kw(snapshot: &Snapshot, id: &Id) -> Option<f64> {
 
 /// Generation, unless a limit of ours held it back: curtailed hours must not teach that panels produce less.
 fn unlimited_pv_kw(snapshot: &Snapshot, state: &ControllerState, id: &Id, most: f64) -> Option<f64> {
-    let kw = -snapshot.power(id)?.as_kw();
+    let kw = -snapshot.measured(id, Quantity::ActivePower)?;
     let limit = match state.last.get(id).map(|l| l.target) {
         Some(crate::model::Target::PowerLimit(p)) => p.as_kw(),
         _ => f64::INFINITY,

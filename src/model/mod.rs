@@ -3,6 +3,7 @@
 //! `Measurement`s → [`Snapshot`] → ([`Forecast`] → [`Problem`] → [`Schedule`]) → [`Setpoint`]s; [`ControllerState`] is the
 //! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
 
+mod doubt;
 mod explanation;
 mod field;
 mod forecast;
@@ -14,6 +15,7 @@ mod setpoint;
 mod snapshot;
 mod state;
 
+pub use doubt::*;
 pub use explanation::*;
 pub use field::*;
 pub use forecast::*;

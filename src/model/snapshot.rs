@@ -1,6 +1,7 @@
 //! Readings of one cycle, frozen.
 
-use super::field::CommandHealth;
+use super::doubt::DoubtKind;
+use super::field::{CommandHealth, ForeignWrite};
 pub use crate::reading::Quantity;
 use crate::reading::Reading;
 use crate::site::Id;
@@ -55,6 +56,15 @@ pub struct LinkHealth {
     pub unreadable: u64,
 }
 
+impl DeviceHealth {
+    /// The component is left to another controller.
+    pub fn is_left(&self, component: &Id) -> bool {
+        let left = |f: &ForeignWrite| f.yielded_until.is_some();
+        let mut own = self.commands.iter().filter(|c| c.component == *component);
+        own.any(|c| c.foreign.as_ref().is_some_and(left))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityStatus {
@@ -89,6 +99,7 @@ pub struct Snapshot {
 pub struct Doubt {
     pub component: Id,
     pub quantity: Quantity,
+    pub kind: DoubtKind,
     pub why: String,
 }
 
@@ -99,6 +110,13 @@ impl Snapshot {
     /// A value that may be acted on.
     pub fn usable(&self, component: &Id, quantity: Quantity) -> Option<f64> {
         self.reading(component, quantity)?.usable()
+    }
+    /// A value that may be learned from: measured in this cycle, not held over from the last.
+    pub fn measured(&self, component: &Id, quantity: Quantity) -> Option<f64> {
+        let reading = self.reading(component, quantity)?;
+        reading
+            .usable()
+            .filter(|_| reading.quality() != crate::reading::Quality::Held)
     }
     pub fn power(&self, component: &Id) -> Option<Power> {
         self.usable(component, Quantity::ActivePower).map(Power::kw)

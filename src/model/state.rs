@@ -1,5 +1,6 @@
 //! The one thing that survives a cycle; journaled, and restored after a restart.
 
+use super::doubt::{Still, Suspicion};
 use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
 use super::people::Direction;
@@ -66,6 +67,12 @@ pub struct ControllerState {
     pub last: BTreeMap<Id, LastTarget>,
     /// State of the plausibility checks: last accepted value per component and quantity.
     pub accepted: BTreeMap<String, (Timestamp, f64)>,
+    /// Polls that speak against a value.
+    #[serde(default)]
+    pub suspicions: BTreeMap<String, Suspicion>,
+    /// Powers that do not change.
+    #[serde(default)]
+    pub still: BTreeMap<Id, Still>,
     /// Small memories of the control laws, by name: when set, and the value kept.
     #[serde(default)]
     pub marks: BTreeMap<String, (Timestamp, f64)>,
@@ -122,6 +129,8 @@ impl ControllerState {
             },
             last: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            suspicions: BTreeMap::new(),
+            still: BTreeMap::new(),
             marks: BTreeMap::new(),
             field: FieldMemory::default(),
             started: false,
@@ -163,6 +172,8 @@ impl ControllerState {
             forecast,
             last: self.last.clone(),
             accepted: self.accepted.clone(),
+            suspicions: self.suspicions.clone(),
+            still: self.still.clone(),
             marks: self.marks.clone(),
             field: self.field.clone(),
             started: self.started,
@@ -177,6 +188,7 @@ impl ControllerState {
         light.schedule = None;
         light.day_plan = None;
         light.accepted = BTreeMap::new();
+        light.still = BTreeMap::new();
         light.forecast.scores = BTreeMap::new();
         light
     }
@@ -187,6 +199,7 @@ impl ControllerState {
             schedule: self.schedule,
             day_plan: self.day_plan,
             accepted: self.accepted,
+            still: self.still,
             forecast: ForecastMemory {
                 series: self.forecast.series,
                 scores: self.forecast.scores,

@@ -2,7 +2,7 @@
 //!
 //! What is not believable becomes a [`Doubt`] and loses its value; what is old stays visible but is not usable.
 
-use crate::model::{ControllerState, Quantity, Scan, Snapshot};
+use crate::model::{CommandProof, ControllerState, DeviceHealth, Doubt, DoubtKind, Quantity, Scan, Snapshot};
 use crate::reading::{Quality, Reading};
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
@@ -10,7 +10,9 @@ use crate::units::Power;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
+mod balance;
 pub mod books;
+mod frozen;
 mod plausible;
 pub mod sessions;
 
@@ -19,13 +21,31 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
     let mut components: BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>> = BTreeMap::new();
     let mut doubts = Vec::new();
     for m in &scan.measurements {
-        let aged = m.reading.aged(now, max_age(plant, m.quantity));
-        let checked = plausible::check(plant, &m.component, m.quantity, aged, &mut state.accepted, &mut doubts);
+        let max_age = max_age(plant, m.quantity);
+        let mut judge = plausible::Judge {
+            plant,
+            now,
+            max_age,
+            accepted: &mut state.accepted,
+            suspicions: &mut state.suspicions,
+            doubts: &mut doubts,
+        };
+        let checked = judge.check(&m.component, m.quantity, m.reading.aged(now, max_age));
         components
             .entry(m.component.clone())
             .or_default()
             .insert(m.quantity, checked);
     }
+    let mut image = Image {
+        plant,
+        now,
+        devices: &scan.devices,
+        components: &mut components,
+        state,
+        doubts: &mut doubts,
+    };
+    frozen::check(&mut image);
+    balance::check(&mut image);
     let grid = plant
         .connection
         .as_ref()
@@ -40,6 +60,66 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
     };
     snapshot.residual = residual(plant, &snapshot, now);
     snapshot
+}
+
+/// All readings of a cycle while they are weighed against each other.
+struct Image<'a> {
+    plant: &'a Plant,
+    now: Timestamp,
+    devices: &'a [DeviceHealth],
+    components: &'a mut BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>>,
+    state: &'a mut ControllerState,
+    doubts: &'a mut Vec<Doubt>,
+}
+
+impl Image<'_> {
+    fn reading(&self, id: &Id, quantity: Quantity) -> Option<&Reading<f64>> {
+        self.components.get(id)?.get(&quantity)
+    }
+    fn usable(&self, id: &Id, quantity: Quantity) -> Option<f64> {
+        self.reading(id, quantity)?.usable()
+    }
+    /// When the power was measured.
+    fn at(&self, id: &Id) -> Timestamp {
+        let reading = self.reading(id, Quantity::ActivePower);
+        reading.map_or(self.now, Reading::at)
+    }
+    /// Powers measured and believed so far, not held over.
+    fn powers(&self) -> Vec<(Id, f64)> {
+        let power = |id: &Id| self.reading(id, Quantity::ActivePower).copied();
+        let good = |r: Reading<f64>| r.usable().filter(|_| r.quality() != Quality::Held);
+        let ids = self.plant.components.keys();
+        ids.filter_map(|id| Some((id.clone(), good(power(id)?)?))).collect()
+    }
+    fn is_grid(&self, id: &Id) -> bool {
+        self.plant.connection.as_ref().is_some_and(|c| c.meter == *id)
+    }
+    fn is_unmetered(&self, id: &Id) -> bool {
+        let kind = self.plant.components.get(id).map(|c| &c.kind);
+        kind.is_some_and(|k| is_unmetered(self.devices, id, k))
+    }
+    fn unmetered_load(&self) -> Option<Id> {
+        unmetered(self.plant, self.devices).cloned()
+    }
+    /// What it was told has reached its device.
+    fn was_told(&self, id: &Id) -> bool {
+        let commands = self.devices.iter().flat_map(|d| &d.commands);
+        let mut own = commands.filter(|c| c.component == *id && c.value.is_some());
+        own.any(|c| matches!(c.proof, CommandProof::Verified | CommandProof::Pending))
+    }
+    /// The power is not believed.
+    fn refuse(&mut self, id: &Id, kind: DoubtKind, why: String) {
+        let at = self.at(id);
+        if let Some(own) = self.components.get_mut(id) {
+            own.insert(Quantity::ActivePower, Reading::invalid(at));
+        }
+        self.doubts.push(Doubt {
+            component: id.clone(),
+            quantity: Quantity::ActivePower,
+            kind,
+            why,
+        });
+    }
 }
 
 /// Electric values are stale after two and a half cycles (so that a silent device shows within three); what moves slowly
@@ -73,18 +153,21 @@ fn power_reading(
 /// such load, or more than one.
 fn residual(plant: &Plant, snapshot: &Snapshot, now: Timestamp) -> Option<Reading<Power>> {
     unmetered_load(plant, snapshot)?;
+    let mut held = snapshot.grid.is_some_and(|g| g.quality() == Quality::Held);
     let grid = match &snapshot.grid {
         Some(reading) => reading.usable().map(|p| p.as_kw()),
         None => Some(0.0),
     };
     let mut sum = grid;
     for (id, c) in &plant.components {
-        if matches!(c.kind, Kind::Meter(_)) || is_unmetered(snapshot, id, &c.kind) {
+        if matches!(c.kind, Kind::Meter(_)) || is_unmetered(&snapshot.devices, id, &c.kind) {
             continue;
         }
+        held |= quality(snapshot, id) == Quality::Held;
         sum = sum.zip(snapshot.power(id)).map(|(s, p)| s - p.as_kw());
     }
     Some(match sum {
+        Some(kw) if held => Reading::derived(Power::kw(kw.max(0.0)), now).held(),
         Some(kw) => Reading::derived(Power::kw(kw.max(0.0)), now),
         None => Reading::missing(now),
     })
@@ -92,16 +175,20 @@ fn residual(plant: &Plant, snapshot: &Snapshot, now: Timestamp) -> Option<Readin
 
 /// The fixed load without a device, if there is exactly one.
 pub fn unmetered_load<'p>(plant: &'p Plant, snapshot: &Snapshot) -> Option<&'p Id> {
+    unmetered(plant, &snapshot.devices)
+}
+
+fn unmetered<'p>(plant: &'p Plant, devices: &[DeviceHealth]) -> Option<&'p Id> {
     let mut loads = plant
         .components
         .iter()
-        .filter(|(id, c)| is_unmetered(snapshot, id, &c.kind));
+        .filter(|(id, c)| is_unmetered(devices, id, &c.kind));
     let (first, _) = loads.next()?;
     if loads.next().is_some() { None } else { Some(first) }
 }
 
-fn is_unmetered(snapshot: &Snapshot, id: &Id, kind: &Kind) -> bool {
-    matches!(kind, Kind::Load(_)) && !snapshot.devices.iter().any(|d| d.components.contains(id))
+fn is_unmetered(devices: &[DeviceHealth], id: &Id, kind: &Kind) -> bool {
+    matches!(kind, Kind::Load(_)) && !devices.iter().any(|d| d.components.contains(id))
 }
 
 /// Quality for display of a component as a whole: that of its power.
@@ -110,3 +197,6 @@ pub fn quality(snapshot: &Snapshot, id: &Id) -> Quality {
         .reading(id, Quantity::ActivePower)
         .map_or(Quality::Missing, Reading::quality)
 }
+
+#[cfg(test)]
+mod tests;

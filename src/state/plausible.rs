@@ -1,48 +1,230 @@
-//! Is a value believable? Range by rating, no jump beyond what the plant can do, counters that only rise.
+//! Is one value believable by itself? Range by rating, patterns that mean "not available", no change faster than the
+//! rating allows, counters that only rise.
+//!
+//! A value that is not believed is replaced by the last good one as long as that is fresh (two or three polls), marked as
+//! held; after that there is none. What comes back at another level and stays there (a counter that was reset, a state of
+//! charge that was calibrated) is believed from then on.
 
-use crate::model::{Doubt, Quantity};
+use crate::model::{Doubt, DoubtKind, Quantity, Suspicion};
 use crate::reading::Reading;
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
+use crate::units::hours;
+use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
 /// Ratings are exceeded a little in reality (inverter overload, meter tolerance).
 const MARGIN: f64 = 1.5;
+/// A new level of a counter or state of charge is believed after this many polls.
+const SETTLED: u32 = 4;
+/// Bit patterns of "not available" and their neighbours, as unsigned and signed numbers.
+const SENTINELS: [f64; 8] = [
+    65_535.0,
+    65_534.0,
+    32_768.0,
+    32_767.0,
+    4_294_967_295.0,
+    4_294_967_294.0,
+    2_147_483_648.0,
+    2_147_483_647.0,
+];
 
-/// Returns the reading, or an invalid one and a doubt. `accepted` remembers counters by "component/quantity".
-pub fn check(
-    plant: &Plant,
-    component: &Id,
-    quantity: Quantity,
-    reading: Reading<f64>,
-    accepted: &mut BTreeMap<String, (Timestamp, f64)>,
-    doubts: &mut Vec<Doubt>,
-) -> Reading<f64> {
-    let Some(value) = reading.usable() else { return reading };
-    let fault = range_fault(plant, component, quantity, value)
-        .or_else(|| counter_fault(plant, component, quantity, value, reading.at(), accepted));
-    match fault {
-        None => reading,
-        Some(why) => {
-            doubts.push(Doubt {
-                component: component.clone(),
-                quantity,
+/// What one value is checked against.
+pub struct Judge<'a> {
+    pub plant: &'a Plant,
+    pub now: Timestamp,
+    pub max_age: TimeDelta,
+    /// Last believed value by "component/quantity".
+    pub accepted: &'a mut BTreeMap<String, (Timestamp, f64)>,
+    pub suspicions: &'a mut BTreeMap<String, Suspicion>,
+    pub doubts: &'a mut Vec<Doubt>,
+}
+
+/// What is wrong, and whether it may turn out to be the truth.
+struct Fault {
+    kind: DoubtKind,
+    why: String,
+    may_be_true: bool,
+}
+
+impl Judge<'_> {
+    /// The reading; or the last good one, held; or none.
+    pub fn check(&mut self, component: &Id, quantity: Quantity, reading: Reading<f64>) -> Reading<f64> {
+        let Some(value) = reading.usable() else { return reading };
+        let Some(name) = remembered(quantity) else {
+            return match self.lone_fault(component, quantity, value, None) {
+                None => reading,
+                Some(fault) => {
+                    self.doubt(component, quantity, &fault);
+                    Reading::invalid(reading.at())
+                }
+            };
+        };
+        let key = format!("{component}/{name}");
+        let before = self.accepted.get(&key).copied();
+        let fault = self
+            .lone_fault(component, quantity, value, before.map(|(_, v)| v))
+            .or_else(|| self.moved(component, quantity, value, reading.at(), before));
+        let Some(fault) = fault else {
+            self.suspicions.remove(&key);
+            self.accepted.insert(key, (reading.at(), value));
+            return reading;
+        };
+        if self.is_settled(&key, &fault, value, reading.at()) {
+            self.accepted.insert(key, (reading.at(), value));
+            return reading;
+        }
+        self.doubt(component, quantity, &fault);
+        let held = before.map(|(at, v)| Reading::good(v, at).aged(self.now, self.max_age).held());
+        held.filter(|r| r.usable().is_some())
+            .unwrap_or(Reading::invalid(reading.at()))
+    }
+
+    fn doubt(&mut self, component: &Id, quantity: Quantity, fault: &Fault) {
+        self.doubts.push(Doubt {
+            component: component.clone(),
+            quantity,
+            kind: fault.kind,
+            why: fault.why.clone(),
+        });
+    }
+
+    /// Counts polls that say the same; a level that stays is the new truth.
+    fn is_settled(&mut self, key: &str, fault: &Fault, value: f64, at: Timestamp) -> bool {
+        let fresh = || Suspicion::new(fault.kind, value, at);
+        let s = self.suspicions.entry(key.to_owned()).or_insert_with(fresh);
+        let near = (value - s.value).abs() <= 0.02 * value.abs().max(s.value.abs()) + 0.05;
+        if s.kind != fault.kind || !near {
+            *s = fresh();
+        }
+        if s.polls == 0 || at > s.last {
+            (s.last, s.value) = (at, value);
+            s.polls += 1;
+        }
+        if fault.may_be_true && s.polls >= SETTLED {
+            self.suspicions.remove(key);
+            return true;
+        }
+        false
+    }
+
+    fn lone_fault(&self, component: &Id, quantity: Quantity, value: f64, before: Option<f64>) -> Option<Fault> {
+        let fault = |kind, why| Fault {
+            kind,
+            why,
+            may_be_true: false,
+        };
+        if !value.is_finite() {
+            return Some(fault(DoubtKind::Range, format!("{value} is not a number")));
+        }
+        let (low, high) = range(self.plant, component, quantity)?;
+        if (low..=high).contains(&value) {
+            // Inside the range only a jump to such a number is one: a large meter passes it now and then.
+            let jumped = before.is_none_or(|b| (value - b).abs() > 0.2 * high);
+            let large = value.abs() > 0.3 * high.max(1.0);
+            let why = sentinel(quantity, value).filter(|_| jumped && large && quantity == Quantity::ActivePower)?;
+            return Some(fault(DoubtKind::Sentinel, why));
+        }
+        let inside = |v: f64| (low..=high).contains(&v);
+        let outside = format!("{value:.3} lies outside {low:.1} to {high:.1}");
+        Some(if let Some(why) = sentinel(quantity, value) {
+            fault(DoubtKind::Sentinel, why)
+        } else if quantity == Quantity::ActivePower && inside(-value) {
+            fault(DoubtKind::Sign, format!("{outside}: its sign may be turned"))
+        } else if quantity == Quantity::ActivePower && value.abs() > 20.0 * high && inside(value / 1e3) {
+            fault(
+                DoubtKind::Unit,
+                format!("{outside}: it may be a thousand times too large"),
+            )
+        } else if value.abs() > 1e3 * high.abs().max(low.abs()) {
+            fault(
+                DoubtKind::WordOrder,
+                format!("{outside}: its words may be in the wrong order"),
+            )
+        } else {
+            fault(DoubtKind::Range, outside)
+        })
+    }
+
+    /// Against the last believed value.
+    fn moved(
+        &self,
+        component: &Id,
+        quantity: Quantity,
+        value: f64,
+        at: Timestamp,
+        before: Option<(Timestamp, f64)>,
+    ) -> Option<Fault> {
+        let (since, before) = before?;
+        let h = hours((at - since).max(TimeDelta::zero()));
+        let fault = |kind, why| {
+            Some(Fault {
+                kind,
                 why,
-            });
-            Reading::invalid(reading.at())
+                may_be_true: true,
+            })
+        };
+        let most = power_range(self.plant, component).map(|(low, high)| low.abs().max(high))?;
+        match quantity {
+            Quantity::StateOfCharge => {
+                let Some(Kind::Battery(b)) = self.plant.components.get(component).map(|c| &c.kind) else {
+                    return None;
+                };
+                let step = most * h / b.capacity.as_kwh().max(1e-3) + 0.03;
+                let jump = (value - before).abs();
+                let why = || {
+                    format!(
+                        "it moved from {:.0} % to {:.0} % at once",
+                        before * 100.0,
+                        value * 100.0
+                    )
+                };
+                if jump > step {
+                    fault(DoubtKind::Spike, why())
+                } else {
+                    None
+                }
+            }
+            Quantity::EnergyImport | Quantity::EnergyExport => {
+                if value < before - 0.01 {
+                    let why = format!("the counter fell from {before:.2} to {value:.2} kWh");
+                    return fault(DoubtKind::Reset, why);
+                }
+                if value - before > most * h + 1.0 {
+                    return fault(
+                        DoubtKind::Leap,
+                        format!("the counter leapt by {:.2} kWh", value - before),
+                    );
+                }
+                None
+            }
+            _ => None,
         }
     }
 }
 
-fn range_fault(plant: &Plant, component: &Id, quantity: Quantity, value: f64) -> Option<String> {
-    if !value.is_finite() {
-        return Some(format!("{value} is not a number"));
+/// Quantities whose last value is remembered, by the name it is kept under.
+fn remembered(quantity: Quantity) -> Option<&'static str> {
+    match quantity {
+        Quantity::ActivePower => Some("power"),
+        Quantity::StateOfCharge => Some("soc"),
+        Quantity::EnergyImport => Some("import"),
+        Quantity::EnergyExport => Some("export"),
+        _ => None,
     }
-    let (low, high) = range(plant, component, quantity)?;
-    if (low..=high).contains(&value) {
+}
+
+/// "Not available" times a power of ten.
+fn sentinel(quantity: Quantity, value: f64) -> Option<String> {
+    use Quantity::{ActivePower, EnergyExport, EnergyImport};
+    if !matches!(quantity, ActivePower | EnergyImport | EnergyExport) {
         return None;
     }
-    Some(format!("{value:.3} lies outside {low:.1} to {high:.1}"))
+    let is = |s: f64| (-4..=2).any(|k| (value.abs() / (s * 10f64.powi(k)) - 1.0).abs() < 1e-9);
+    let found = SENTINELS.into_iter().find(|s| is(*s))?;
+    Some(format!(
+        "{value} is {found} scaled: the device means that it has no value"
+    ))
 }
 
 /// Believable range in the quantity's own unit; `None` where anything goes.
@@ -61,7 +243,8 @@ fn range(plant: &Plant, component: &Id, quantity: Quantity) -> Option<(f64, f64)
     }
 }
 
-fn power_range(plant: &Plant, component: &Id) -> Option<(f64, f64)> {
+/// kW, from what the component can do.
+pub fn power_range(plant: &Plant, component: &Id) -> Option<(f64, f64)> {
     let voltage = plant.connection.as_ref().map_or(0.23, |c| c.voltage.as_volts() / 1e3);
     let c = plant.components.get(component)?;
     let phases = c.phases.iter().filter(|p| **p).count() as f64;
@@ -85,39 +268,4 @@ fn power_range(plant: &Plant, component: &Id) -> Option<(f64, f64)> {
         Kind::Load(l) => (-0.1, 3.0 * l.expected.max.as_kw()),
     };
     Some((low * MARGIN - 0.05, high * MARGIN + 0.05))
-}
-
-/// A counter that falls was reset (accepted from then on); one that leaps faster than the rating allows is not believed.
-fn counter_fault(
-    plant: &Plant,
-    component: &Id,
-    quantity: Quantity,
-    value: f64,
-    at: Timestamp,
-    accepted: &mut BTreeMap<String, (Timestamp, f64)>,
-) -> Option<String> {
-    if !matches!(quantity, Quantity::EnergyImport | Quantity::EnergyExport) {
-        return None;
-    }
-    let side = if quantity == Quantity::EnergyImport {
-        "import"
-    } else {
-        "export"
-    };
-    let key = format!("{component}/{side}");
-    let Some((since, before)) = accepted.get(&key).copied() else {
-        accepted.insert(key, (at, value));
-        return None;
-    };
-    let (low, high) = power_range(plant, component)?;
-    let most = low.abs().max(high) * (at - since).as_seconds_f64() / 3600.0 + 1.0;
-    if value < before - 0.01 {
-        accepted.insert(key, (at, value));
-        return Some(format!("the counter fell from {before:.2} to {value:.2} kWh"));
-    }
-    if value - before > most {
-        return Some(format!("the counter leapt by {:.2} kWh", value - before));
-    }
-    accepted.insert(key, (at, value));
-    None
 }

@@ -3,7 +3,8 @@
 use super::world::{Model, World};
 use crate::cycle::FieldPort;
 use crate::model::{
-    DeviceHealth, IdentityStatus, Measurement, Quantity, Scan, Setpoint, Target, WriteOutcome, WriteReport,
+    CommandHealth, CommandProof, DeviceHealth, IdentityStatus, Measurement, Quantity, Scan, Setpoint, Target,
+    WriteOutcome, WriteReport,
 };
 use crate::reading::Reading;
 use crate::site::{Device, Id, Mode, Site};
@@ -75,9 +76,25 @@ impl Direct {
                     }
                 }
             }
-            devices.push(health(id, device, now));
+            let commands = device.components.iter().filter_map(|c| self.told(c)).collect();
+            devices.push(DeviceHealth {
+                commands,
+                ..health(id, device, now)
+            });
         }
         Scan { measurements, devices }
+    }
+
+    fn told(&self, component: &Id) -> Option<CommandHealth> {
+        let value = value_of(*self.last.get(component)?)?;
+        Some(CommandHealth {
+            command: "direct".into(),
+            component: component.clone(),
+            value: Some(value),
+            proof: CommandProof::Verified,
+            foreign: None,
+            worn: None,
+        })
     }
 
     fn write(&mut self, now: Timestamp, setpoint: &Setpoint) -> WriteReport {

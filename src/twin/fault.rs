@@ -83,6 +83,20 @@ Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
   worn=1000         a register that was written so often takes no more writes";
 
 impl Fault {
+    /// Reads `COMPONENT:KIND[=VALUE]`; `all:` means every device of the site.
+    pub fn parse_all(text: &str, site: &Site) -> Result<Vec<Self>, String> {
+        let every = text.strip_prefix("all:").or(text.strip_prefix("*:"));
+        let Some(what) = every else {
+            return Ok(vec![Self::parse(text, site)?]);
+        };
+        let kind = FaultKind::parse(what)?;
+        let each = |device: &Id| Self {
+            device: device.clone(),
+            kind,
+        };
+        Ok(site.wiring.devices.keys().map(each).collect())
+    }
+
     /// Reads `COMPONENT:KIND[=VALUE]`; a device's own name is understood too.
     pub fn parse(text: &str, site: &Site) -> Result<Self, String> {
         let (who, what) = text
@@ -181,6 +195,9 @@ mod tests {
         // What the list names is understood as it stands there.
         let listed = FAULTS.lines().skip(1).filter_map(|l| l.split_whitespace().next());
         assert!(listed.map(|kind| parse(&format!("meter:{kind}")).unwrap()).count() > 15);
+        let every = Fault::parse_all("all:drop=2%", &site).unwrap();
+        assert_eq!(every.len(), site.wiring.devices.len());
+        assert!(every.iter().all(|f| f.kind == FaultKind::Drop(0.02)));
         for (bad, part) in [
             ("battery", "COMPONENT:KIND"),
             ("bat:dead", "components:"),

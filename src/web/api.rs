@@ -4,7 +4,7 @@ use super::hub::{Event, Hub};
 use super::people::{EndOverride, Ev, Limit, Override, SetMode};
 use super::{Exits, guard, now, openapi, plan, site, ui};
 use crate::cycle::{CycleReport, Heard, HistoryRead};
-use crate::model::{PeopleInput, Rung};
+use crate::model::{DeviceHealth, PeopleInput, Rung};
 use crate::site::{Id, Mode};
 use crate::time::Timestamp;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -195,7 +195,12 @@ async fn why(State(app): State<App>, Query(asked): Query<WhyAsked>) -> Response 
 }
 
 fn devices(report: &CycleReport) -> Value {
-    report.snapshot.devices.iter().map(now::device_view).collect()
+    let view = |d: &DeviceHealth| {
+        let mut view = now::device_view(d);
+        view["wear"] = json!(report.state.field.devices.get(&d.device).map(|m| &m.wear));
+        view
+    };
+    report.snapshot.devices.iter().map(view).collect()
 }
 
 fn decisions(report: &CycleReport) -> Value {

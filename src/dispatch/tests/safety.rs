@@ -180,3 +180,71 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_dead_device_changes_no_setpoint_of_an_independent_one() {
+    for site in ["home-amsterdam", "apartment-seoul", "island-microgrid"] {
+        let wiring = crate::site::builtin(site).unwrap().wiring.devices;
+        let run = |silent: Option<&str>| {
+            let mut b = Bench::new(site, Policy::Rule);
+            b.cycles(3);
+            b.silent.extend(silent.map(Into::into));
+            b.cycles(4).setpoints.clone()
+        };
+        let alone = run(None);
+        for (device, d) in &wiring {
+            // everything depends on what balances the site
+            let kinds = d.components.iter().map(|c| c.as_str());
+            if kinds
+                .clone()
+                .any(|c| c == "grid" || (site == "island-microgrid" && c == "battery"))
+            {
+                continue;
+            }
+            let dead = run(Some(device.as_str()));
+            for s in alone.iter().filter(|s| !d.components.contains(&s.component)) {
+                let other = dead.iter().find(|o| o.component == s.component).map(|o| o.target);
+                assert_eq!(
+                    Some(s.target),
+                    other,
+                    "{site}: {device} is dead, {} changes",
+                    s.component
+                );
+            }
+            assert!(
+                !dead.iter().any(|s| d.components.contains(&s.component)),
+                "{site}: {device} is dead and told"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_left_to_another_controller_is_told_nothing_and_may_draw_its_most() {
+    use crate::model::{CommandHealth, CommandProof, ForeignWrite};
+    let mut b = Bench::new("home-amsterdam", Policy::Rule);
+    b.kw.insert("home".into(), 1.5);
+    b.cycles(3);
+    let mut snapshot = b.snapshot();
+    let inverter = snapshot
+        .devices
+        .iter_mut()
+        .find(|d| d.device.as_str() == "inverter")
+        .unwrap();
+    inverter.commands.push(CommandHealth {
+        command: "battery_power".into(),
+        component: "battery".into(),
+        value: None,
+        proof: CommandProof::Released,
+        foreign: Some(ForeignWrite {
+            found: "something".into(),
+            since: b.now,
+            reasserted: 3,
+            yielded_until: Some(b.now + TimeDelta::days(1)),
+        }),
+        worn: None,
+    });
+    let told = crate::dispatch::decide(&b.plant, b.policy, &snapshot, &mut b.state, None, b.now);
+    assert!(!told.setpoints.iter().any(|s| s.component.as_str() == "battery"));
+    assert!(told.setpoints.iter().any(|s| s.component.as_str() == "ev"));
+}

@@ -15,6 +15,20 @@ export function age(seconds, t) {
   return t('hours', Math.round(seconds / 3600));
 }
 
+/** What its link suffers from, or null: answers that take long, requests without a usable answer. */
+export function link(d, t, f) {
+  if (!d || !d.online || d.requests < 20) return null;
+  const lost = (100 * d.failures) / d.requests;
+  if (lost >= 0.5) return t('linkLossy', f.n1(lost));
+  if (d.answer_ms !== null && d.answer_ms >= 200) return t('linkSlow', f.n0(d.answer_ms));
+  return null;
+}
+
+/** Another master writes to what this component is told. */
+export function foreign(c) {
+  return ((c.device && c.device.commands) || []).some((k) => k.component === c.id && k.foreign);
+}
+
 /** Null while the component can be trusted, else the word that says why not. */
 export function trouble(c, t) {
   if (c.device && !c.device.online) return t('silent');
@@ -40,10 +54,10 @@ function Line({ c, t, f, language, open }) {
   const planned = c.planned_kw === null || c.planned_kw === undefined ? '–' : f.kw(Math.abs(c.planned_kw) < 0.05 ? 0 : Math.abs(c.planned_kw));
   return html`<tr class=${bad ? 'bad' : does.state}>
     <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
-    <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}</td>
+    <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}${foreign(c) && html` <span class="badge">${t('foreign')}</span>`}</td>
     <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : reasonOf(c, language)}</td>
     <td class="num">${planned}</td>
-    <td class="num">${age(c.age_s, t)}</td>
+    <td class="num">${link(c.device, t, f) && html`<span class="badge">${link(c.device, t, f)}</span> `}${age(c.age_s, t)}</td>
   </tr>`;
 }
 
@@ -77,6 +91,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
     [t('answered'), c.device ? (c.device.answer_ms === null ? '–' : `${f.n1(c.device.answer_ms)} ms`) : null],
     [t('requests'), c.device ? `${f.n0(c.device.requests)}, ${f.n0(c.device.failures)}` : null],
     [t('identity'), c.device ? t(c.device.identity) : null],
+    ...((c.device && c.device.commands) || []).filter((k) => k.component === c.id).map((k) => [t('command'), `${k.command} ${t(typeof k.proof === 'string' ? k.proof : 'failed')}`]),
   ].filter(([, v]) => v !== null && v !== undefined);
   return html`<dialog ref=${ref} onClose=${close} onClick=${(e) => e.target === ref.current && ref.current.close()}>
     <div class="sheet">

@@ -1,0 +1,180 @@
+//! Do the parts add up? A load cannot be negative nor far above its most: a turned sign or a unit a thousand times too
+//! small shows there, or against what a component was told.
+//!
+//! One cycle proves nothing: measurements are some seconds apart. Evidence is counted for and against.
+
+use super::Image;
+use super::plausible::power_range;
+use crate::model::{DoubtKind, Quantity, Suspicion};
+use crate::site::{Id, Kind};
+use chrono::TimeDelta;
+
+/// Evidence that proves, and the most that is kept: as much must speak against it before it is dropped.
+const PROOF: u32 = 10;
+const LASTING: TimeDelta = TimeDelta::seconds(20);
+const MOST: u32 = 20;
+/// Loads exceed what the site file expects now and then.
+const LOAD_MARGIN: f64 = 1.3;
+
+/// What one cycle says of a suspicion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    For,
+    Against,
+    Nothing,
+}
+
+pub fn check(image: &mut Image<'_>) {
+    let balance = Balance::of(image);
+    let powers = image.powers();
+    // What does as it was told is no suspect.
+    let suspect = |b: &Balance, id: &Id, v: f64| b.is_mended(id, v, -v, image) && told(image, id, v) != Word::Against;
+    let flips = |b: &Balance| powers.iter().filter(|(id, v)| suspect(b, id, *v)).count();
+    let one_flip = balance.as_ref().is_some_and(|b| flips(b) == 1);
+    for (id, value) in &powers {
+        let sign = sign(image, balance.as_ref(), one_flip, id, *value);
+        weigh(image, id, DoubtKind::Sign, *value, sign);
+        let unit = unit(image, balance.as_ref(), id, *value);
+        weigh(image, id, DoubtKind::Unit, *value, unit);
+    }
+}
+
+/// The one load nobody meters, as the measured parts leave it.
+struct Balance {
+    load: f64,
+    most: f64,
+    slack: f64,
+}
+
+impl Balance {
+    fn of(image: &Image<'_>) -> Option<Self> {
+        let id = image.unmetered_load()?;
+        let Kind::Load(load) = &image.plant.components.get(&id)?.kind else {
+            return None;
+        };
+        let mut sum = match &image.plant.connection {
+            Some(c) => image.usable(&c.meter, Quantity::ActivePower)?,
+            None => 0.0,
+        };
+        let mut size: f64 = sum.abs();
+        for (id, c) in &image.plant.components {
+            if matches!(c.kind, Kind::Meter(_)) || image.is_unmetered(id) {
+                continue;
+            }
+            let kw = image.usable(id, Quantity::ActivePower)?;
+            sum -= kw;
+            size += kw.abs();
+        }
+        Some(Self {
+            load: sum,
+            most: LOAD_MARGIN * load.expected.max.as_kw(),
+            slack: 0.3 + 0.03 * size,
+        })
+    }
+
+    fn fits(&self, load: f64) -> bool {
+        (-self.slack..=self.most + self.slack).contains(&load)
+    }
+
+    /// The load if this component showed another value.
+    fn with(&self, id: &Id, value: f64, other: f64, image: &Image<'_>) -> f64 {
+        if image.is_grid(id) {
+            self.load - value + other
+        } else {
+            self.load + value - other
+        }
+    }
+
+    /// It does not add up, and would with the other value.
+    fn is_mended(&self, id: &Id, value: f64, other: f64, image: &Image<'_>) -> bool {
+        value.abs() > self.slack && !self.fits(self.load) && self.fits(self.with(id, value, other, image))
+    }
+
+    /// It adds up, and would not with the other value.
+    fn is_broken(&self, id: &Id, value: f64, other: f64, image: &Image<'_>) -> bool {
+        value.abs() > self.slack && self.fits(self.load) && !self.fits(self.with(id, value, other, image))
+    }
+}
+
+fn sign(image: &Image<'_>, balance: Option<&Balance>, one_flip: bool, id: &Id, value: f64) -> Word {
+    let told = told(image, id, value);
+    if let Some(b) = balance {
+        if b.is_mended(id, value, -value, image) && told != Word::Against && (one_flip || told == Word::For) {
+            return Word::For;
+        }
+        if b.is_broken(id, value, -value, image) {
+            return Word::Against;
+        }
+        // The balance knows better than obedience: what disobeys is measured rightly.
+        return if told == Word::Against { told } else { Word::Nothing };
+    }
+    told
+}
+
+/// Charging was told and discharging is shown, or the other way round.
+fn told(image: &Image<'_>, id: &Id, value: f64) -> Word {
+    let rated = power_range(image.plant, id).map(|(l, h)| l.abs().max(h));
+    let (Some(target), Some(rated)) = (image.target_kw(id), rated) else {
+        return Word::Nothing;
+    };
+    if target.abs() < 0.15 * rated || value.abs() < 0.07 * rated {
+        Word::Nothing
+    } else if target * value < 0.0 {
+        Word::For
+    } else {
+        Word::Against
+    }
+}
+
+/// A thousandth of what was told, or of what mends the balance.
+fn unit(image: &Image<'_>, balance: Option<&Balance>, id: &Id, value: f64) -> Word {
+    let rated = power_range(image.plant, id).map(|(l, h)| l.abs().max(h));
+    if value != 0.0 && value.abs() < 1e-9 {
+        return Word::For;
+    }
+    let Some(rated) = rated else { return Word::Nothing };
+    if value.abs() > 0.01 * rated {
+        return Word::Against;
+    }
+    let true_kw = value * 1e3;
+    if let Some(b) = balance.filter(|_| image.is_grid(id) && value != 0.0) {
+        let mended = !b.fits(b.load) && b.fits(b.with(id, value, true_kw, image));
+        return if mended { Word::For } else { Word::Nothing };
+    }
+    let target = image.target_kw(id).filter(|t| t.abs() > 0.15 * rated);
+    match target {
+        Some(t) if (true_kw - t).abs() < 0.05 * t.abs() => Word::For,
+        _ => Word::Nothing,
+    }
+}
+
+fn weigh(image: &mut Image<'_>, id: &Id, kind: DoubtKind, value: f64, word: Word) {
+    let key = format!("{id}/{}", if kind == DoubtKind::Sign { "sign" } else { "unit" });
+    let at = image.at(id);
+    if word == Word::For && !image.state.suspicions.contains_key(&key) {
+        let new = Suspicion::new(kind, value, at);
+        image.state.suspicions.insert(key.clone(), new);
+    }
+    let Some(s) = image.state.suspicions.get_mut(&key) else {
+        return;
+    };
+    if at > s.last || s.polls == 0 {
+        s.last = at;
+        match word {
+            Word::For => s.polls = (s.polls + 1).min(MOST),
+            Word::Against => s.polls = s.polls.saturating_sub(1),
+            Word::Nothing => {}
+        }
+    }
+    s.proven |= s.polls >= PROOF && s.last - s.since >= LASTING;
+    let (dead, proven) = (s.polls == 0, s.proven);
+    if dead {
+        image.state.suspicions.remove(&key);
+    } else if proven {
+        let why = match kind {
+            DoubtKind::Sign => format!("{value:.3} kW: its sign is turned, by the balance or by what it was told"),
+            _ => format!("{value:.6} kW: a thousand times too small, or words in the wrong order"),
+        };
+        image.refuse(id, kind, why);
+    }
+}

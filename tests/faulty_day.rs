@@ -1,0 +1,126 @@
+//! A day on which every device is slow, loses answers, answers late, is busy and takes one client only: nothing wrong is
+//! used, no limit is broken, and control goes on.
+
+use chrono::TimeDelta;
+use madang::backtest::{RunSpec, run_watched};
+use madang::model::{Policy, WriteOutcome};
+use madang::site::builtin;
+use madang::time::local_midnight;
+use madang::twin::Fault;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const FAULTS: [&str; 5] = [
+    "all:slow=300ms",
+    "all:drop=2%",
+    "all:late=1%",
+    "all:exception=0.5%",
+    "all:one-client",
+];
+
+#[derive(Default)]
+struct Seen {
+    doubts: Vec<String>,
+    stale_used: u64,
+    verified: u64,
+    failed: BTreeMap<String, u64>,
+    cycles: u64,
+    blind: u64,
+}
+
+fn check(name: &str) {
+    let site = Arc::new(builtin(name).unwrap());
+    let faults = FAULTS
+        .iter()
+        .flat_map(|f| Fault::parse_all(f, &site).unwrap())
+        .collect();
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap();
+    let cycle = TimeDelta::seconds(10);
+    let spec = RunSpec {
+        site: site.clone(),
+        policy: Policy::Plan,
+        seed: 1,
+        start: local_midnight(site.plant.location.time_zone, date),
+        days: 1,
+        cycle,
+        wire: true,
+        faults,
+    };
+    let seen = RefCell::new(Seen::default());
+    let outcome = run_watched(&spec, &|report| {
+        let mut seen = seen.borrow_mut();
+        let now = report.snapshot.at;
+        seen.cycles += 1;
+        seen.blind += u64::from(report.snapshot.grid.is_some_and(|g| g.usable().is_none()));
+        let doubts = report.snapshot.doubts.iter();
+        seen.doubts
+            .extend(doubts.map(|d| format!("{now} {}: {}", d.component, d.why)));
+        let old = |r: &madang::reading::Reading<f64>| r.usable().is_some() && r.age(now) > TimeDelta::minutes(3);
+        let readings = report.snapshot.components.values().flat_map(|c| c.values());
+        seen.stale_used += readings.filter(|r| old(r)).count() as u64;
+        for w in report.writes.iter() {
+            match &w.outcome {
+                WriteOutcome::Verified => seen.verified += 1,
+                WriteOutcome::Failed(why) => *seen.failed.entry(why.clone()).or_default() += 1,
+                _ => {}
+            }
+        }
+    })
+    .unwrap();
+    let seen = seen.into_inner();
+    let failed: u64 = seen.failed.values().sum();
+    println!(
+        "{name}: {} cycles ({} without the meter), {} plans, {} writes verified, {failed} failed ({:?}), {} breaches, worst {:.2} kW",
+        seen.cycles,
+        seen.blind,
+        outcome.tally.plans,
+        seen.verified,
+        seen.failed,
+        outcome.books.limits.breaches,
+        outcome.books.limits.worst_excess_kw,
+    );
+    assert_eq!(
+        seen.doubts,
+        Vec::<String>::new(),
+        "{name}: a slow device lies no more than a fast one"
+    );
+    assert_eq!(seen.stale_used, 0, "{name}");
+    assert_eq!(outcome.books.limits.breaches, 0, "{name}: {:?}", outcome.books.limits);
+    assert!(outcome.tally.plans >= 90, "{name}: {} plans", outcome.tally.plans);
+    assert!(seen.verified > 500, "{name}: control stood still");
+    assert!(
+        failed * 20 < seen.verified,
+        "{name}: {failed} of {} writes failed",
+        seen.verified
+    );
+    assert!(seen.blind * 10 < seen.cycles, "{name}: blind for {} cycles", seen.blind);
+}
+
+#[test]
+fn home() {
+    check("home-amsterdam");
+}
+
+/// The larger sites take longer: where tests may (`MADANG_REQUIRE_PEERS`, as in CI).
+fn patient() -> bool {
+    let patient = std::env::var_os("MADANG_REQUIRE_PEERS").is_some();
+    if !patient {
+        println!("skipped: runs where MADANG_REQUIRE_PEERS is set");
+    }
+    patient
+}
+
+#[test]
+fn apartment() {
+    if patient() {
+        check("apartment-seoul");
+    }
+}
+
+#[test]
+fn island() {
+    if patient() {
+        check("island-microgrid");
+    }
+}
