@@ -1,6 +1,7 @@
 //! One file per subcommand. Exit status: 0 done, 1 the thing asked about is bad, 2 wrong usage, 3 could not reach what it needs.
 
 pub mod bench;
+pub mod bench_field;
 pub mod bench_live;
 mod bench_plan;
 mod bench_problems;

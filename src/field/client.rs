@@ -146,8 +146,7 @@ impl Client {
     /// Waits for this client's turn and keeps it for the next request. Dropping the future gives up nothing but the place.
     pub async fn take_turn(&mut self) {
         if self.turn.is_none() {
-            let due = self.due.unwrap_or_else(Instant::now);
-            self.turn = self.line.turn(self.class, due).await;
+            self.turn = self.line.turn(self.class, self.due).await;
         }
     }
 

@@ -14,8 +14,8 @@ use super::pace::{Backoff, seed_of};
 use crate::profile::Link;
 use crate::site::{Address, Id};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_modbus::client::{Context, rtu, tcp};
@@ -62,6 +62,8 @@ pub struct Connection {
     manners: Manners,
     context: Option<Context>,
     watch: Arc<Watch>,
+    /// What the guard was told last.
+    accepted: Vec<u8>,
     pub stats: Arc<LineStats>,
     /// One timer for all requests: setting it anew is cheaper than making one.
     timer: Pin<Box<Sleep>>,
@@ -85,6 +87,7 @@ impl Connection {
         Self {
             backoff: Backoff::new(seed_of(&address.to_string())),
             watch: stats.watch.clone(),
+            accepted: Vec::new(),
             timer: Box::pin(sleep_until(now)),
             stats,
             dial,
@@ -108,10 +111,10 @@ impl Connection {
     }
 
     /// Units that may answer for the next request besides the one asked.
-    pub fn accept(&self, units: &[u8]) {
-        let mut told = self.watch.units.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != units {
-            *told = units.to_vec();
+    pub fn accept(&mut self, units: &[u8]) {
+        if self.accepted != units {
+            self.accepted = units.to_vec();
+            self.watch.accept(units);
         }
     }
 
@@ -297,7 +300,9 @@ impl Connection {
             return Err(WireError::Unreachable(why));
         }
         sleep_until(self.reopen_at).await;
-        let stream = match self.dial.open(&self.device, &self.address).await {
+        // Opening is rare and its state is large (TLS): it does not lie in every request's.
+        let opened = Box::pin(self.dial.open(&self.device, &self.address)).await;
+        let stream = match opened {
             Ok(stream) => stream,
             Err(error) => {
                 self.lose(error.to_string());

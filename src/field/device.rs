@@ -13,6 +13,7 @@ use crate::site::{Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// How often slow blocks are read.
 const SLOW: TimeDelta = TimeDelta::seconds(60);
@@ -20,7 +21,7 @@ const SLOW: TimeDelta = TimeDelta::seconds(60);
 pub struct FieldDevice {
     pub id: Id,
     pub wiring: Device,
-    profile: Profile,
+    profile: Arc<Profile>,
     found: Option<Discovered>,
     map: Option<Map>,
     pub identity: IdentityStatus,
@@ -52,7 +53,8 @@ struct Round {
 }
 
 impl FieldDevice {
-    pub fn new(id: Id, wiring: Device, profile: Profile) -> Self {
+    pub fn new(id: Id, wiring: Device, profile: impl Into<Arc<Profile>>) -> Self {
+        let profile = profile.into();
         let known = Known {
             options: Known::options_of(&profile, &wiring.options),
             ..Known::default()
@@ -169,7 +171,7 @@ impl FieldDevice {
 
     async fn try_step(&mut self, client: &mut Client, now: Timestamp) -> Result<Option<Values>, WireError> {
         if self.map.is_none() {
-            self.get_to_know(client).await?;
+            Box::pin(self.get_to_know(client)).await?;
         }
         self.begin(now);
         if let Some(block) = self.round.as_mut().and_then(|r| r.todo.pop_front()) {
@@ -195,8 +197,8 @@ impl FieldDevice {
         derive(&self.profile.derived, &mut round.values);
         self.remember(&round.values);
         if !self.control.is_idle() {
-            self.settle(client, round.now, &round.values, &round.seen).await;
-            self.beat(client).await;
+            Box::pin(self.settle(client, round.now, &round.values, &round.seen)).await;
+            Box::pin(self.beat(client)).await;
         }
         self.stay_alive(client, round.now).await?;
         Ok(round.values)

@@ -23,8 +23,16 @@ const STALE: usize = 16 * 1024;
 pub struct Watch {
     /// Frames (TCP) or runs of bytes (RTU) that nobody waited for.
     pub dropped: AtomicU64,
-    /// Units that may answer besides the one asked.
-    pub units: Mutex<Vec<u8>>,
+    /// Units that may answer besides the one asked, and how often they were changed.
+    units: Mutex<Vec<u8>>,
+    changes: AtomicU64,
+}
+
+impl Watch {
+    pub fn accept(&self, units: &[u8]) {
+        *self.units.lock().unwrap_or_else(PoisonError::into_inner) = units.to_vec();
+        self.changes.fetch_add(1, Ordering::Release);
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +47,8 @@ pub struct Guard<S> {
     whole: bool,
     expected: Option<Expected>,
     units: Vec<u8>,
+    /// Changes of `units` seen so far.
+    changes: u64,
     came: Box<[u8; ROOM]>,
     filled: usize,
     /// The answer inside `came`, as far as it was not handed on.
@@ -56,6 +66,7 @@ impl<S> Guard<S> {
             whole: true,
             expected: None,
             units: Vec::new(),
+            changes: 0,
             came: Box::new([0; ROOM]),
             filled: 0,
             answer: 0..0,
@@ -73,8 +84,10 @@ impl<S> Guard<S> {
         }
         self.whole = true;
         self.expected = Expected::of(&self.sent, self.framing);
-        let told = self.watch.units.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != self.units {
+        let changes = self.watch.changes.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.changes = changes;
+            let told = self.watch.units.lock().unwrap_or_else(PoisonError::into_inner);
             self.units.clone_from(&told);
         }
     }

@@ -65,7 +65,7 @@ impl Line {
     }
 
     /// Waits for the connection. Dropping the future gives up the place.
-    pub async fn turn(&self, class: Class, due: Instant) -> Option<Turn> {
+    pub async fn turn(&self, class: Class, due: Option<Instant>) -> Option<Turn> {
         let receiver = match self.enter(class, due) {
             Ok(turn) => return Some(turn),
             Err(receiver) => receiver,
@@ -73,7 +73,7 @@ impl Line {
         receiver.await.ok()
     }
 
-    fn enter(&self, class: Class, due: Instant) -> Result<Turn, oneshot::Receiver<Turn>> {
+    fn enter(&self, class: Class, due: Option<Instant>) -> Result<Turn, oneshot::Receiver<Turn>> {
         let mut queue = self.shared.lock();
         if let Some(connection) = queue.idle.take() {
             return Ok(Turn {
@@ -83,7 +83,7 @@ impl Line {
         }
         let (sender, receiver) = oneshot::channel();
         queue.arrivals += 1;
-        let place = (class, due, queue.arrivals);
+        let place = (class, due.unwrap_or_else(Instant::now), queue.arrivals);
         queue.waiting.insert(place, sender);
         Err(receiver)
     }

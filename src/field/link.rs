@@ -26,7 +26,7 @@ pub enum Job {
         answer: oneshot::Sender<Polled>,
     },
     Write {
-        order: Order,
+        order: Box<Order>,
         answer: oneshot::Sender<Written>,
     },
     ReleaseAll {
@@ -34,7 +34,7 @@ pub enum Job {
     },
     /// What a former process left at the device.
     Remember {
-        memory: DeviceMemory,
+        memory: Box<DeviceMemory>,
     },
     /// The owner wants control again, whoever else may write.
     TakeBack,
@@ -98,11 +98,12 @@ impl Attended {
             self.listen();
             if let Some(order) = self.orders.pop_front() {
                 self.client.set_class(Class::Setpoint, None);
-                self.carry_out(order).await;
+                // Orders are few; their state is not kept in every poll's.
+                Box::pin(self.carry_out(order)).await;
             } else if self.next_deadline().is_some_and(|t| t <= Instant::now()) {
                 self.client.set_class(Class::Setpoint, None);
                 self.last_expiry = Some(Instant::now());
-                self.device.expire(&mut self.client, None).await;
+                Box::pin(self.device.expire(&mut self.client, None)).await;
             } else if let Some(now) = self.poll.as_ref().map(|p| p.now) {
                 self.go_on_reading(now).await;
             } else {
@@ -111,7 +112,7 @@ impl Attended {
         }
         // Nobody is left to refresh anything.
         self.client.set_class(Class::Setpoint, None);
-        self.release_all().await;
+        Box::pin(self.release_all()).await;
     }
 
     fn listen(&mut self) {
@@ -210,7 +211,7 @@ impl Attended {
             Job::Write { order, answer } => answer.send(self.write(&order).await).is_err(),
             Job::ReleaseAll { answer } => answer.send(self.release_all().await).is_err(),
             Job::Remember { memory } => {
-                self.device.control.remember(memory);
+                self.device.control.remember(*memory);
                 false
             }
             Job::TakeBack => {

@@ -217,7 +217,7 @@ impl Field {
             let (answer, receiver) = oneshot::channel();
             let link = self.devices.get(&order.device);
             let job = Job::Write {
-                order: order.clone(),
+                order: Box::new(order.clone()),
                 answer,
             };
             let taken = link.is_some_and(|l| l.jobs.try_send(job).is_ok());
@@ -394,7 +394,7 @@ impl FieldPort for Field {
             }
         }
         self.tell_devices(|id| {
-            let memory = self.memory.devices.get(id)?.clone();
+            let memory = Box::new(self.memory.devices.get(id)?.clone());
             Some(Job::Remember { memory })
         });
     }
