@@ -50,6 +50,8 @@ struct Round {
     todo: VecDeque<BlockRead>,
     values: Values,
     seen: Seen,
+    /// The last refusal of a register.
+    refused: Option<WireError>,
 }
 
 impl FieldDevice {
@@ -166,6 +168,7 @@ impl FieldDevice {
             todo: blocks.flat_map(|b| self.refusals.reads_of(b, now)).collect(),
             values: Values::new(),
             seen: Seen::new(),
+            refused: None,
         });
     }
 
@@ -187,6 +190,10 @@ impl FieldDevice {
     }
 
     async fn finish(&mut self, client: &mut Client, mut round: Round) -> Result<Values, WireError> {
+        // A device that refuses all it is asked is not this one.
+        if let Some(refused) = round.refused.take().filter(|_| round.values.is_empty()) {
+            return Err(refused);
+        }
         if round.slow {
             self.last_slow = Some(round.now);
         }
@@ -294,6 +301,7 @@ impl FieldDevice {
             // It is there and has no time: these points are asked for in the next round.
             Err(error) if error.is_busy() => {}
             Err(error) if error.is_refusal() => {
+                round.refused = Some(error);
                 for half in self.refusals.refused(map, &block, now).into_iter().rev() {
                     round.todo.push_front(half);
                 }
