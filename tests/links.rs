@@ -194,7 +194,7 @@ async fn a_setpoint_goes_before_every_read_that_is_not_yet_under_way() {
     };
     field.apply(at(61), &[setpoint]).await;
     let seen = gateway.seen.lock().unwrap().clone();
-    let after: Vec<_> = seen[before..].iter().copied().collect();
+    let after: Vec<_> = seen[before..].to_vec();
     // Each request of the order (its look at what is in force, too) waits for one read of the meter at most.
     let written = after.iter().position(|(_, function)| *function == 16);
     let written = written.unwrap_or_else(|| panic!("never written: {after:?}"));

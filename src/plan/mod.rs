@@ -63,7 +63,7 @@ impl SolveOptions {
     /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
     pub fn controller() -> Self {
         Self {
-            nodes: Some(300),
+            nodes: Some(1000),
             gap: 1e-3,
             ..Self::exact()
         }
