@@ -320,7 +320,12 @@ fn answers(rtu: bool) {
             let read = client.read(unit, table, block.addr, count).await;
             let state = shared.lock().unwrap();
             saver.current.clone_from(&state.script.last);
-            let Ok(words) = read else { continue };
+            let Ok(words) = read else {
+                drop(state);
+                // Past every pause before the next attempt, so that the next request reaches the wire.
+                tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+                continue;
+            };
             taken += 1;
             let right = state.script.said(state.tid, unit, function, usize::from(count), &words);
             let sent = hex(&state.script.last);
