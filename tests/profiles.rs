@@ -777,13 +777,16 @@ struct Try {
 }
 
 /// The profile without its pacing, so that the test is quick.
-fn hurried(folder: &Path, profile: &str) -> String {
+fn hurried(folder: &Path, profile: &str, port: u16) -> String {
     let text = std::fs::read_to_string(root().join(format!("src/profile/builtin/{profile}.toml"))).unwrap();
     let slow = ["connect_delay_ms", "gap_ms", "min_read_ms", "min_write_ms"];
     let quick: Vec<&str> = text
         .lines()
         .filter(|l| !slow.iter().any(|s| l.starts_with(s)))
         .collect();
+    // A folder of its own: tries of one profile run side by side.
+    let folder = folder.join(port.to_string());
+    std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join(format!("{profile}.toml"));
     std::fs::write(&file, quick.join("\n")).unwrap();
     file.display().to_string()
@@ -810,6 +813,11 @@ fn wire(v: &Value) -> Wire {
     let n = |key: &str| v[key].as_u64().unwrap();
     let words = v["words"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap());
     (n("fc"), n("unit"), n("addr"), words.collect())
+}
+
+/// Its release turns one bit back, and that bit's write is the last: whatever fails, the bit was never turned.
+fn never_turned(row: &Row) -> bool {
+    (row.profile, row.command) == ("solaredge-storedge", "export_limit")
 }
 
 #[test]
@@ -843,7 +851,7 @@ fn every_command_makes_exactly_its_writes_and_a_refusal_at_any_step_takes_them_b
     let broken = Mutex::new(Vec::new());
     each(&tries, |t| {
         let r = &rows[t.row];
-        let profile = hurried(folder.path(), r.profile);
+        let profile = hurried(folder.path(), r.profile, t.port);
         let address = format!("tcp://127.0.0.1:{}", t.port);
         let base = ["write", &address, "--profile", &profile, r.command];
         let run = |value: &str| madang(&[&base[..], &[value, "--yes"]].concat());
@@ -878,7 +886,8 @@ fn every_command_makes_exactly_its_writes_and_a_refusal_at_any_step_takes_them_b
         let here = writes.iter().filter(|w| w["port"] == t.port);
         let found: Vec<Wire> = here.map(wire).collect();
         let begun = t.fail.map_or(r.set.len(), |k| k + 1);
-        let expected: Vec<Wire> = r.set.iter().take(begun).chain(&r.release).cloned().collect();
+        let back = r.release.iter().filter(|_| t.fail.is_none() || !never_turned(r));
+        let expected: Vec<Wire> = r.set.iter().take(begun).chain(back).cloned().collect();
         if found != expected {
             let what = format!(
                 "{} {} {} fail {:?}:\n  {found:?} instead of\n  {expected:?}",

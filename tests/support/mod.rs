@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A program of this machine; without it the test is skipped, saying so, unless `MADANG_REQUIRE_PEERS` is set.
@@ -74,8 +75,17 @@ impl Drop for Process {
     }
 }
 
+/// A port nobody listens on: below those that the system gives to outgoing connections, and never the same one twice in
+/// this process, so that it is still free when a server comes to bind it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = (std::process::id() % 80) as u16 * 150;
+    loop {
+        let port = 20_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `ready` gives something, and panics with `what` if it never does.
