@@ -318,15 +318,14 @@ fn answers(rtu: bool) {
             let count = if dice.bool() { block.count } else { dice.u16(1..=20) };
             let unit = dice.u8(1..=3);
             let read = client.read(unit, table, block.addr, count).await;
-            let state = shared.lock().unwrap();
-            saver.current.clone_from(&state.script.last);
+            saver.current.clone_from(&shared.lock().unwrap().script.last);
             let Ok(words) = read else {
-                drop(state);
                 // Past every pause before the next attempt, so that the next request reaches the wire.
                 tokio::time::sleep(std::time::Duration::from_secs(120)).await;
                 continue;
             };
             taken += 1;
+            let state = shared.lock().unwrap();
             let right = state.script.said(state.tid, unit, function, usize::from(count), &words);
             let sent = hex(&state.script.last);
             drop(state);
