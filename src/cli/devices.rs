@@ -1,7 +1,7 @@
 //! `madang devices`: the device profiles inside the binary.
 
 use super::{DONE, USAGE};
-use crate::profile::{Profile, builtin, builtin_names};
+use crate::profile::{Command, Profile, Wear, builtin, builtin_names};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -14,10 +14,17 @@ pub struct Args {
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
+    /// The page docs/devices.md
+    #[arg(long, conflicts_with_all = ["name", "json"])]
+    markdown: bool,
 }
 
 pub fn run(args: Args) -> ExitCode {
     ExitCode::from(match &args.name {
+        None if args.markdown => {
+            print!("{}", markdown());
+            DONE
+        }
         None => list(args.json),
         Some(name) => one(name, args.json),
     })
@@ -30,22 +37,111 @@ fn list(json: bool) -> u8 {
         println!("{}", serde_json::Value::Array(rows));
         return DONE;
     }
+    let width = profiles.iter().map(|p| p.id.len()).max().unwrap_or(0) + 2;
     println!(
-        "{:<20}{:<16}{:>7}{:>10}  models",
+        "{:<width$}{:<18}{:>6}{:>10}  for example",
         "profile", "kind", "points", "commands"
     );
     for p in &profiles {
-        let models = p.models.join(", ");
         println!(
-            "{:<20}{:<16}{:>7}{:>10}  {}",
+            "{:<width$}{:<18}{:>6}{:>10}  {}",
             p.id,
             p.kind,
-            p.points.len(),
+            number_of_points(p),
             p.commands.len(),
-            models
+            p.models.first().map_or("", String::as_str)
         );
     }
+    println!("\nmadang devices NAME shows one in full");
     DONE
+}
+
+/// SunSpec devices say their points themselves.
+fn number_of_points(p: &Profile) -> String {
+    if p.sunspec {
+        "found".into()
+    } else {
+        p.points.len().to_string()
+    }
+}
+
+/// The page docs/devices.md.
+fn markdown() -> String {
+    let profiles: Vec<Profile> = builtin_names().iter().filter_map(|n| builtin(n)).collect();
+    let mut page = String::from(PREFACE);
+    page += "| profile | kind | models | points | commands |\n|---|---|---|---|---|\n";
+    for p in &profiles {
+        let commands: Vec<String> = p.commands.keys().map(|c| format!("`{c}`")).collect();
+        page += &format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            p.id,
+            p.kind,
+            p.models.join(", "),
+            number_of_points(p),
+            commands.join(", ")
+        );
+    }
+    page += "\n## Commands\n\n";
+    page += "| profile | command | value | refreshed | device falls back | register | what no source says |\n";
+    page += "|---|---|---|---|---|---|---|\n";
+    for p in &profiles {
+        for (name, c) in &p.commands {
+            page += &command_row(&p.id, name, c);
+        }
+    }
+    page
+}
+
+const PREFACE: &str = "# Devices\n\n\
+    Made by `madang devices --markdown`; a test holds it equal. Names and signs: a value flowing into the component is positive\n\
+    (charging, importing, consuming). Every command is shipped unverified: `madang commission` earns its marks on your model,\n\
+    and `control = true` in the site file is yours to write. A device that is not here: [write a profile](write-a-profile.md).\n\
+    SunSpec devices say their points and commands themselves: [sunspec.md](sunspec.md).\n\n";
+
+fn command_row(profile: &str, name: &str, c: &Command) -> String {
+    format!(
+        "| `{profile}` | `{name}` | {} | {} | {} | {} | {} |\n",
+        value_of(c),
+        refreshed(c),
+        fallback(c),
+        register(c),
+        c.unknown.join("; ")
+    )
+}
+
+fn refreshed(c: &Command) -> String {
+    c.refresh_s.map_or("on change".into(), |s| format!("every {s} s"))
+}
+
+/// When the device goes back to itself after the last refresh.
+fn fallback(c: &Command) -> String {
+    match c.device_timeout_s {
+        Some(s) if s > 0.0 => format!("after {s} s"),
+        Some(_) => "never".into(),
+        None => "unknown: taken as never".into(),
+    }
+}
+
+fn register(c: &Command) -> &'static str {
+    match c.wear {
+        Wear::Ram => "RAM",
+        Wear::Nonvolatile => "wears: daily budget",
+        Wear::Unknown => "unknown: taken as one that wears",
+    }
+}
+
+/// What the command takes.
+fn value_of(c: &Command) -> String {
+    let mut words = c.words().join(", ");
+    if !words.is_empty() && c.unit != "word" {
+        words = format!(" or {words}");
+    }
+    match (c.min, c.max) {
+        _ if c.unit == "word" => words,
+        _ if c.unit == "on" => format!("on, off{words}"),
+        (Some(min), Some(max)) => format!("{min} to {max} {}{words}", c.unit).trim_end().to_owned(),
+        _ => format!("{}{words}", c.unit),
+    }
 }
 
 fn summary(p: &Profile) -> serde_json::Value {
@@ -76,17 +172,33 @@ fn one(name: &str, json: bool) -> u8 {
         );
     }
     for (name, c) in &p.commands {
-        let range = match (c.min, c.max) {
-            (Some(min), Some(max)) => format!("{min} to {max} {}", c.unit),
-            _ => c.unit.clone(),
-        };
-        let timeout = c.device_timeout_s.map_or("unknown".into(), |s| format!("{s} s"));
-        println!("\ncommand {name}: {range}; the device falls back after {timeout}");
+        show_command(name, c);
     }
     for note in &p.notes {
         println!("\n{note}");
     }
     DONE
+}
+
+fn show_command(name: &str, c: &Command) {
+    println!("\ncommand {name}: {}", value_of(c));
+    println!(
+        "  written {}; falls back {}; register {}",
+        refreshed(c),
+        fallback(c),
+        register(c)
+    );
+    if let Some(loss) = &c.on_loss {
+        println!("  when nobody speaks: {loss}");
+    }
+    for open in &c.unknown {
+        println!("  unknown: {open}");
+    }
+    println!(
+        "  unverified: {} of {} marks",
+        c.unverified().len(),
+        crate::profile::Mark::ALL.len()
+    );
 }
 
 fn full(p: &Profile) -> serde_json::Value {
@@ -98,4 +210,16 @@ fn full(p: &Profile) -> serde_json::Value {
     let mut all = summary(p);
     all["points"] = points.into();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_of_devices_says_what_the_profiles_say() {
+        let page = include_str!("../../docs/devices.md");
+        assert!(
+            page == super::markdown(),
+            "write it anew: madang devices --markdown > docs/devices.md"
+        );
+    }
 }
