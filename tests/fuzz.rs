@@ -104,7 +104,10 @@ struct Script {
     corpus: Vec<Vec<u8>>,
     /// Answers of former requests that have not been sent yet.
     held: Vec<u8>,
-    /// What was sent in answer to the last request, without what was held.
+    /// What is held is no true answer any more: made of noise or of another exchange, it may fit the next request by chance,
+    /// and no client could tell. A true answer that comes late must never be taken.
+    held_is_noise: bool,
+    /// What was sent in answer to the last request, without true answers that were held.
     last: Vec<u8>,
     request: Vec<u8>,
     /// Bytes on their way to the client.
@@ -120,7 +123,8 @@ impl Script {
         } else {
             &request[7..]
         };
-        let mut answer = if self.dice.u8(..) < 40 {
+        let mut noise = self.dice.u8(..) < 40;
+        let mut answer = if noise {
             self.corpus[self.dice.usize(..self.corpus.len())].clone()
         } else {
             let count = usize::from(u16::from_be_bytes([pdu[3], pdu[4]]));
@@ -138,6 +142,7 @@ impl Script {
             answer[..2].copy_from_slice(&request[..2]);
         }
         if self.dice.bool() {
+            noise = true;
             self.mutate(&mut answer);
         }
         // Most mutated frames are made whole again, so that they get further than the first check.
@@ -147,11 +152,15 @@ impl Script {
             answer.extend(crc(&answer.clone()));
         }
         if self.dice.u8(..) < 60 {
+            noise = true;
             self.mutate(&mut answer);
         }
         match self.dice.u8(..) {
             // Nothing now; it comes before the next answer.
-            0..16 => self.held = std::mem::take(&mut answer),
+            0..16 => {
+                self.held = std::mem::take(&mut answer);
+                self.held_is_noise = noise;
+            }
             16..24 => answer.extend(answer.clone()),
             24..32 => answer.splice(0..0, [0x55, 0xFF, 0x00]).for_each(drop),
             32..36 => self.closed = true,
@@ -162,9 +171,10 @@ impl Script {
         } else {
             std::mem::take(&mut self.held)
         };
-        self.wire.extend(late);
+        self.wire.extend(&late);
         self.wire.extend(&answer);
-        self.last = answer;
+        self.last = if self.held_is_noise { late } else { Vec::new() };
+        self.last.extend(answer);
     }
 
     fn seal(&mut self, frame: &mut Vec<u8>) {
@@ -269,6 +279,7 @@ fn answers(rtu: bool) {
         dice: fastrand::Rng::with_seed(seed),
         corpus: frames(target),
         held: Vec::new(),
+        held_is_noise: false,
         last: Vec::new(),
         request: Vec::new(),
         wire: VecDeque::new(),

@@ -74,9 +74,10 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
 }
 
 /// The plan in force, where nothing but time has passed: what happened since (a car, a wish, a limit, prices) frees the plan.
+/// An island's plan is always free: its battery takes no setpoint, and closeness to an older sky costs fuel.
 fn steady(input: &PlanInput) -> Option<&Schedule> {
     let old = input.state.schedule.as_deref()?;
-    (input.trigger == Trigger::Interval).then_some(old)
+    (input.trigger == Trigger::Interval && input.plant.connection.is_some()).then_some(old)
 }
 
 /// Solves close to the plan in force; what a part does in this interval changes only where that pays. A kept mind is taken
