@@ -1,6 +1,7 @@
 //! Reads site.toml and reports every fault at once.
 
-use super::parse_components::{component, price};
+use super::parse_components::component;
+use super::parse_ratings::price;
 use super::parse_tariff::tariff;
 use super::parse_wiring::{device, twin};
 use super::plant::*;

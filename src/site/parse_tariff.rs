@@ -1,6 +1,6 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
-use super::parse_components::{carbon_per_kwh, price};
+use super::parse_ratings::{carbon_per_kwh, price};
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{share, text, whole};
