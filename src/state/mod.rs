@@ -20,6 +20,7 @@ pub mod sessions;
 pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Timestamp) -> Snapshot {
     let mut components: BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>> = BTreeMap::new();
     let mut doubts = Vec::new();
+    let emptied = plausible::emptied(&scan.measurements, &state.accepted);
     for m in &scan.measurements {
         let max_age = max_age(plant, m.quantity);
         let mut judge = plausible::Judge {
@@ -27,6 +28,7 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
             now,
             max_age,
             accepted: &mut state.accepted,
+            emptied: &emptied,
             suspicions: &mut state.suspicions,
             doubts: &mut doubts,
         };

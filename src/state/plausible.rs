@@ -4,19 +4,24 @@
 //! A value that is not believed is replaced by the last good one as long as that is fresh (two or three polls), marked as
 //! held; after that there is none. What comes back at another level and stays there (a counter that was reset, a state of
 //! charge that was calibrated) is believed from then on.
+//!
+//! A power of exactly zero that comes with a counter back at zero is an answer full of zeros until it has been repeated: a
+//! meter that truly restarted shows its power, and only its counters begin again.
 
-use crate::model::{Doubt, DoubtKind, Quantity, Suspicion};
+use crate::model::{Doubt, DoubtKind, Measurement, Quantity, Suspicion};
 use crate::reading::Reading;
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
 use crate::units::hours;
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ratings are exceeded a little in reality (inverter overload, meter tolerance).
 const MARGIN: f64 = 1.5;
 /// A new level of a counter or state of charge is believed after this many polls.
 const SETTLED: u32 = 4;
+/// A counter below this shows nothing, and has fallen when it showed more than this before, kWh.
+const EMPTY_KWH: f64 = 0.01;
 /// Bit patterns of "not available" and their neighbours, as unsigned and signed numbers.
 const SENTINELS: [f64; 8] = [
     65_535.0,
@@ -36,6 +41,8 @@ pub struct Judge<'a> {
     pub max_age: TimeDelta,
     /// Last believed value by "component/quantity".
     pub accepted: &'a mut BTreeMap<String, (Timestamp, f64)>,
+    /// Components of which a counter fell back to zero in this cycle ([`emptied`]).
+    pub emptied: &'a BTreeSet<Id>,
     pub suspicions: &'a mut BTreeMap<String, Suspicion>,
     pub doubts: &'a mut Vec<Doubt>,
 }
@@ -166,6 +173,11 @@ impl Judge<'_> {
         };
         let most = power_range(self.plant, component).map(|(low, high)| low.abs().max(high))?;
         match quantity {
+            Quantity::ActivePower => {
+                let blank = value == 0.0 && before != 0.0 && self.emptied.contains(component);
+                let why = || format!("0 kW after {before:.3} kW, while its counters went back to zero");
+                if blank { fault(DoubtKind::Reset, why()) } else { None }
+            }
             Quantity::StateOfCharge => {
                 let Some(Kind::Battery(b)) = self.plant.components.get(component).map(|c| &c.kind) else {
                     return None;
@@ -186,7 +198,7 @@ impl Judge<'_> {
                 }
             }
             Quantity::EnergyImport | Quantity::EnergyExport => {
-                if value < before - 0.01 {
+                if value < before - EMPTY_KWH {
                     let why = format!("the counter fell from {before:.2} to {value:.2} kWh");
                     return fault(DoubtKind::Reset, why);
                 }
@@ -201,6 +213,20 @@ impl Judge<'_> {
             _ => None,
         }
     }
+}
+
+/// Components of which a counter stands at zero that did not before.
+pub fn emptied(list: &[Measurement], accepted: &BTreeMap<String, (Timestamp, f64)>) -> BTreeSet<Id> {
+    let is_counter = |q| matches!(q, Quantity::EnergyImport | Quantity::EnergyExport);
+    let fell = |m: &&Measurement| {
+        let name = remembered(m.quantity).filter(|_| is_counter(m.quantity));
+        let before = name.and_then(|n| accepted.get(&format!("{}/{n}", m.component)));
+        let shown = m.reading.usable();
+        shown
+            .zip(before)
+            .is_some_and(|(v, (_, b))| v.abs() < EMPTY_KWH && *b > v + EMPTY_KWH)
+    };
+    list.iter().filter(fell).map(|m| m.component.clone()).collect()
 }
 
 /// Quantities whose last value is remembered, by the name it is kept under.

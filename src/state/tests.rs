@@ -320,6 +320,68 @@ fn counters_and_charge_may_find_a_new_level_but_a_bounce_is_none() {
 }
 
 #[test]
+fn a_power_of_zero_with_a_counter_back_at_zero_is_held_until_it_is_confirmed() {
+    let from_20 = |to: i32, blank: fn(Row, i32) -> Row| {
+        move |t: i32| {
+            let row = right(t, 1.0);
+            if (20..to).contains(&t) { blank(row, t) } else { row }
+        }
+    };
+    let zeros = |row: Row, _: i32| Row {
+        grid: 0.0,
+        import: 0.0,
+        ..row
+    };
+    // An answer full of zeros: neither is believed, and the last power stands in.
+    let mut play = Play::new();
+    play.run(20, |t| right(t, 1.0));
+    let s = play.step(20, zeros(right(20, 1.0), 20));
+    let grid = s.grid.unwrap();
+    let before = right(19, 1.0).grid;
+    assert_eq!(
+        (grid.quality(), grid.usable().map(|p| p.as_kw())),
+        (Quality::Held, Some(before))
+    );
+    let doubted: Vec<_> = s.doubts.iter().map(|d| (d.quantity, d.kind)).collect();
+    let reset = DoubtKind::Reset;
+    assert_eq!(
+        doubted,
+        [(Quantity::ActivePower, reset), (Quantity::EnergyImport, reset)]
+    );
+    let s = play.step(21, right(21, 1.0));
+    assert_eq!((s.doubts.len(), s.grid.unwrap().quality()), (0, Quality::Good));
+    let power = |to: i32, blank: fn(Row, i32) -> Row| {
+        let mut play = Play::new();
+        let row = from_20(to, blank);
+        let doubts = |t: i32, s: Snapshot| {
+            let own = s.doubts.into_iter().filter(|d| d.quantity == Quantity::ActivePower);
+            own.map(move |d| (t, d.kind)).collect::<Vec<_>>()
+        };
+        (0..60)
+            .flat_map(|t| doubts(t, play.step(t, row(t))))
+            .collect::<Vec<_>>()
+    };
+    // Zeros that stay are the truth after three polls.
+    assert_eq!(power(25, zeros), [20, 21, 22].map(|t| (t, reset)));
+    // A meter that restarted counts from zero and shows its power; one at exactly nothing counts on.
+    assert_eq!(
+        power(60, |row, t| Row {
+            import: f64::from(t - 20) / 3600.0,
+            ..row
+        }),
+        []
+    );
+    assert_eq!(
+        power(60, |row, _| Row {
+            grid: 0.0,
+            pv: row.pv - row.grid,
+            ..row
+        }),
+        []
+    );
+}
+
+#[test]
 fn what_was_found_out_is_not_forgotten_by_a_restart() {
     let turned = |t: i32| Row {
         battery: -right(t, 4.5).battery,
