@@ -1,8 +1,11 @@
-//! A day on which every device is slow, loses answers, answers late, is busy and takes one client only: nothing wrong is
-//! used, no limit is broken, and control goes on.
+//! Days on which devices misbehave.
+//!
+//! One on which every device is slow, loses answers, answers late, is busy and takes one client only: nothing wrong is
+//! used, no limit is broken, and control goes on. One on which the meter's answers are full of zeros now and then: the zeros
+//! are not believed. One on which the battery holds its commands and does not obey: that is counted, and no limit is broken.
 
 use chrono::TimeDelta;
-use madang::backtest::{RunSpec, run_watched};
+use madang::backtest::{Outcome as RunOutcome, RunSpec, run_watched};
 use madang::model::{Policy, WriteOutcome};
 use madang::site::builtin;
 use madang::time::local_midnight;
@@ -29,9 +32,10 @@ struct Seen {
     blind: u64,
 }
 
-fn check(name: &str) {
+/// A day of a site with these faults.
+fn day(name: &str, faults: &[&str]) -> (Seen, RunOutcome) {
     let site = Arc::new(builtin(name).unwrap());
-    let faults = FAULTS
+    let faults = faults
         .iter()
         .flat_map(|f| Fault::parse_all(f, &site).unwrap())
         .collect();
@@ -68,7 +72,11 @@ fn check(name: &str) {
         }
     })
     .unwrap();
-    let seen = seen.into_inner();
+    (seen.into_inner(), outcome)
+}
+
+fn check(name: &str) {
+    let (seen, outcome) = day(name, &FAULTS);
     let failed: u64 = seen.failed.values().sum();
     println!(
         "{name}: {} cycles ({} without the meter), {} plans, {} writes verified, {failed} failed ({:?}), {} breaches, worst {:.2} kW",
@@ -100,6 +108,35 @@ fn check(name: &str) {
 #[test]
 fn home() {
     check("home-amsterdam");
+}
+
+#[test]
+fn zeros_in_place_of_powers_and_counters_break_no_limit() {
+    if !patient() {
+        return;
+    }
+    let (seen, outcome) = day("home-amsterdam", &["grid:zero=1%"]);
+    let limits = outcome.books.limits;
+    let zeros = seen.doubts.iter().filter(|d| d.contains("counters went back to zero"));
+    assert!(zeros.count() > 20, "{:?}", seen.doubts);
+    assert_eq!(limits.breaches, 0, "{limits:?}");
+}
+
+#[test]
+fn a_battery_that_does_not_obey_is_counted_and_breaks_no_limit() {
+    if !patient() {
+        return;
+    }
+    let (seen, outcome) = day("home-amsterdam", &["battery:unobeyed"]);
+    let limits = outcome.books.limits;
+    let disobeyed: u64 = seen
+        .failed
+        .iter()
+        .filter(|(why, _)| why.contains("does not obey"))
+        .map(|(_, n)| n)
+        .sum();
+    assert!(disobeyed > 50, "{:?}", seen.failed);
+    assert_eq!(limits.breaches, 0, "{limits:?}");
 }
 
 /// The larger sites take longer: where tests may (`MADANG_REQUIRE_PEERS`, as in CI).

@@ -4,12 +4,20 @@
 
 mod support;
 
+use chrono::TimeDelta;
+use madang::cycle::FieldPort;
+use madang::field::{Dial, Field, Options};
+use madang::model::{CommandProof, DecisionId, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
+use madang::site::{Address, Id, Mode};
+use madang::time::Timestamp;
+use madang::units::Power;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use support::{Process, python};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
@@ -469,6 +477,67 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
         (shown[1]["701.W"].as_f64().unwrap() + 2_000.0).abs() < 200.0,
         "{shown:?}"
     );
+}
+
+/// Tells the battery of a lone twin to discharge for some cycles of ten seconds (of the controller's time): what failed and what
+/// was written then, and how the command stands at the end.
+async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Option<CommandProof>) {
+    let (_twin, port, _) = lone("sunspec", extra);
+    let mut site = madang::site::builtin("home-amsterdam").unwrap();
+    site.plant.mode = Mode::Control;
+    site.wiring.devices.retain(|id, _| id.as_str() == "inverter");
+    let device = site.wiring.devices.get_mut(&Id::new("inverter")).unwrap();
+    device.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
+    let options = Options {
+        patience: Duration::from_secs(5),
+        silent_after: TimeDelta::hours(1),
+    };
+    let mut field = Field::new(&site, &Dial::Sockets, options).unwrap();
+    let (mut failed, mut proof) = (Vec::new(), None);
+    for cycle in 0..cycles {
+        let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(10 * cycle);
+        let scan = field.scan(now).await;
+        proof = scan.devices[0].commands.first().map(|c| c.proof.clone());
+        let setpoint = Setpoint {
+            component: Id::new("battery"),
+            target: Target::Power(Power::kw(-3.0)),
+            valid_until: now + TimeDelta::seconds(60),
+            reason: Reason::new(ReasonCode::FollowPlan),
+            decision: DecisionId(cycle as u64),
+        };
+        for r in field.apply(now, &[setpoint]).await {
+            if let WriteOutcome::Failed(why) = r.outcome {
+                failed.push((why, r.writes.len()));
+            }
+        }
+    }
+    (failed, proof)
+}
+
+#[tokio::test]
+async fn a_battery_that_holds_its_command_and_does_not_obey_is_found_out_and_given_back() {
+    let (failed, proof) = discharged(&[], 20).await;
+    assert_eq!(
+        (failed, proof),
+        (vec![], Some(CommandProof::Verified)),
+        "one that obeys"
+    );
+    for fault in ["battery:unobeyed", "battery:clipped=40%"] {
+        let (failed, proof) = discharged(&["--fault", fault], 20).await;
+        let [(why, writes)] = &failed[..] else {
+            panic!("{fault}: {failed:?}")
+        };
+        assert!(
+            why.contains("does not obey") && why.contains("told -3.00 kW"),
+            "{fault}: {why}"
+        );
+        // The mode and the rates.
+        assert_eq!(*writes, 2, "{fault}: it is given back");
+        assert!(
+            matches!(proof, Some(CommandProof::Failed(_))),
+            "{fault}: {proof:?} is shown until it obeys"
+        );
+    }
 }
 
 #[test]

@@ -275,6 +275,11 @@ impl FieldDevice {
         self.found.as_ref().and_then(sunspec::Discovered::kept_local)
     }
 
+    /// Full power of a SunSpec device, kW, where it says it.
+    pub(super) fn full_power(&self) -> Option<f64> {
+        self.found.as_ref().and_then(|f| f.full_power().ok())
+    }
+
     /// Unit of a value that SunSpec discovery gives.
     pub fn unit_of(&self, name: &str) -> Option<&str> {
         let discovered = self.found.as_ref().and_then(|f| f.unit_of(name));

@@ -1,7 +1,7 @@
 //! The field as the cycle sees it: scans all links at once, carries out setpoints, gives everything back.
 
 use super::client::Client;
-use super::control::{Order, Written};
+use super::control::{Order, Reach, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
 use super::link::{Attended, INBOX, Job, Polled, serve};
@@ -60,6 +60,7 @@ impl Field {
             health.insert(id.clone(), unheard(id, d));
             let mut device = FieldDevice::new(id.clone(), d.clone(), profile);
             device.control.name(commands_of(site, d));
+            device.control.reach = reach(site, d);
             by_peer.entry(d.address.peer()).or_default().push(device);
         }
         let mut devices = BTreeMap::new();
@@ -319,6 +320,20 @@ fn report(w: &Written) -> WriteReport {
 fn commands_of(site: &Site, device: &crate::site::Device) -> BTreeMap<String, Id> {
     let of = |id: &Id| Some((command_of(&site.plant.components.get(id)?.kind)?.to_owned(), id.clone()));
     device.components.iter().filter_map(of).collect()
+}
+
+/// How far the battery behind a device may be charged and emptied.
+fn reach(site: &Site, device: &crate::site::Device) -> Reach {
+    let kinds = device.components.iter().filter_map(|c| site.plant.components.get(c));
+    let batteries = kinds.filter_map(|c| match &c.kind {
+        Kind::Battery(b) => Some(b),
+        _ => None,
+    });
+    batteries.fold(Reach::default(), |_, b| Reach {
+        empty: 100.0 * b.soc_min.as_ratio(),
+        full: 100.0 * b.soc_max.as_ratio(),
+        output: None,
+    })
 }
 
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {

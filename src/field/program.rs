@@ -5,6 +5,7 @@
 //! an error, never a guess.
 
 use super::codec::encode;
+use super::control::Effect;
 use crate::profile::{Command, KeepAlive, Profile, Table, Variant, Verify, Wear, When, Write, WriteValue};
 use std::collections::BTreeMap;
 
@@ -125,6 +126,8 @@ pub struct Program {
     pub arm: Vec<RegisterWrite>,
     pub set: Vec<RegisterWrite>,
     pub expect: Expect,
+    /// What the device's power must show besides; a profile's own commands say it by their `expect`.
+    pub effect: Option<Effect>,
     /// Seconds after which `set` is written again though nothing changed; infinite = on change only.
     pub refresh_s: f64,
     pub wear: Wear,
@@ -178,6 +181,7 @@ pub fn program(command: &Command, value: f64, known: &Known) -> Result<Program, 
         arm: writes(&command.arm, value, known)?,
         set: writes(&variant.set, value, known)?,
         expect: verify.map_or(Ok(Expect::Nothing), |v| expect(v, value))?,
+        effect: None,
         refresh_s: refresh(command, known),
         wear: command.wear,
     })
@@ -259,10 +263,12 @@ pub fn refresh(command: &Command, known: &Known) -> f64 {
         .timeout_point
         .as_ref()
         .and_then(|p| known.points.get(p).copied());
-    let timeouts = [command.device_timeout_s, shown];
-    let half = timeouts.into_iter().flatten().filter(|t| *t > 0.0).map(|t| t / 2.0);
-    let told = command.refresh_s.into_iter();
-    let soonest = told.chain(half).fold(f64::INFINITY, f64::min);
+    let half = shown.filter(|t| *t > 0.0).map(|t| t / 2.0);
+    let soonest = command
+        .refresh_s()
+        .into_iter()
+        .chain(half)
+        .fold(f64::INFINITY, f64::min);
     if command.wear == Wear::Nonvolatile {
         f64::INFINITY
     } else {

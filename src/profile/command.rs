@@ -48,6 +48,12 @@ impl Command {
     pub fn unverified(&self) -> Vec<Mark> {
         Mark::ALL.into_iter().filter(|m| !self.verified.contains(m)).collect()
     }
+    /// Seconds between refreshes as far as the profile alone says: as stated, and at least twice within the device's own
+    /// timeout. `None`: written on change only.
+    pub fn refresh_s(&self) -> Option<f64> {
+        let half = self.device_timeout_s.filter(|t| *t > 0.0).map(|t| t / 2.0);
+        [self.refresh_s, half].into_iter().flatten().reduce(f64::min)
+    }
     /// Every write of the command, in the order arm, set, release.
     pub fn writes(&self) -> impl Iterator<Item = &Write> {
         let set = self.variants.iter().flat_map(|v| &v.set);

@@ -20,6 +20,7 @@ pub fn check(image: &mut Image<'_>) {
     for (id, value) in image.powers() {
         let Some(other) = image.followed(&id) else {
             image.state.still.remove(&id);
+            image.keep(&id, value);
             continue;
         };
         let at = image.at(&id);
@@ -93,6 +94,20 @@ impl Image<'_> {
         } else {
             format!("{value:.3} kW stood still for {seconds} s while it was told {other:.1} kW")
         })
+    }
+
+    /// What was found to stand still is not believed again only because it is told nothing any more.
+    fn keep(&mut self, id: &Id, value: f64) {
+        let known = self.state.suspicions.get(&key(id));
+        if let Some(since) = known.filter(|s| s.value == value).map(|s| s.since) {
+            let since = since.format("%H:%M:%S");
+            let why = format!(
+                "{value:.3} kW stood still at {since} while it was told another power, and has not moved since"
+            );
+            self.refuse(id, DoubtKind::Frozen, why);
+        } else {
+            self.state.suspicions.remove(&key(id));
+        }
     }
 
     /// What it should follow has moved away from where it was when the value came to stand.

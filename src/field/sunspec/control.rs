@@ -1,11 +1,13 @@
 //! Commands as register writes of models 123, 124 and 704. Values and timers that belong together go out in one request; the
-//! safe value and a short reversion time go with every setpoint; what was written is read back.
+//! safe value and a short reversion time go with every setpoint; what was written is read back, and the power that follows
+//! is watched (`field::control::effect`).
 //!
 //! In: kW (passive sign for `battery_power`, magnitudes for limits). Scale factors and ratings are those last read.
 
 use super::tables::layout;
 use super::{Discovered, Model};
 use crate::field::codec::encode;
+use crate::field::control::{Effect, Law};
 use crate::field::program::{Check, Expect, Program, RegisterWrite, Span};
 use crate::profile::{BatteryWay, Table, Wear, WordOrder};
 
@@ -120,7 +122,8 @@ impl Discovered {
     /// battery is zero; it is enabled, so that it holds whether EnaRvrt arms the reversion or is what the function falls to.
     fn set_power(&self, kw: f64) -> Result<Program, String> {
         let m = self.need(704)?;
-        let set = self.number(704, "WSet", self.bounded(kw) * -1e3)?;
+        let kw = self.bounded(kw);
+        let set = self.number(704, "WSet", kw * -1e3)?;
         let safe = self.number(704, "WSetRvrt", 0.0)?;
         let head = [vec![1, 1], set].concat();
         // WSetEna, WSetMod (1 = watts), WSet, WSetRvrt, WSetPct, WSetPctRvrt, WSetEnaRvrt, WSetRvrtTms
@@ -138,7 +141,22 @@ impl Discovered {
                 from: u32::from(REVERSION_S),
             },
         ];
-        self.simple(&m, "WSetEna", words, 13, checks)
+        let effect = self.effect(Law::Terminals, kw);
+        self.simple(&m, "WSetEna", words, 13, checks, effect)
+    }
+
+    fn effect(&self, law: Law, kw: f64) -> Option<Effect> {
+        let storage = || self.need(124).ok().and_then(|m| self.scaled_of(&m, "WChaMax"));
+        let full = match law {
+            Law::Generation => self.full_power().ok(),
+            Law::Terminals => self
+                .need(702)
+                .ok()
+                .and_then(|m| self.scaled_of(&m, "WMax"))
+                .map(|w| w / 1e3),
+            _ => storage().filter(|w| *w > 0.0).map(|w| w / 1e3),
+        };
+        Some(Effect { law, kw, full })
     }
 
     /// Within what model 702 says the storage can, where it says so.
@@ -160,29 +178,32 @@ impl Discovered {
         words: Vec<u16>,
         count: u16,
         checks: Vec<Check>,
+        effect: Option<Effect>,
     ) -> Result<Program, String> {
         let write = m.write(first, words)?;
         Ok(Program {
             arm: vec![],
             expect: expect(&write, count, checks),
+            effect,
             set: vec![write],
             refresh_s: REFRESH_S,
             wear: Wear::Ram,
         })
     }
 
-    /// Share of WChaMax, in percent.
-    fn share(&self, kw: f64) -> Result<f64, String> {
+    /// Share of WChaMax, in percent, and the power that this is.
+    fn share(&self, kw: f64) -> Result<(f64, f64), String> {
         let m = self.need(124)?;
         let full = self.scaled_of(&m, "WChaMax").filter(|w| *w > 0.0);
         let full = full.ok_or("model 124 gives no WChaMax, of which its rates are percentages")?;
-        Ok((1e5 * kw / full).clamp(-100.0, 100.0))
+        let share = (1e5 * kw / full).clamp(-100.0, 100.0);
+        Ok((share, share * full / 1e5))
     }
 
     /// Model 124 as Fronius GEN24 understands it: both rates are limits, a negative discharge rate forces charging and a
     /// negative charge rate forces discharging. Rates and timer first, the mode last.
     fn set_rates(&self, kw: f64) -> Result<Program, String> {
-        let share = self.share(kw)?;
+        let (share, kw) = self.share(kw)?;
         let (out, into, mode) = if kw > 0.0 {
             (-share, 100.0, LIMIT_DISCHARGE)
         } else if kw < 0.0 {
@@ -190,13 +211,14 @@ impl Discovered {
         } else {
             (0.0, 0.0, LIMIT_CHARGE | LIMIT_DISCHARGE)
         };
-        let mut program = self.rates(out, into, mode)?;
+        let effect = self.effect(Law::Battery, kw);
+        let mut program = self.rates(out, into, mode, effect)?;
         // Charging from the grid must be allowed, or a forced charge takes only the sun's.
         program.arm = vec![self.need(124)?.write("ChaGriSet", vec![1])?];
         Ok(program)
     }
 
-    fn rates(&self, out: f64, into: f64, mode: u16) -> Result<Program, String> {
+    fn rates(&self, out: f64, into: f64, mode: u16, effect: Option<Effect>) -> Result<Program, String> {
         let m = self.need(124)?;
         let rates = [self.number(124, "OutWRte", out)?, self.number(124, "InWRte", into)?].concat();
         // OutWRte, InWRte, WinTms, RvrtTms
@@ -218,6 +240,7 @@ impl Discovered {
         Ok(Program {
             arm: vec![],
             expect: expect(&last, 11, checks),
+            effect,
             set: vec![first, last],
             refresh_s: REFRESH_S,
             wear: Wear::Ram,
@@ -226,11 +249,11 @@ impl Discovered {
 
     /// Model 124: one direction is limited, the other stays as it is.
     fn limit_storage(&self, which: u16, kw: f64) -> Result<Program, String> {
-        let share = self.share(kw.max(0.0))?;
+        let (share, kw) = self.share(kw.max(0.0))?;
         let (mode, out, into) = self.storage_now()?;
         match which {
-            LIMIT_CHARGE => self.rates(out, share, mode | which),
-            _ => self.rates(share, into, mode | which),
+            LIMIT_CHARGE => self.rates(out, share, mode | which, self.effect(Law::Charging, kw)),
+            _ => self.rates(share, into, mode | which, self.effect(Law::Discharging, kw)),
         }
     }
 
@@ -260,7 +283,9 @@ impl Discovered {
 
     /// Limit in percent of WMax with a reversion time: model 123, else 704. After the time the limit is lifted.
     fn limit(&self, kw: f64) -> Result<Program, String> {
-        let percent = (100.0 * kw.max(0.0) / self.full_power()?).clamp(0.0, 100.0);
+        let full = self.full_power()?;
+        let percent = (100.0 * kw.max(0.0) / full).clamp(0.0, 100.0);
+        let effect = self.effect(Law::Generation, percent / 100.0 * full);
         if let Some(m) = self.model(123) {
             let pct = self.number(123, "WMaxLimPct", percent)?;
             let checks = vec![
@@ -272,7 +297,7 @@ impl Discovered {
             ];
             // WMaxLimPct, WinTms, RvrtTms, RmpTms, Ena
             let words = [pct, vec![0, REVERSION_S, 0, 1]].concat();
-            return self.simple(&m, "WMaxLimPct", words, 5, checks);
+            return self.simple(&m, "WMaxLimPct", words, 5, checks, effect);
         }
         let m = self.need(704).map_err(|_| "the device has neither model 123 nor 704")?;
         let (pct, all) = (
@@ -298,11 +323,11 @@ impl Discovered {
         ];
         // WMaxLimPctEna, WMaxLimPct, WMaxLimPctRvrt, WMaxLimPctEnaRvrt, WMaxLimPctRvrtTms
         let words = [head, all, vec![1, 0, REVERSION_S]].concat();
-        self.simple(&m, "WMaxLimPctEna", words, 8, checks)
+        self.simple(&m, "WMaxLimPctEna", words, 8, checks, effect)
     }
 
     /// kW that 100 % of WMax mean: the setting, else the nameplate, else what the profile says.
-    fn full_power(&self) -> Result<f64, String> {
+    pub(in crate::field) fn full_power(&self) -> Result<f64, String> {
         let places = [(121, "WMax"), (702, "WMax"), (120, "WRtg"), (702, "WMaxRtg")];
         let shown = places.iter().find_map(|(id, point)| {
             let m = self.model(*id)?;
