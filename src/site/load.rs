@@ -51,6 +51,7 @@ impl Source {
         site.folder = self.folder.clone();
         site.files = self.files.clone();
         super::marks::temper(&site, &mut warnings);
+        super::wear::warn(&site, &mut warnings);
         Ok((site, warnings))
     }
 
@@ -127,6 +128,20 @@ impl Source {
             message,
             severity,
         })
+    }
+}
+
+impl Site {
+    /// The profile a device names: the site's own, else a shipped one; `None` where it cannot be read.
+    pub fn profile(&self, name: &str) -> Option<profile::Profile> {
+        let own = self
+            .folder
+            .as_ref()
+            .map(|f| f.join("profiles").join(format!("{name}.toml")));
+        match own.filter(|path| path.exists()) {
+            Some(path) => profile::parse(&read_text(&path).ok()?).ok(),
+            None => profile::builtin(name),
+        }
     }
 }
 

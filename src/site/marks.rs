@@ -7,6 +7,7 @@ use super::parse::{Fault, Severity};
 use super::plant::Id;
 use super::wiring::Device;
 use super::{Site, command_of};
+use crate::profile::Mark;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -16,19 +17,15 @@ const SCHEMA: &str = "marks/1";
 const HEAD: &str = "# Conformance marks: what was tried on these very devices, and what was seen (madang commission).\n\
                     # Delete a mark you do not trust; another firmware has to earn its own.\n";
 
-/// What must be seen before a command counts as verified, as profiles name it.
-pub const TESTS: [&str; 10] = [
-    "sign",
-    "scale",
-    "limit_zero",
-    "limit_one",
-    "limit_full",
-    "reversion",
-    "hold",
-    "wear",
-    "clipping",
-    "foreign_mode",
-];
+/// What must be seen before a command counts as verified, as profiles name it: [`Mark::ALL`] by name.
+pub const TESTS: [&str; Mark::ALL.len()] = {
+    let (mut names, mut i) = ([""; Mark::ALL.len()], 0);
+    while i < names.len() {
+        names[i] = Mark::ALL[i].name();
+        i += 1;
+    }
+    names
+};
 
 /// The device a mark was earned on, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -153,7 +150,10 @@ impl Standing {
     /// One sentence for people.
     pub fn sentence(&self, command: &str) -> String {
         let Some(on) = &self.on else {
-            return format!("{command} was never tried on it (madang commission)");
+            return format!(
+                "{command} was never tried on it (madang commission): {} unverified",
+                self.missing.join(", ")
+            );
         };
         let firmware = if on.firmware.is_empty() {
             String::new()
@@ -194,19 +194,28 @@ pub fn record(folder: &Path, earned: &[Earned]) -> Result<PathBuf, String> {
 pub fn standings(site: &Site, marks: &Marks) -> Vec<(Id, String, Standing)> {
     let mut all = Vec::new();
     for (id, device) in site.wiring.devices.iter().filter(|(_, d)| d.control) {
-        let kinds = device.components.iter().filter_map(|c| site.plant.components.get(c));
-        for command in kinds.filter_map(|c| command_of(&c.kind)) {
-            all.push((id.clone(), command.to_owned(), marks.standing(device, command)));
+        let profile = site.profile(&device.profile);
+        for command in commands(site, device) {
+            let mut standing = marks.standing(device, command);
+            // A profile of one's own may say what was seen on that model before.
+            let known = profile.iter().filter_map(|p| p.commands.get(command));
+            let seen: Vec<&str> = known.flat_map(|c| &c.verified).map(|m| m.name()).collect();
+            standing.missing.retain(|t| !seen.contains(t));
+            all.push((id.clone(), command.to_owned(), standing));
         }
     }
     all
 }
 
+/// The commands that move what a device feeds.
+pub(super) fn commands<'s>(site: &'s Site, device: &'s Device) -> impl Iterator<Item = &'static str> + 's {
+    let kinds = device.components.iter().filter_map(|c| site.plant.components.get(c));
+    kinds.filter_map(|c| command_of(&c.kind))
+}
+
 /// Puts what the marks say in the place of "not verified": the warning goes where everything was seen.
 pub(super) fn temper(site: &Site, faults: &mut Vec<Fault>) {
-    let Some(folder) = &site.folder else { return };
-    let marks = match Marks::load(folder) {
-        Ok(marks) if marks.marks.is_empty() => return,
+    let marks = match site.folder.as_deref().map_or(Ok(Marks::default()), Marks::load) {
         Ok(marks) => marks,
         Err(why) => {
             faults.push(Fault {
@@ -216,14 +225,14 @@ pub(super) fn temper(site: &Site, faults: &mut Vec<Fault>) {
                 message: format!("{why}; its marks count for nothing"),
                 severity: Severity::Warning,
             });
-            return;
+            Marks::default()
         }
     };
     let all = standings(site, &marks);
     faults.retain_mut(|f| {
         let about = |(id, ..): &&(Id, String, Standing)| f.key == format!("devices.{}.control", id.as_str());
         let own: Vec<_> = all.iter().filter(about).collect();
-        if f.severity != Severity::Warning || own.iter().all(|(_, _, s)| s.on.is_none()) {
+        if f.severity != Severity::Warning || own.is_empty() {
             return true;
         }
         if own.iter().all(|(_, _, s)| s.is_verified()) {
@@ -232,7 +241,7 @@ pub(super) fn temper(site: &Site, faults: &mut Vec<Fault>) {
         let open = own.iter().filter(|(_, _, s)| !s.is_verified());
         let list: Vec<String> = open.map(|(_, command, s)| s.sentence(command)).collect();
         f.message = format!(
-            "{}; with mode = \"control\" it is controlled because its owner says so",
+            "its commands are not verified on this very model: {}; with mode = \"control\" it is controlled because its owner says so",
             list.join("; ")
         );
         true
@@ -282,7 +291,11 @@ mod tests {
     fn marks_take_the_place_of_the_warning_for_that_very_firmware() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("site.toml"), SITE).unwrap();
-        assert!(control_warning(folder.path()).is_some());
+        let said = control_warning(folder.path()).unwrap();
+        let all = TESTS.join(", ");
+        assert!(said.contains(&format!(
+            "battery_power was never tried on it (madang commission): {all} unverified"
+        )));
         record(
             folder.path(),
             &[earned("sign", true, "1.0"), earned("scale", false, "1.0")],

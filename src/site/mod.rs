@@ -21,6 +21,7 @@ mod shape;
 pub mod twin;
 mod validate;
 mod values;
+mod wear;
 pub mod wiring;
 
 pub use feeds::{Feed, charge_point_state, command_of, quantity_of};
