@@ -1,7 +1,7 @@
 //! `madang devices`: the device profiles inside the binary.
 
 use super::{DONE, USAGE};
-use crate::profile::{Command, Profile, Wear, builtin, builtin_names};
+use crate::profile::{BatteryWay, Command, Profile, Wear, builtin, builtin_names};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -89,7 +89,86 @@ fn markdown() -> String {
             page += &command_row(&p.id, name, c);
         }
     }
+    page += LOSS;
+    for p in &profiles {
+        let moving = p.commands.iter().filter(|(name, c)| moves(name, c));
+        for (name, c) in moving {
+            let then = c.on_loss.as_deref().unwrap_or("no source says");
+            page += &format!(
+                "| `{}` | `{name}` | {} | {} | {then} |\n",
+                p.id,
+                fallback(c),
+                left_alone(name, c)
+            );
+        }
+        if p.sunspec {
+            page += &sunspec_loss(p);
+        }
+    }
     page
+}
+
+const LOSS: &str = "\n## When nobody speaks any more\n\n\
+    What a device does when its controller is dead or cut off. *Closed*: the limit stays, or a safer one takes its place. *Open*: the limit is\n\
+    lifted, the device follows its own control, or the last power goes on with nobody looking. Whatever is open needs a limit that the device\n\
+    keeps by itself (its own feed-in limit, the charger's safe current, a fuse). Unknown is taken as open.\n\n\
+    | profile | command | falls back | then | in its source's words |\n|---|---|---|---|---|\n";
+
+/// What discovery makes of the models, with the reversion time written each time.
+fn sunspec_loss(p: &Profile) -> String {
+    let (wset, rates) = match p.quirks.battery {
+        None => (true, true),
+        Some(BatteryWay::Wset704) => (true, false),
+        Some(BatteryWay::NegativeRates124) => (false, true),
+        Some(BatteryWay::Nothing) => (false, false),
+    };
+    let rows = [
+        (
+            wset,
+            "`battery_power` (model 704)",
+            "closed: zero, the safe value written with each setpoint",
+            "WSetRvrt applies when WSetRvrtTms elapses",
+        ),
+        (
+            rates,
+            "`battery_power` (model 124)",
+            "open: its own control",
+            "the storage mode ends when InOutWRte_RvrtTms elapses",
+        ),
+        (
+            true,
+            "`pv_limit` (models 123, 704)",
+            "open: the limit is lifted",
+            "the limit ends when its RvrtTms elapses",
+        ),
+    ];
+    let row = |(_, command, then, words): (bool, &str, &str, &str)| {
+        format!("| `{}` | {command} | after 60 s | {then} | {words} |\n", p.id)
+    };
+    rows.into_iter().filter(|r| r.0).map(row).collect()
+}
+
+/// Commands that move or limit power.
+fn moves(name: &str, c: &Command) -> bool {
+    let named = ["genset_start", "sg_ready", "switch", "battery_hold"].contains(&name);
+    named || name.ends_with("_power") || is_limit(name, c)
+}
+
+fn is_limit(name: &str, c: &Command) -> bool {
+    c.unit == "A" && name != "failsafe" || name.ends_with("_limit")
+}
+
+fn left_alone(name: &str, c: &Command) -> &'static str {
+    let reverts = c.device_timeout_s.is_some_and(|s| s > 0.0);
+    let known = reverts || c.device_timeout_s.is_none() && c.on_loss.is_some();
+    match (is_limit(name, c), known) {
+        (true, true) if c.unit == "A" => "closed, as far as the safe current set in the device is safe",
+        (true, true) => "open: the limit is lifted",
+        (true, false) => "closed: the last limit stays",
+        (false, true) => "open: its own control",
+        (false, false) if c.device_timeout_s.is_some() => "open: it goes on as told last",
+        (false, false) => "unknown: taken as open",
+    }
 }
 
 const PREFACE: &str = "# Devices\n\n\
