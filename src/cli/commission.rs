@@ -1,7 +1,7 @@
 //! `madang commission`: tries a command on a real device, step by small step, and keeps what was seen as marks.
 
 use super::service::told_to_stop;
-use super::{BAD, DONE, UNREACHABLE, USAGE, site_or_exit};
+use super::{BAD, DONE, UNREACHABLE, USAGE, say, site_or_exit};
 use crate::field::{Bench, COMMANDS, CommissionPlan, Finding, Outcome, alone, bench, find_profile, try_out};
 use crate::profile::{Profile, Wear};
 use crate::site::marks::{self, Earned, Subject, TESTS};
@@ -318,7 +318,7 @@ async fn try_it(args: &Args, job: &Job) -> Result<Tried, (u8, String)> {
         if quiet {
             eprintln!("{line}");
         } else {
-            println!("{line}");
+            say(line);
         }
     };
     let (mut interrupted, mut trouble) = (false, None);
@@ -366,7 +366,7 @@ fn finish(args: &Args, job: &Job, tried: &Tried) -> Result<u8, (u8, String)> {
             "command": job.plan.command, "identity": tried.subject, "tests": tried.findings,
             "interrupted": tried.interrupted, "trouble": tried.trouble, "released": tried.released.is_ok(),
             "marks": file});
-        println!("{doc:#}");
+        say(&format!("{doc:#}"));
     } else {
         summary(tried, file.as_deref());
     }
@@ -381,17 +381,17 @@ fn finish(args: &Args, job: &Job, tried: &Tried) -> Result<u8, (u8, String)> {
 
 fn summary(tried: &Tried, file: Option<&std::path::Path>) {
     if tried.interrupted {
-        println!("interrupted");
+        say("interrupted");
     }
     if let Some(why) = &tried.trouble {
-        println!("ended early: {why}");
+        say(&format!("ended early: {why}"));
     }
     if let Ok(how) = &tried.released {
-        println!("{how}");
+        say(how);
     }
     match file {
-        Some(path) => println!("kept in {}", path.display()),
-        None => println!("kept nowhere: --site FOLDER keeps the marks beside the site file"),
+        Some(path) => say(&format!("kept in {}", path.display())),
+        None => say("kept nowhere: --site FOLDER keeps the marks beside the site file"),
     }
 }
 

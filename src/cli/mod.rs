@@ -30,6 +30,7 @@ pub mod twin;
 pub mod write;
 
 use crate::site::{Fault, LoadError, Site};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 pub const DONE: u8 = 0;
@@ -47,6 +48,25 @@ pub fn start_log() {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();
+    end_when_nobody_reads();
+}
+
+/// A reader that has gone away (`| head`) ends a command that only prints, without a word. What must go on prints by [`say`].
+fn end_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        if text.is_some_and(|t| t.starts_with("failed printing to stdout")) {
+            std::process::exit(i32::from(DONE));
+        }
+        usual(info);
+    }));
+}
+
+/// A line on stdout, whether anybody reads it or not: a device in our hands is given back all the same.
+pub fn say(line: &str) {
+    // Nobody there to be told that nobody is there.
+    let _gone = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A site by folder, by file, or by the name of one inside the binary.
