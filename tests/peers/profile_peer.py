@@ -3,7 +3,7 @@
 `read FACTS PROFILES`: serves every device of the fact files (YAML; `-` where there are none: of the profiles) with registers
 encoded here, by rules of its own, and prints first what a reader must show.
 `write CONFIG`: serves the devices of a JSON file [{port, units: {id: {table: [[address, [words]]]}}, fail}] with every other
-register at zero; prints each write, refuses the write number `fail` (counted from 0).
+register at zero (table `only`: holding registers, and no others); prints each write, refuses the write number `fail` (counted from 0).
 """
 
 import asyncio
@@ -187,7 +187,7 @@ def runs(cells):
     return found
 
 
-def sim(unit, tables):
+def sim(unit, tables, **more):
     sides = []
     for table in TABLES:
         bits = table in ("coil", "discrete")
@@ -196,7 +196,7 @@ def sim(unit, tables):
         # A span of bits is as long as whole registers.
         sides.append([SimData(a, values=[bool(w) for w in ws] + [False] * (-len(ws) % 16) if bits else ws, datatype=kind)
                       for a, ws in spans])
-    return SimDevice(unit, simdata=tuple(sides))
+    return SimDevice(unit, simdata=tuple(sides), **more)
 
 
 async def serve_read(where, profile_folder):
@@ -237,6 +237,12 @@ class Recorder:
 
 
 def recording(port, unit, spans, fail, counter):
+    recorder = Recorder(port, unit, fail, counter)
+    if "only" in spans:
+        # Nothing else is there.
+        cells = {a + i: w for a, words in spans["only"] for i, w in enumerate(words)}
+        tables = {"holding": cells, "input": {}, "coil": {}, "discrete": {}}
+        return sim(unit, tables, action=functools.partial(recorder.action))
     tables = {"holding": [0] * 65536, "input": [0] * 65536, "coil": [0] * 8192, "discrete": [0] * 8192}
     for table, list_ in spans.items():
         for address, words in list_:
@@ -244,7 +250,6 @@ def recording(port, unit, spans, fail, counter):
     sides = tuple(
         [SimData(0, values=[bool(w) for w in tables[t]] if t in ("coil", "discrete") else tables[t],
                  datatype=DataType.BITS if t in ("coil", "discrete") else DataType.REGISTERS)] for t in TABLES)
-    recorder = Recorder(port, unit, fail, counter)
     return SimDevice(unit, simdata=sides, action=functools.partial(recorder.action))
 
 
