@@ -4,7 +4,7 @@
 //! patience, counters and rest for silent units; the connection behind is one.
 
 use super::ask::Ask;
-use super::connection::{Connection, Manners};
+use super::connection::{Connection, Manners, Request};
 use super::dial::Dial;
 pub use super::line::Class;
 use super::line::{Line, Turn};
@@ -177,28 +177,26 @@ impl Client {
         let Some(connection) = self.turn.as_mut().and_then(|t| t.as_mut()) else {
             return Err(WireError::Lost("the link has ended".into()));
         };
-        connection.accept(&self.accept);
         self.requests += 1;
-        let patience = self.times.patience(self.longest);
-        let answer = connection.exchange(unit, &ask, words, patience, self.searching).await;
+        let request = Request {
+            unit,
+            others: &self.accept,
+            ask,
+            words,
+            patience: self.times.patience(self.longest),
+            forgiving: self.searching,
+        };
+        let answer = connection.exchange(request).await;
         let ms = connection.took.as_secs_f64() * 1e3;
-        match answer {
-            Ok(answer) => {
+        match &answer {
+            Ok(_) => {
                 self.last_ms = Some(ms);
                 self.times.answered(ms);
-                // What answers wrongly once may be out of step: start afresh.
-                ask.understand(answer, words).map_err(|why| {
-                    connection.lose(why.clone());
-                    WireError::Wrong(why)
-                })
             }
-            Err(error) => {
-                if matches!(error, WireError::Exception(_)) {
-                    self.last_ms = Some(ms);
-                }
-                Err(error)
-            }
+            Err(WireError::Exception(_)) => self.last_ms = Some(ms),
+            Err(_) => {}
         }
+        answer
     }
 
     fn resting(&self, unit: u8) -> Option<WireError> {
@@ -264,7 +262,7 @@ impl Client {
             answer_p99_ms: quantiles.map(|q| q.1),
             timeouts: self.timeouts,
             exceptions: self.exceptions,
-            dropped_frames: self.line.stats.watch.dropped.load(Ordering::Relaxed),
+            dropped_frames: self.line.stats.dropped.load(Ordering::Relaxed),
             reconnects: self.line.stats.opened.load(Ordering::Relaxed).saturating_sub(1),
             unreadable: 0,
         }

@@ -8,7 +8,7 @@ use super::ask::Ask;
 use super::client::WireError;
 use super::dial::{Dial, Wire};
 use super::frame::Framing;
-use super::guard::{Guard, Watch};
+use super::guard::Guard;
 use super::line::LineStats;
 use super::pace::{Backoff, seed_of};
 use crate::profile::Link;
@@ -18,9 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tokio_modbus::client::{Context, rtu, tcp};
-use tokio_modbus::slave::{Slave, SlaveContext as _};
-use tokio_modbus::{Error, Response};
 
 /// Requests in a row without an answer after which the connection is made anew: with and without transaction ids.
 const PATIENCE: u32 = 3;
@@ -55,15 +52,26 @@ impl Manners {
     }
 }
 
+/// A request and how it is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    pub unit: u8,
+    /// Units that may answer besides the one asked.
+    pub others: &'r [u8],
+    pub ask: Ask,
+    /// What a write writes.
+    pub words: &'r [u16],
+    pub patience: Duration,
+    /// Silence is expected (a search) and does not count against the link.
+    pub forgiving: bool,
+}
+
 pub struct Connection {
     dial: Dial,
     device: Id,
     address: Address,
     manners: Manners,
-    context: Option<Context>,
-    watch: Arc<Watch>,
-    /// What the guard was told last.
-    accepted: Vec<u8>,
+    guard: Option<Guard>,
     pub stats: Arc<LineStats>,
     /// One timer for all requests: setting it anew is cheaper than making one.
     timer: Pin<Box<Sleep>>,
@@ -86,15 +94,13 @@ impl Connection {
         let now = Instant::now();
         Self {
             backoff: Backoff::new(seed_of(&address.to_string())),
-            watch: stats.watch.clone(),
-            accepted: Vec::new(),
             timer: Box::pin(sleep_until(now)),
             stats,
             dial,
             device,
             address,
             manners,
-            context: None,
+            guard: None,
             silent: 0,
             not_before: now,
             reopen_at: now,
@@ -110,31 +116,21 @@ impl Connection {
         self.address.is_rtu() || !self.manners.echo_tid
     }
 
-    /// Units that may answer for the next request besides the one asked.
-    pub fn accept(&mut self, units: &[u8]) {
-        if self.accepted != units {
-            self.accepted = units.to_vec();
-            self.watch.accept(units);
-        }
-    }
-
-    /// One request and its answer. `forgiving`: silence is expected (a search) and does not count against the link.
-    pub async fn exchange(
-        &mut self,
-        unit: u8,
-        ask: &Ask,
-        words: &[u16],
-        patience: Duration,
-        forgiving: bool,
-    ) -> Result<Response, WireError> {
-        self.settle().await;
-        if let Some(probe) = self.probe(unit, ask) {
-            match self.once(unit, &probe, &[], patience, forgiving).await {
+    /// One request and what its answer says: the words read, none for a write.
+    pub async fn exchange(&mut self, request: Request<'_>) -> Result<Vec<u16>, WireError> {
+        self.settle();
+        if let Some(ask) = self.probe(request.unit, &request.ask) {
+            let probe = Request {
+                ask,
+                words: &[],
+                ..request
+            };
+            match self.once(probe).await {
                 Ok(_) | Err(WireError::Exception(_)) => self.suspect = None,
                 Err(error) => return Err(error),
             }
         }
-        self.once(unit, ask, words, patience, forgiving).await
+        self.once(request).await
     }
 
     /// A request of another shape than the one whose answer may still come, where this one has the same.
@@ -144,7 +140,7 @@ impl Connection {
     }
 
     /// Whoever asked last may have gone away in the middle: as if there had been no answer.
-    async fn settle(&mut self) {
+    fn settle(&mut self) {
         let Some((unit, ask)) = self.in_flight.take() else {
             return;
         };
@@ -154,22 +150,15 @@ impl Connection {
         }
     }
 
-    async fn once(
-        &mut self,
-        unit: u8,
-        ask: &Ask,
-        words: &[u16],
-        patience: Duration,
-        forgiving: bool,
-    ) -> Result<Response, WireError> {
-        let mut fresh = self.context.is_none();
+    async fn once(&mut self, request: Request<'_>) -> Result<Vec<u16>, WireError> {
+        let mut fresh = self.guard.is_none();
         loop {
             self.open().await?;
-            match self.send(unit, ask, words, patience, forgiving).await {
+            match self.send(request).await {
                 // The peer had closed while nothing was asked; nothing was sent yet, so open again and ask.
                 Err(WireError::Idle) if !fresh => {
                     fresh = true;
-                    self.context = None;
+                    self.guard = None;
                     self.reopen_at = Instant::now() + REOPEN;
                 }
                 Err(WireError::Idle) => {
@@ -180,54 +169,40 @@ impl Connection {
         }
     }
 
-    async fn send(
-        &mut self,
-        unit: u8,
-        ask: &Ask,
-        words: &[u16],
-        patience: Duration,
-        forgiving: bool,
-    ) -> Result<Response, WireError> {
+    async fn send(&mut self, request: Request<'_>) -> Result<Vec<u16>, WireError> {
         let mut begun = Instant::now();
         if self.not_before > begun {
             sleep_until(self.not_before).await;
             begun = Instant::now();
         }
-        let patience = patience + self.on_the_wire(ask);
-        let Some(context) = self.context.as_mut() else {
+        let Request { unit, ask, .. } = request;
+        let patience = request.patience + self.on_the_wire(&ask);
+        let Some(guard) = self.guard.as_mut() else {
             return Err(WireError::Lost("not connected".into()));
         };
-        context.set_slave(Slave(unit));
-        self.in_flight = Some((unit, *ask));
+        let pdu = ask.request(request.words);
+        self.in_flight = Some((unit, ask));
         self.timer.as_mut().reset(begun + patience);
         let answer = tokio::select! {
             biased;
-            answer = tokio_modbus::client::Client::call(context, ask.request(words)) => Some(answer),
+            answer = guard.call(unit, request.others, &pdu) => Some(answer.map(|pdu| ask.understand(pdu, request.words))),
             () = self.timer.as_mut() => None,
         };
         self.in_flight = None;
         self.took = begun.elapsed();
-        self.judge(unit, ask, answer, patience, forgiving)
-    }
-
-    fn judge(
-        &mut self,
-        unit: u8,
-        ask: &Ask,
-        answer: Option<tokio_modbus::Result<Response>>,
-        patience: Duration,
-        forgiving: bool,
-    ) -> Result<Response, WireError> {
         match answer {
-            Some(Ok(answer)) => {
-                self.answered(unit, ask);
-                answer.map_err(|code| WireError::Exception(u8::from(code)))
+            Some(Ok(Ok(answer))) => {
+                self.answered(unit, &ask);
+                answer.map_err(WireError::Exception)
             }
-            Some(Err(Error::Transport(error))) if error.kind() == std::io::ErrorKind::NotConnected => {
-                Err(WireError::Idle)
+            // What answers wrongly once may be out of step: start afresh.
+            Some(Ok(Err(why))) => {
+                self.lose(why.clone());
+                Err(WireError::Wrong(why))
             }
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotConnected => Err(WireError::Idle),
             Some(Err(error)) => Err(self.lose(error.to_string())),
-            None => Err(self.unanswered(unit, ask, patience, forgiving)),
+            None => Err(self.unanswered(request, patience)),
         }
     }
 
@@ -246,14 +221,14 @@ impl Connection {
         }
     }
 
-    fn unanswered(&mut self, unit: u8, ask: &Ask, patience: Duration, forgiving: bool) -> WireError {
+    fn unanswered(&mut self, request: Request<'_>, patience: Duration) -> WireError {
         let blind = self.is_blind();
         if blind {
-            self.suspect = Some((unit, *ask));
+            self.suspect = Some((request.unit, request.ask));
             // Drain: what comes in this time is thrown away before the next request.
             self.not_before = Instant::now() + patience.max(self.gap());
         }
-        if !forgiving {
+        if !request.forgiving {
             self.silent += 1;
             if self.silent >= if blind { PATIENCE_BLIND } else { PATIENCE } {
                 self.lose(format!("{} requests in a row without an answer", self.silent));
@@ -264,7 +239,7 @@ impl Connection {
 
     /// Closes; the next attempt waits, each time longer.
     pub fn lose(&mut self, why: String) -> WireError {
-        self.context = None;
+        self.guard = None;
         self.silent = 0;
         self.reopen_at = Instant::now() + self.backoff.next();
         self.trouble.clone_from(&why);
@@ -291,7 +266,7 @@ impl Connection {
     }
 
     async fn open(&mut self) -> Result<(), WireError> {
-        if self.context.is_some() {
+        if self.guard.is_some() {
             return Ok(());
         }
         let wait = self.reopen_at.saturating_duration_since(Instant::now());
@@ -313,17 +288,14 @@ impl Connection {
         if !self.manners.connect_delay.is_zero() {
             sleep(self.manners.connect_delay).await;
         }
-        let watch = self.watch.clone();
-        self.context = Some(attach(stream, &self.address, self.manners.echo_tid, watch));
+        let stats = self.stats.clone();
+        self.guard = Some(guarded(stream, &self.address, self.manners.echo_tid, stats));
         Ok(())
     }
 }
 
-/// The client's framing over a guarded stream; nothing else ever gets the stream.
-pub fn attach(stream: Box<dyn Wire>, address: &Address, echo_tid: bool, watch: Arc<Watch>) -> Context {
-    if address.is_rtu() {
-        rtu::attach_slave(Guard::new(stream, Framing::Rtu, echo_tid, watch), Slave(1))
-    } else {
-        tcp::attach_slave(Guard::new(stream, Framing::Mbap, echo_tid, watch), Slave(1))
-    }
+/// A stream in the hands of its guard; nothing else ever gets it.
+pub fn guarded(stream: Box<dyn Wire>, address: &Address, echo_tid: bool, stats: Arc<LineStats>) -> Guard {
+    let framing = if address.is_rtu() { Framing::Rtu } else { Framing::Mbap };
+    Guard::new(stream, framing, echo_tid, stats)
 }

@@ -2,7 +2,7 @@
 
 use super::client::{Client, WireError};
 use super::control::{Control, Order};
-use super::map::{BlockRead, Map, Value, Values, derive};
+use super::map::{BlockRead, DeviceType, Map, Value, Values, derive};
 use super::owned::Seen;
 use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
 use super::refusals::Refusals;
@@ -22,8 +22,10 @@ pub struct FieldDevice {
     pub id: Id,
     pub wiring: Device,
     profile: Arc<Profile>,
-    found: Option<Discovered>,
-    map: Option<Map>,
+    /// The map of the profile; what is read of this device is `map`, once it is known.
+    plain: Arc<Map>,
+    found: Option<Box<Discovered>>,
+    map: Option<Arc<Map>>,
     pub identity: IdentityStatus,
     pub(super) control: Control,
     last_slow: Option<Timestamp>,
@@ -34,7 +36,7 @@ pub struct FieldDevice {
     pub refusals: Refusals,
     /// What commands are made from, as last shown.
     known: Known,
-    needed: Vec<String>,
+    needed: Arc<[String]>,
     /// What the identity probes showed.
     pub probed: Vec<(String, String)>,
     /// Why it is not the device expected.
@@ -52,18 +54,21 @@ struct Round {
     seen: Seen,
     /// The last refusal of a register.
     refused: Option<WireError>,
+    /// Blocks are due, and nothing of them is left that it did not refuse.
+    hopeless: bool,
 }
 
 impl FieldDevice {
-    pub fn new(id: Id, wiring: Device, profile: impl Into<Arc<Profile>>) -> Self {
-        let profile = profile.into();
+    pub fn new(id: Id, wiring: Device, kind: impl Into<DeviceType>) -> Self {
+        let DeviceType { profile, map, needed } = kind.into();
         let known = Known {
             options: Known::options_of(&profile, &wiring.options),
             ..Known::default()
         };
         Self {
             id,
-            needed: profile.points_for_commands(),
+            needed,
+            plain: map,
             known,
             probed: Vec::new(),
             mismatch: None,
@@ -88,7 +93,7 @@ impl FieldDevice {
     }
 
     pub fn map(&self) -> Option<&Map> {
-        self.map.as_ref()
+        self.map.as_deref()
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -161,11 +166,13 @@ impl FieldDevice {
             Every::Slow => slow,
             Every::Once => !self.once_done,
         };
-        let blocks = map.blocks.iter().filter(due);
+        let blocks: Vec<&BlockRead> = map.blocks.iter().filter(due).collect();
+        let todo: VecDeque<_> = blocks.iter().flat_map(|b| self.refusals.reads_of(b, now)).collect();
         self.round = Some(Round {
             now,
             slow,
-            todo: blocks.flat_map(|b| self.refusals.reads_of(b, now)).collect(),
+            hopeless: todo.is_empty() && !blocks.is_empty(),
+            todo,
             values: Values::new(),
             seen: Seen::new(),
             refused: None,
@@ -190,8 +197,10 @@ impl FieldDevice {
     }
 
     async fn finish(&mut self, client: &mut Client, mut round: Round) -> Result<Values, WireError> {
-        // A device that refuses all it is asked is not this one.
-        if let Some(refused) = round.refused.take().filter(|_| round.values.is_empty()) {
+        // A device that refuses all it is asked is not this one, or not well: nothing was read, whatever it answers.
+        let refused = round.refused.take().filter(|_| round.values.is_empty());
+        let known = self.refusals.last.clone().filter(|_| round.hopeless);
+        if let Some(refused) = refused.or(known) {
             return Err(refused);
         }
         if round.slow {
@@ -213,7 +222,7 @@ impl FieldDevice {
 
     /// Keeps what commands are made from; a value that the device does not show any more is forgotten.
     fn remember(&mut self, values: &Values) {
-        for name in &self.needed {
+        for name in self.needed.iter() {
             match values.get(name).map(Value::number) {
                 Some(Some(n)) => {
                     self.known.points.insert(name.clone(), n);
@@ -272,7 +281,7 @@ impl FieldDevice {
 
     /// Why a SunSpec device would not listen now.
     pub(super) fn kept_local(&self) -> Option<String> {
-        self.found.as_ref().and_then(sunspec::Discovered::kept_local)
+        self.found.as_ref().and_then(|f| f.kept_local())
     }
 
     /// Full power of a SunSpec device, kW, where it says it.
@@ -306,7 +315,8 @@ impl FieldDevice {
             // It is there and has no time: these points are asked for in the next round.
             Err(error) if error.is_busy() => {}
             Err(error) if error.is_refusal() => {
-                round.refused = Some(error);
+                round.refused = Some(error.clone());
+                self.refusals.last = Some(error);
                 for half in self.refusals.refused(map, &block, now).into_iter().rev() {
                     round.todo.push_front(half);
                 }
@@ -323,19 +333,18 @@ impl FieldDevice {
             let most = self.profile.link.max_regs_read.unwrap_or(125);
             let found = sunspec::discover(client, self.wiring.unit, &self.profile.quirks, most).await?;
             // A vendor's own registers stand in its profile, beside the models.
-            let mut map = Map::of(&self.profile);
+            let mut map = Map::clone(&self.plain);
             map.blocks.splice(0..0, found.blocks.iter().cloned());
             map.points.extend(found.map_points());
-            self.map = Some(map);
-            self.found = Some(found);
+            self.map = Some(Arc::new(map));
+            self.found = Some(Box::new(found));
             // Commands need ratings and scale factors, which stand in slow blocks: they are read with the first poll.
             (self.last_slow, self.once_done) = (None, false);
             self.identity = IdentityStatus::Confirmed;
             return Ok(());
         }
-        let map = Map::of(&self.profile);
         self.identity = self.identify(client).await?;
-        self.map = Some(map);
+        self.map = Some(self.plain.clone());
         Ok(())
     }
 

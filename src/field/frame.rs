@@ -2,6 +2,8 @@
 //!
 //! In: the bytes of a request as they go out. Out: unit, function and length of the only answer that may come back.
 
+use std::ops::Range;
+
 /// Longest Modbus frame: 7 + 253 bytes (TCP), 256 (RTU).
 pub const LONGEST: usize = 260;
 /// Transaction, protocol, length, unit.
@@ -14,6 +16,29 @@ const CRC: usize = 2;
 pub enum Framing {
     Mbap,
     Rtu,
+}
+
+/// Writes the frame of a request (a PDU) into `into`, in place of what is there.
+pub fn put(framing: Framing, transaction: u16, unit: u8, pdu: &[u8], into: &mut Vec<u8>) {
+    into.clear();
+    if framing == Framing::Mbap {
+        into.extend(transaction.to_be_bytes());
+        into.extend([0, 0]);
+        into.extend((pdu.len() as u16 + 1).to_be_bytes());
+    }
+    into.push(unit);
+    into.extend(pdu);
+    if framing == Framing::Rtu {
+        into.extend(crc(into).to_le_bytes());
+    }
+}
+
+/// Where the PDU lies in a whole frame.
+pub fn pdu_of(framing: Framing, frame: Range<usize>) -> Range<usize> {
+    match framing {
+        Framing::Mbap => frame.start + MBAP..frame.end,
+        Framing::Rtu => frame.start + 1..frame.end - CRC,
+    }
 }
 
 /// The answer somebody waits for.

@@ -1,95 +1,98 @@
-//! Guard transport under the Modbus client: only a complete frame that answers the last request passes.
+//! Guard transport: sends one request and lets in nothing but the complete frame that answers it.
 //!
-//! The client alone hands out stale, short and foreign answers after a timeout. Here a late, foreign or doubled answer is
-//! dropped and counted, what lies on the wire before a request is thrown away, and a header that cannot be one is an error at
-//! once instead of a wait.
+//! In: a unit and a request PDU. Out: the PDU of the answer. A client that only reads frames hands out stale, short and
+//! foreign answers after a timeout. Here a late, foreign or doubled answer is dropped and counted, what lies on the wire
+//! before a request is thrown away, and a header that cannot be one is an error at once instead of a wait.
 
-use super::frame::{Expected, Found, Framing, LONGEST, find_mbap, find_rtu};
+use super::dial::Wire;
+use super::frame::{self, Expected, Found, Framing, LONGEST, find_mbap, find_rtu};
+use super::line::LineStats;
+use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 /// Two frames: a late answer and ours.
 const ROOM: usize = 2 * LONGEST;
 /// Stale bytes taken off the wire before a request, at most; a peer that talks without end is no Modbus device.
 const STALE: usize = 16 * 1024;
 
-/// What the guard tells the link, and the link the guard.
-#[derive(Debug, Default)]
-pub struct Watch {
-    /// Frames (TCP) or runs of bytes (RTU) that nobody waited for.
-    pub dropped: AtomicU64,
-    /// Units that may answer besides the one asked, and how often they were changed.
-    units: Mutex<Vec<u8>>,
-    changes: AtomicU64,
-}
-
-impl Watch {
-    pub fn accept(&self, units: &[u8]) {
-        *self.units.lock().unwrap_or_else(PoisonError::into_inner) = units.to_vec();
-        self.changes.fetch_add(1, Ordering::Release);
-    }
-}
-
-#[derive(Debug)]
-pub struct Guard<S> {
-    inner: S,
+pub struct Guard {
+    wire: Box<dyn Wire>,
     framing: Framing,
     /// The peer echoes transaction ids (all but a few gateways do).
     echo_tid: bool,
-    watch: Arc<Watch>,
-    /// The request that is being written.
+    stats: Arc<LineStats>,
+    transaction: u16,
+    /// The request as it goes out.
     sent: Vec<u8>,
-    whole: bool,
-    expected: Option<Expected>,
-    units: Vec<u8>,
-    /// Changes of `units` seen so far.
-    changes: u64,
+    /// Whoever asked went away while the request went out: what follows would be taken for its rest.
+    cut: bool,
     came: Box<[u8; ROOM]>,
     filled: usize,
-    /// The answer inside `came`, as far as it was not handed on.
-    answer: Range<usize>,
+    /// Bytes at the start of `came` that were handed on.
+    taken: usize,
 }
 
-impl<S> Guard<S> {
-    pub fn new(inner: S, framing: Framing, echo_tid: bool, watch: Arc<Watch>) -> Self {
+impl Guard {
+    /// Nothing else may ever use `wire`. `stats` counts what nobody waited for.
+    pub fn new(wire: Box<dyn Wire>, framing: Framing, echo_tid: bool, stats: Arc<LineStats>) -> Self {
         Self {
-            inner,
+            wire,
             framing,
             echo_tid,
-            watch,
-            sent: Vec::with_capacity(16),
-            whole: true,
-            expected: None,
-            units: Vec::new(),
-            changes: 0,
+            stats,
+            transaction: 0,
+            sent: Vec::new(),
+            cut: false,
             came: Box::new([0; ROOM]),
             filled: 0,
-            answer: 0..0,
+            taken: 0,
         }
+    }
+
+    /// Sends a request and waits for its answer, both as PDUs; `others` may answer besides `unit`. Dropping the future gives
+    /// the answer up: it is thrown away when it comes.
+    ///
+    /// # Errors
+    /// `NotConnected`: the peer had closed before anything was sent. Anything else: the wire cannot be trusted any more.
+    pub async fn call(&mut self, unit: u8, others: &[u8], request: &[u8]) -> io::Result<&[u8]> {
+        poll_fn(|cx| Poll::Ready(self.clear(cx))).await?;
+        let expected = self.send(unit, request).await?;
+        loop {
+            let n = self.wire.read(&mut self.came[self.filled..]).await?;
+            if n == 0 {
+                let why = "the device closed the connection";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+            }
+            self.filled += n;
+            if let Some(answer) = self.sift(&expected, others)? {
+                self.taken = answer.end;
+                return Ok(&self.came[frame::pdu_of(self.framing, answer)]);
+            }
+        }
+    }
+
+    async fn send(&mut self, unit: u8, request: &[u8]) -> io::Result<Expected> {
+        if self.cut {
+            return Err(io::Error::other("a request was cut off in the middle"));
+        }
+        self.transaction = self.transaction.wrapping_add(1);
+        frame::put(self.framing, self.transaction, unit, request, &mut self.sent);
+        self.cut = true;
+        self.wire.write_all(&self.sent).await?;
+        self.wire.flush().await?;
+        self.cut = false;
+        let unfit = || io::Error::new(io::ErrorKind::InvalidInput, "an empty request");
+        Expected::of(&self.sent, self.framing).ok_or_else(unfit)
     }
 
     fn drop_frames(&self, n: u64) {
-        self.watch.dropped.fetch_add(n, Ordering::Relaxed);
-    }
-
-    /// The request is out: from now on its answer may pass.
-    fn await_answer(&mut self) {
-        if self.whole {
-            return;
-        }
-        self.whole = true;
-        self.expected = Expected::of(&self.sent, self.framing);
-        let changes = self.watch.changes.load(Ordering::Acquire);
-        if changes != self.changes {
-            self.changes = changes;
-            let told = self.watch.units.lock().unwrap_or_else(PoisonError::into_inner);
-            self.units.clone_from(&told);
-        }
+        self.stats.dropped.fetch_add(n, Ordering::Relaxed);
     }
 
     fn forget(&mut self, to: usize) {
@@ -97,26 +100,26 @@ impl<S> Guard<S> {
         self.filled -= to;
     }
 
-    /// Looks through what came; afterwards `answer` holds the awaited frame or more bytes are needed.
-    fn sift(&mut self) -> io::Result<()> {
-        while self.answer.is_empty() && self.filled > 0 {
+    /// Looks through what came: the awaited frame, or nothing when more bytes are needed.
+    fn sift(&mut self, expected: &Expected, others: &[u8]) -> io::Result<Option<Range<usize>>> {
+        while self.filled > 0 {
             let bytes = &self.came[..self.filled];
-            let found = match (self.framing, &self.expected) {
-                (Framing::Mbap, e) => find_mbap(bytes, e.as_ref(), self.echo_tid, &self.units),
-                (Framing::Rtu, Some(e)) => find_rtu(bytes, e, &self.units),
-                (Framing::Rtu, None) => Found::Foreign { to: self.filled },
+            let found = match self.framing {
+                Framing::Mbap => find_mbap(bytes, Some(expected), self.echo_tid, others),
+                Framing::Rtu => find_rtu(bytes, expected, others),
             };
             match found {
-                Found::Answer { from, to } => self.accept(from, to),
+                Found::Answer { from, to } => {
+                    self.drop_frames(u64::from(from > 0));
+                    return Ok(Some(from..to));
+                }
                 Found::Foreign { to } => {
                     self.drop_frames(1);
                     self.forget(to);
                 }
                 Found::Nonsense => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "the answer is not a Modbus frame",
-                    ));
+                    let why = "the answer is not a Modbus frame";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
                 // A full buffer without an answer: its older half is noise.
                 Found::More if self.filled == ROOM => {
@@ -126,55 +129,27 @@ impl<S> Guard<S> {
                 Found::More => break,
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Ids that were tolerated become what the client expects.
-    fn accept(&mut self, from: usize, to: usize) {
-        let Some(e) = self.expected.take() else { return };
-        if from > 0 {
-            self.drop_frames(1);
-        }
-        match self.framing {
-            Framing::Mbap => {
-                self.came[..2].copy_from_slice(&e.transaction);
-                self.came[6] = e.unit;
-            }
-            // The checksum follows the unit.
-            Framing::Rtu if self.came[from] != e.unit => {
-                self.came[from] = e.unit;
-                let sum = super::frame::crc(&self.came[from..to - 2]).to_le_bytes();
-                self.came[to - 2..to].copy_from_slice(&sum);
-            }
-            Framing::Rtu => {}
-        }
-        self.answer = from..to;
-    }
-}
-
-impl<S: AsyncRead + Unpin> Guard<S> {
     /// Before a request: what came without being asked for goes; a peer that has left is noticed before anything is sent.
     fn clear(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut stale = self.filled - self.answer.end.min(self.filled);
-        (self.filled, self.answer, self.expected) = (0, 0..0, None);
+        let mut stale = self.filled - self.taken;
+        (self.filled, self.taken) = (0, 0);
         loop {
             let mut chunk = ReadBuf::new(&mut self.came[..]);
-            match Pin::new(&mut self.inner).poll_read(cx, &mut chunk) {
+            match Pin::new(&mut self.wire).poll_read(cx, &mut chunk) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(())) if chunk.filled().is_empty() => return Err(gone()),
                 Poll::Ready(Ok(())) => stale += chunk.filled().len(),
             }
             if stale > STALE {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "it talks without being asked",
-                ));
+                let why = "it talks without being asked";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
-        if stale > 0 {
-            self.drop_frames(1);
-        }
+        self.drop_frames(u64::from(stale > 0));
         Ok(())
     }
 }
@@ -182,56 +157,4 @@ impl<S: AsyncRead + Unpin> Guard<S> {
 /// The peer closed while nothing was asked: not a fault, the next request opens anew.
 fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the device had closed the idle connection")
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        loop {
-            if !me.answer.is_empty() {
-                let n = me.answer.len().min(out.remaining());
-                out.put_slice(&me.came[me.answer.start..me.answer.start + n]);
-                me.answer.start += n;
-                if me.answer.is_empty() {
-                    let end = me.answer.end;
-                    me.answer = 0..0;
-                    me.forget(end);
-                }
-                return Poll::Ready(Ok(()));
-            }
-            let mut chunk = ReadBuf::new(&mut me.came[me.filled..]);
-            ready!(Pin::new(&mut me.inner).poll_read(cx, &mut chunk))?;
-            let n = chunk.filled().len();
-            if n == 0 {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the device closed the connection",
-                )));
-            }
-            me.filled += n;
-            me.sift()?;
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let me = self.get_mut();
-        if me.whole {
-            me.clear(cx)?;
-            me.sent.clear();
-            me.whole = false;
-        }
-        let n = ready!(Pin::new(&mut me.inner).poll_write(cx, bytes))?;
-        me.sent.extend_from_slice(&bytes[..n]);
-        Poll::Ready(Ok(n))
-    }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        me.await_answer();
-        Pin::new(&mut me.inner).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
 }

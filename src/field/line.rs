@@ -4,7 +4,6 @@
 //! time, then guests; nobody waits longer than the request in flight for a setpoint's turn.
 
 use super::connection::Connection;
-use super::guard::Watch;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,7 +27,8 @@ pub struct LineStats {
     pub opened: AtomicU64,
     /// Devices that use the line.
     pub users: AtomicUsize,
-    pub watch: Arc<Watch>,
+    /// Frames (TCP) or runs of bytes (RTU) that nobody waited for.
+    pub dropped: AtomicU64,
 }
 
 #[derive(Clone)]

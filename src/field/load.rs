@@ -7,6 +7,7 @@ use super::device::FieldDevice;
 use super::dial::{Dial, Wire};
 use super::frame::crc;
 use super::link::{Attended, INBOX, Job, serve};
+use super::map::DeviceType;
 use crate::profile::Profile;
 use crate::site::{Address, Device, Id, SerialLine};
 use crate::time::Timestamp;
@@ -26,7 +27,8 @@ pub struct Paced {
     pub failed: u64,
 }
 
-fn device(id: &str, address: &Address, profile: &Arc<Profile>) -> FieldDevice {
+fn device(id: &str, address: &Address, kind: &DeviceType) -> FieldDevice {
+    let profile = &kind.profile;
     let wiring = Device {
         address: address.clone(),
         profile: profile.id.clone(),
@@ -38,7 +40,7 @@ fn device(id: &str, address: &Address, profile: &Arc<Profile>) -> FieldDevice {
         writes_per_day: crate::site::WRITES_PER_DAY,
         options: Default::default(),
     };
-    FieldDevice::new(Id::new(id), wiring, profile.clone())
+    FieldDevice::new(Id::new(id), wiring, kind.clone())
 }
 
 /// Polls a device at each address once a period for `rounds` periods, spread evenly over it. The first round (connecting)
@@ -51,13 +53,13 @@ pub async fn paced(
     start: Timestamp,
     begin: impl FnOnce(),
 ) -> Paced {
-    let profile = &Arc::new(profile.clone());
+    let kind = DeviceType::from(profile.clone());
     let mut inboxes = Vec::new();
     for (i, address) in addresses.iter().enumerate() {
         let (jobs, inbox) = mpsc::channel(INBOX);
         let id = format!("device-{i}");
         let client = Client::new(Dial::Sockets, Id::new(&id), address.clone(), profile.link.clone());
-        tokio::spawn(serve(vec![Attended::new(device(&id, address, profile), client, inbox)]));
+        tokio::spawn(serve(vec![Attended::new(device(&id, address, &kind), client, inbox)]));
         inboxes.push(jobs);
     }
     let result = Arc::new(Mutex::new(Paced::default()));
@@ -119,7 +121,7 @@ pub async fn scan_cost(profile: &Profile, line: SerialLine, now: Timestamp) -> R
         line,
     };
     let mut client = Client::new(dial, Id::new("meter"), address.clone(), profile.link.clone());
-    let mut device = device("meter", &address, &Arc::new(profile.clone()));
+    let mut device = device("meter", &address, &profile.clone().into());
     let values = device.poll(&mut client, now).await.map_err(|e| e.to_string())?;
     let frames = bytes.lock().unwrap_or_else(PoisonError::into_inner);
     // Each frame is followed by a silence of three and a half characters.

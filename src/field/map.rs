@@ -3,6 +3,32 @@
 use super::codec::{Raw, decode};
 use crate::profile::{Derivation, Derived, Every, OtherScale, Point, Profile, RegisterType, Rule, Table, WordOrder};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A profile and the map it makes; devices of one kind share both.
+#[derive(Debug, Clone)]
+pub struct DeviceType {
+    pub profile: Arc<Profile>,
+    pub map: Arc<Map>,
+    /// Points that commands are made from.
+    pub needed: Arc<[String]>,
+}
+
+impl From<Arc<Profile>> for DeviceType {
+    fn from(profile: Arc<Profile>) -> Self {
+        Self {
+            map: Arc::new(Map::of(&profile)),
+            needed: profile.points_for_commands().into(),
+            profile,
+        }
+    }
+}
+
+impl From<Profile> for DeviceType {
+    fn from(profile: Profile) -> Self {
+        Arc::new(profile).into()
+    }
+}
 
 /// A block read.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use super::control::{Order, Reach, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
 use super::link::{Attended, INBOX, Job, Polled, serve};
-use super::map::Value;
+use super::map::{DeviceType, Value};
 use crate::cycle::FieldPort;
 use crate::model::{
     DeviceHealth, DeviceMemory, FieldMemory, IdentityStatus, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target,
@@ -55,10 +55,15 @@ impl Field {
     pub fn new(site: &Site, dial: &Dial, options: Options) -> Result<Self, String> {
         let mut by_peer: BTreeMap<String, Vec<FieldDevice>> = BTreeMap::new();
         let mut health = BTreeMap::new();
+        let mut types: BTreeMap<&str, DeviceType> = BTreeMap::new();
         for (id, d) in &site.wiring.devices {
-            let profile = find_profile(site, &d.profile)?;
+            let kind = match types.get(d.profile.as_str()) {
+                Some(kind) => kind.clone(),
+                None => DeviceType::from(find_profile(site, &d.profile)?),
+            };
+            types.entry(&d.profile).or_insert_with(|| kind.clone());
             health.insert(id.clone(), unheard(id, d));
-            let mut device = FieldDevice::new(id.clone(), d.clone(), profile);
+            let mut device = FieldDevice::new(id.clone(), d.clone(), kind);
             device.control.name(commands_of(site, d));
             device.control.reach = reach(site, d);
             by_peer.entry(d.address.peer()).or_default().push(device);

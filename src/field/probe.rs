@@ -3,16 +3,15 @@
 //!
 //! The client of a running link backs off from what does not answer; whoever scans expects most units to be silent.
 
-use super::connection::attach;
+use super::ask::Ask;
+use super::connection::guarded;
 use super::dial::Dial;
+use super::guard::Guard;
 use crate::profile::Table;
 use crate::site::{Address, Id};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_modbus::client::{Client as _, Context};
-use tokio_modbus::slave::{Slave, SlaveContext as _};
-use tokio_modbus::{Request, Response};
 
 /// What a unit answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +41,7 @@ pub struct Probe {
     device: Id,
     address: Address,
     pace: Duration,
-    context: Option<Context>,
+    guard: Option<Guard>,
     not_before: Instant,
     broken: u32,
     pub requests: u64,
@@ -57,7 +56,7 @@ impl Probe {
             device: Id::new("scan"),
             address,
             pace,
-            context: None,
+            guard: None,
             not_before: Instant::now(),
             broken: 0,
             requests: 0,
@@ -68,25 +67,19 @@ impl Probe {
     /// One read. Silence is an answer here; only a peer that cannot be reached is an error.
     pub async fn read(&mut self, unit: u8, place: (Table, u16, u16), patience: Duration) -> Result<Heard, ProbeError> {
         let (table, addr, count) = place;
-        let request = match table {
-            Table::Holding => Request::ReadHoldingRegisters(addr, count),
-            Table::Input => Request::ReadInputRegisters(addr, count),
-            Table::Coil => Request::ReadCoils(addr, count),
-            Table::Discrete => Request::ReadDiscreteInputs(addr, count),
-        };
+        let ask = Ask::Read { table, addr, count };
         self.connect().await?;
         sleep_until(self.not_before).await;
-        let Some(context) = self.context.as_mut() else {
+        let Some(guard) = self.guard.as_mut() else {
             return Err(ProbeError::Unreachable("not connected".into()));
         };
-        context.set_slave(Slave(unit));
         self.requests += 1;
         let begun = Instant::now();
-        let answer = timeout(patience, context.call(request)).await;
+        let pdu = ask.request(&[]);
+        let answer = timeout(patience, guard.call(unit, &[], &pdu)).await;
         self.not_before = Instant::now() + self.pace;
         let heard = match answer {
-            Ok(Ok(Ok(response))) => words(response, usize::from(count)),
-            Ok(Ok(Err(code))) => Some(Heard::Refused(u8::from(code))),
+            Ok(Ok(pdu)) => heard(&ask, pdu),
             Ok(Err(_)) => None,
             Err(_) => {
                 self.after_silence();
@@ -106,14 +99,14 @@ impl Probe {
     /// On TCP the guard drops late answers by their transaction id; elsewhere the line is drained and opened anew.
     fn after_silence(&mut self) {
         if !matches!(self.address, Address::Tcp { .. } | Address::Tls { .. }) {
-            self.context = None;
+            self.guard = None;
             self.not_before = Instant::now() + DRAIN.max(self.pace);
         }
     }
 
     /// What answers out of step, or hangs up, is given a little time and a new connection.
     fn after_nonsense(&mut self) -> Result<Heard, ProbeError> {
-        self.context = None;
+        self.guard = None;
         self.not_before = Instant::now() + REOPEN.max(self.pace);
         self.broken += 1;
         if self.broken >= MOST_BROKEN {
@@ -124,30 +117,28 @@ impl Probe {
     }
 
     async fn connect(&mut self) -> Result<(), ProbeError> {
-        if self.context.is_some() {
+        if self.guard.is_some() {
             return Ok(());
         }
         sleep_until(self.not_before).await;
         let opened = self.dial.open(&self.device, &self.address).await;
         let stream = opened.map_err(|e| ProbeError::Unreachable(e.to_string()))?;
-        self.context = Some(attach(stream, &self.address, true, Arc::default()));
+        self.guard = Some(guarded(stream, &self.address, true, Arc::default()));
         Ok(())
     }
 
     /// Hangs up, and waits until the device has noticed.
     pub async fn close(&mut self) {
-        if self.context.take().is_some() {
+        if self.guard.take().is_some() {
             sleep(REOPEN.max(self.pace)).await;
         }
     }
 }
 
-/// Registers or bits of an answer of the right length.
-fn words(response: Response, count: usize) -> Option<Heard> {
-    let words = match response {
-        Response::ReadHoldingRegisters(w) | Response::ReadInputRegisters(w) => w,
-        Response::ReadCoils(b) | Response::ReadDiscreteInputs(b) => b.into_iter().take(count).map(u16::from).collect(),
-        _ => return None,
-    };
-    (words.len() == count).then_some(Heard::Words(words))
+/// What a PDU says; nothing where it is not the answer to what was asked.
+fn heard(ask: &Ask, pdu: &[u8]) -> Option<Heard> {
+    Some(match ask.understand(pdu, &[]).ok()? {
+        Ok(words) => Heard::Words(words),
+        Err(code) => Heard::Refused(code),
+    })
 }

@@ -5,8 +5,10 @@
 use super::map::{Value, Values};
 use super::scan::{Confidence, FoundDevice, ScanReport};
 use crate::profile::Profile;
+use crate::site::TlsFiles;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Kinds of components a device would feed, from the profile's kind and the points that show something.
 pub fn feeds_of(profile: &Profile, values: &Values) -> Vec<String> {
@@ -148,11 +150,27 @@ fn heat_pump() -> &'static str {
      building = { loss = \"150 W/K\", capacity = \"8 kWh/K\", comfort_min = \"20 °C\", comfort_max = \"22.5 °C\" }   # CHECK\n"
 }
 
+/// The files as they were given; the site file sees relative ones from its own folder.
+fn tls_table(files: &TlsFiles) -> String {
+    let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
+    let all = [
+        ("ca", path(&files.ca)),
+        ("cert", path(&files.cert)),
+        ("key", path(&files.key)),
+        ("name", files.name.clone()),
+    ];
+    let given = all.into_iter().filter_map(|(key, v)| Some(format!("{key} = {:?}", v?)));
+    format!("tls = {{ {} }}", given.collect::<Vec<_>>().join(", "))
+}
+
 fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, components: &[String]) -> String {
     let list: Vec<String> = components.iter().map(|c| format!("\"{c}\"")).collect();
     let mut t = format!("[devices.{name}]\n");
     // Writing to a string cannot fail.
     let _ok = writeln!(t, "address = \"{}\"", report.address);
+    if let Some(files) = &report.files {
+        let _ok = writeln!(t, "{}", tls_table(files));
+    }
     let _ok = writeln!(t, "profile = \"{}\"", device.profile);
     if device.unit_id != 1 {
         let _ok = writeln!(t, "unit = {}", device.unit_id);

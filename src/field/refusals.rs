@@ -1,18 +1,22 @@
 //! Blocks that a device refuses (exceptions 1 to 4): cut once to find out which points it does not show, and remembered.
 //!
 //! In: a refused block. Out: what to ask instead. Some devices refuse for a while, others lack registers for good: the whole
-//! block is tried again after some seconds, later less and less often, and what was learned stays.
+//! block is tried again after some seconds, later less and less often, and what was learned stays. Never less often than that a
+//! device which is well again is read as before within a minute.
 
+use super::client::WireError;
 use super::map::{BlockRead, Map, MapPoint};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 
 const FIRST: TimeDelta = TimeDelta::seconds(5);
-const LONGEST: TimeDelta = TimeDelta::hours(1);
+const LONGEST: TimeDelta = TimeDelta::seconds(50);
 
 #[derive(Debug, Default)]
 pub struct Refusals {
     cuts: Vec<Cut>,
+    /// The last refusal.
+    pub last: Option<WireError>,
 }
 
 #[derive(Debug)]
@@ -206,5 +210,16 @@ mod tests {
         let (_, once) = read(&mut refusals, &map, &block, &all, now() + TimeDelta::seconds(6));
         let (_, later) = read(&mut refusals, &map, &block, &all, now() + TimeDelta::seconds(14));
         assert_eq!((quiet, once, later), (0, 1, 0));
+        // It refuses for a day; well again, it is read as before within a minute.
+        let mut at = now();
+        while at < now() + TimeDelta::days(1) {
+            at += TimeDelta::seconds(2);
+            read(&mut refusals, &map, &block, &all, at);
+        }
+        let healed = at;
+        while read(&mut refusals, &map, &block, &[], at).0 > 0 {
+            at += TimeDelta::seconds(2);
+        }
+        assert!(at - healed <= TimeDelta::seconds(60), "{}", at - healed);
     }
 }

@@ -7,7 +7,7 @@ use super::dial::Dial;
 use super::probe::{Heard, Probe, ProbeError};
 use super::recognise::{Recognised, Recogniser};
 use crate::profile::{Profile, Table};
-use crate::site::Address;
+use crate::site::{Address, TlsFiles};
 use crate::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -59,6 +59,9 @@ pub struct FoundDevice {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScanReport {
     pub address: String,
+    /// What a tls:// address was reached with.
+    #[serde(skip)]
+    pub files: Option<TlsFiles>,
     pub found: Vec<FoundDevice>,
     /// Units that answered without being recognised.
     pub unknown: Vec<u8>,
@@ -101,6 +104,10 @@ pub async fn scan(
         options,
         report: ScanReport {
             address: address.to_string(),
+            files: match address {
+                Address::Tls { files, .. } => Some(files.clone()),
+                _ => None,
+            },
             found: Vec::new(),
             unknown: Vec::new(),
             notes: Vec::new(),
