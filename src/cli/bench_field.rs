@@ -3,6 +3,7 @@
 //! Client and server share one core, so that the ratios do not depend on where a scheduler puts them. The helpers in C are
 //! compiled at bench time; where there is no compiler or no libmodbus the part says "skipped".
 
+use super::c_program::{compile, numbers};
 use super::{BAD, DONE};
 use crate::field::{Client, Dial, Paced, paced, scan_cost};
 use crate::profile::{self, Block, Every, Point, Profile, Table};
@@ -48,7 +49,8 @@ pub fn field(as_json: bool) -> Result<u8, u8> {
     } else {
         parts.iter().for_each(show);
     }
-    let missed = parts.iter().any(|p| p["met"] == json!(false));
+    let mut targets = parts.iter().filter_map(|p| p["targets"].as_array()).flatten();
+    let missed = targets.any(|t| t["holds"] == json!(false));
     Ok(if missed { BAD } else { DONE })
 }
 
@@ -78,16 +80,6 @@ fn measure(folder: &Path) -> Result<Vec<Value>, String> {
 struct Tools {
     pingpong: Option<PathBuf>,
     libmodbus: Option<PathBuf>,
-}
-
-/// Compiles a helper; `None` where the machine cannot.
-fn compile(folder: &Path, name: &str, text: &str, flags: &[&str]) -> Option<PathBuf> {
-    let (source, program) = (folder.join(format!("{name}.c")), folder.join(name));
-    std::fs::write(&source, text).ok()?;
-    let mut cc = Command::new("cc");
-    cc.arg("-O2").arg("-o").arg(&program).arg(&source).args(flags);
-    let done = cc.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    done.is_ok_and(|s| s.success()).then_some(program)
 }
 
 /// The answering process; ends when dropped.
@@ -153,15 +145,8 @@ fn cpu() -> f64 {
 
 /// Seconds of CPU and of the clock that a C client prints.
 fn run_c(program: &Path, port: u16, registers: u16) -> Result<(f64, f64), String> {
-    let mut command = Command::new(program);
-    command.args([port.to_string(), registers.to_string(), REQUESTS.to_string()]);
-    let out = command.output().map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    match numbers[..] {
-        [cpu, wall] => Ok((cpu, wall)),
-        _ => Err(format!("{} failed", program.display())),
-    }
+    let args = [port.to_string(), registers.to_string(), REQUESTS.to_string()];
+    numbers(program, &args).map(|[cpu, wall]| (cpu, wall))
 }
 
 fn run_ours(port: u16, registers: u16) -> Result<(f64, f64), String> {
@@ -207,13 +192,20 @@ fn per_request(tools: &Tools, port: u16, registers: u16) -> Result<Value, String
     };
     let of_limit = micros(&ours).zip(micros(&limit)).map(|(a, b)| a / b);
     let of_libmodbus = micros(&ours).zip(micros(&libmodbus)).map(|(a, b)| a / b);
-    let met = of_limit.is_none_or(|r| r <= MOST_OF_LIMIT) && of_libmodbus.is_none_or(|r| r < 1.0);
     Ok(json!({
         "part": format!("{registers} registers a request"), "requests": REQUESTS,
         "ours": shown(&ours), "limit": shown(&limit), "libmodbus": shown(&libmodbus),
         "of_limit": of_limit.map(round), "of_libmodbus": of_libmodbus.map(round),
-        "target": format!("at most {MOST_OF_LIMIT} of the limit, less than libmodbus"), "met": met,
+        "targets": [
+            target(format!("CPU per request at most {MOST_OF_LIMIT} × the raw C ping-pong"), of_limit.map(|r| r <= MOST_OF_LIMIT)),
+            target("less CPU per request than libmodbus".into(), of_libmodbus.map(|r| r < 1.0)),
+        ],
     }))
+}
+
+/// What is aimed at, and whether it holds; nothing where the machine lacks what it is measured against.
+fn target(what: String, holds: Option<bool>) -> Value {
+    json!({"what": what, "holds": holds})
 }
 
 fn best(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -251,6 +243,7 @@ fn many_devices(port: u16) -> Result<Value, String> {
     let profile = many_blocks()?;
     let host = |i: usize| std::net::Ipv4Addr::from(0x7F00_0001 + i as u32).to_string();
     let addresses: Vec<Address> = (0..DEVICES).map(|i| Address::Tcp { host: host(i), port }).collect();
+    let before = resident_mib()?;
     let mut begun = (Instant::now(), cpu());
     let run = runtime()?.block_on(paced(
         &addresses,
@@ -270,15 +263,20 @@ fn many_devices(port: u16) -> Result<Value, String> {
     };
     let (p50, p99) = at(0.5).zip(at(0.99)).ok_or("no device answered")?;
     let rss = resident_mib()?;
-    let met = share <= MOST_CPU && p99 <= MOST_LATE_MS && rss <= MOST_RSS_MIB && failed == 0;
     Ok(json!({
         "part": format!("{DEVICES} devices, 4 block reads a second each"), "seconds": SECONDS, "polls": late_ms.len(),
         "failed": failed, "cpu_percent": round(share), "late_p50_ms": round(p50), "late_p99_ms": round(p99),
-        "rss_mib": round(rss), "met": met,
-        "target": format!("at most {MOST_CPU} % CPU, {MOST_LATE_MS} ms late at p99, {MOST_RSS_MIB} MiB"),
+        "rss_mib": round(rss), "rss_before_mib": round(before),
+        "targets": [
+            target("every poll brings its values".into(), Some(failed == 0)),
+            target(format!("at most {MOST_CPU} % of one core"), Some(share <= MOST_CPU)),
+            target(format!("the 99th percentile at most {MOST_LATE_MS} ms late"), Some(p99 <= MOST_LATE_MS)),
+            target(format!("the whole process at most {MOST_RSS_MIB} MiB resident"), Some(rss <= MOST_RSS_MIB)),
+        ],
     }))
 }
 
+/// Resident memory of this process, all of it; the devices live in another.
 fn resident_mib() -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|e| format!("no memory figures: {e}"))?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
@@ -296,8 +294,8 @@ fn serial_scan() -> Result<Value, String> {
     let cost = runtime()?.block_on(scan_cost(&profile, line, SystemClock.now()))?;
     Ok(json!({
         "part": "SDM630 at 9600 baud, one full scan", "requests": cost.requests, "points": cost.points,
-        "wire_ms": round(cost.wire_s * 1e3), "target": format!("at most {MOST_SCAN_REQUESTS} requests"),
-        "met": cost.requests <= MOST_SCAN_REQUESTS,
+        "wire_ms": round(cost.wire_s * 1e3),
+        "targets": [target(format!("at most {MOST_SCAN_REQUESTS} requests"), Some(cost.requests <= MOST_SCAN_REQUESTS))],
     }))
 }
 
@@ -306,7 +304,7 @@ fn show(part: &Value) {
     println!("{}", text(&part["part"]));
     for (key, value) in part.as_object().into_iter().flatten() {
         match (key.as_str(), value) {
-            ("part" | "met", _) => {}
+            ("part" | "targets", _) => {}
             (_, Value::Object(inner)) => {
                 let inner: Vec<_> = inner.iter().map(|(k, v)| format!("{k} {v}")).collect();
                 println!("  {key:<16}{}", inner.join(", "));
@@ -314,7 +312,12 @@ fn show(part: &Value) {
             _ => println!("  {key:<16}{}", text(value)),
         }
     }
-    if let Some(met) = part["met"].as_bool() {
-        println!("  {:<16}{}", "met", if met { "yes" } else { "NO" });
+    for t in part["targets"].as_array().into_iter().flatten() {
+        let word = match t["holds"].as_bool() {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "skipped",
+        };
+        println!("  {word:<9}{}", text(&t["what"]));
     }
 }

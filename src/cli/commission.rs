@@ -1,18 +1,17 @@
 //! `madang commission`: tries a command on a real device, step by small step, and keeps what was seen as marks.
 
+use super::place::span;
 use super::service::told_to_stop;
-use super::{BAD, DONE, UNREACHABLE, USAGE, say, site_or_exit};
-use crate::field::{Bench, COMMANDS, CommissionPlan, Finding, Outcome, alone, bench, find_profile, try_out};
+use super::{BAD, DONE, UNREACHABLE, USAGE, say};
+use crate::field::{Bench, COMMANDS, CommissionPlan, Finding, Outcome, bench, try_out};
 use crate::profile::{Profile, Wear};
 use crate::site::marks::{self, Earned, Subject, TESTS};
 use crate::site::{Address, Device, Kind, Site, command_of};
 use crate::time::{Clock, SystemClock};
-use crate::units::parse_duration;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Tries a command on a device: sign, scale, limits, hold, clipping, reversion. The command is given back at the end.
 #[derive(Debug, clap::Args)]
@@ -22,17 +21,8 @@ use std::time::Duration;
                   Exit status: 0 nothing failed, 1 a test failed, 3 the device cannot be reached."
 )]
 pub struct Args {
-    /// An address (tcp://host:port, …) with --profile, or a site with --device
-    place: String,
-    /// Device of the site
-    #[arg(long)]
-    device: Option<String>,
-    /// Name of a built-in profile, or path of a profile file
-    #[arg(long)]
-    profile: Option<String>,
-    /// Unit (slave) id; default: the site's, else the profile's, else 1
-    #[arg(long)]
-    unit: Option<u8>,
+    #[command(flatten)]
+    place: super::place::Args,
     /// battery_power, pv_limit, evse_current_limit, heatpump_power or genset_power; default: what the device is for
     #[arg(long)]
     command: Option<String>,
@@ -74,15 +64,18 @@ pub struct Args {
     json: bool,
 }
 
-/// Where a device is, its map, its unit.
-type Place = (Address, Profile, u8);
+/// Longest wait of a test, s.
+const LONGEST_S: i64 = 7200;
+
+/// Where a meter is, its map, its unit.
+type Metered = (Address, Profile, u8);
 
 /// What is tried, on what.
 struct Job {
     wiring: Device,
     profile: Profile,
     plan: CommissionPlan,
-    meter: Option<Place>,
+    meter: Option<Metered>,
     folder: Option<PathBuf>,
 }
 
@@ -112,32 +105,16 @@ fn work(args: &Args) -> Result<u8, (u8, String)> {
 
 fn job(args: &Args) -> Result<Job, (u8, String)> {
     let usage = |why: &str| (USAGE, why.to_owned());
-    let (wiring, profile, site) = if let Ok(address) = Address::parse(&args.place) {
-        let name = args
-            .profile
-            .as_ref()
-            .ok_or_else(|| usage("an address needs --profile"))?;
-        let profile = super::read::find(name)?;
-        let unit = args.unit.or(profile.link.unit).unwrap_or(1);
-        (alone(&address, unit, &profile), profile, None)
-    } else {
-        let site = site_or_exit(&args.place).map_err(|code| (code, String::new()))?;
-        let device = device_of(&site, args.device.as_deref())?.clone();
-        let profile = find_profile(&site, &device.profile).map_err(|why| (BAD, why))?;
-        let wiring = Device {
-            unit: args.unit.unwrap_or(device.unit),
-            ..device.clone()
-        };
-        (wiring, profile, Some((site, device)))
-    };
-    let command = command(args, &profile, site.as_ref())?;
+    let super::place::Place { wiring, profile, site } = args.place.find()?;
+    let of_site = site.as_ref().map(|site| (site, &wiring));
+    let command = command(args, &profile, of_site)?;
     let unit_of = if command == "evse_current_limit" { "A" } else { "kW" };
     let rated = args
         .rating
         .as_deref()
         .map(|t| quantity("rating", t, unit_of))
         .transpose()?;
-    let known = site.as_ref().and_then(|(site, device)| rating(site, device, &command));
+    let known = of_site.and_then(|(site, device)| rating(site, device, &command));
     let rating = rated
         .or(known)
         .ok_or_else(|| usage("say what the device can: --rating \"5 kW\" (from its type plate)"))?;
@@ -150,13 +127,21 @@ fn job(args: &Args) -> Result<Job, (u8, String)> {
         command,
         rating,
         most: most.unwrap_or(rating).min(rating),
-        patience: span("patience", &args.patience)?,
-        hold: span("hold", &args.hold)?,
-        reversion: args.reversion.as_deref().map(|t| span("reversion", t)).transpose()?,
-        foreign: args.foreign.as_deref().map(|t| span("foreign", t)).transpose()?,
+        patience: span("patience", &args.patience, LONGEST_S)?,
+        hold: span("hold", &args.hold, LONGEST_S)?,
+        reversion: args
+            .reversion
+            .as_deref()
+            .map(|t| span("reversion", t, LONGEST_S))
+            .transpose()?,
+        foreign: args
+            .foreign
+            .as_deref()
+            .map(|t| span("foreign", t, LONGEST_S))
+            .transpose()?,
         now: SystemClock.now(),
     };
-    let folder = args.site.clone().or_else(|| site.and_then(|(s, _)| s.folder));
+    let folder = args.site.clone().or_else(|| site.and_then(|s| s.folder));
     let meter = meter(args)?;
     Ok(Job {
         wiring,
@@ -167,22 +152,7 @@ fn job(args: &Args) -> Result<Job, (u8, String)> {
     })
 }
 
-fn device_of<'s>(site: &'s Site, wanted: Option<&str>) -> Result<&'s Device, (u8, String)> {
-    let names = || {
-        site.wiring
-            .devices
-            .keys()
-            .map(|d| d.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let found = site.wiring.devices.iter().find(|(id, _)| Some(id.as_str()) == wanted);
-    found
-        .map(|(_, d)| d)
-        .ok_or_else(|| (USAGE, format!("--device must be one of {}", names())))
-}
-
-fn meter(args: &Args) -> Result<Option<Place>, (u8, String)> {
+fn meter(args: &Args) -> Result<Option<Metered>, (u8, String)> {
     let (Some(address), Some(profile)) = (&args.meter, &args.meter_profile) else {
         return Ok(None);
     };
@@ -193,7 +163,7 @@ fn meter(args: &Args) -> Result<Option<Place>, (u8, String)> {
 }
 
 /// What was told, else what the device's first component is moved by, else what the profile has.
-fn command(args: &Args, profile: &Profile, site: Option<&(Site, Device)>) -> Result<String, (u8, String)> {
+fn command(args: &Args, profile: &Profile, site: Option<(&Site, &Device)>) -> Result<String, (u8, String)> {
     let known = COMMANDS.join(", ");
     if let Some(command) = &args.command {
         let is_known = COMMANDS.contains(&command.as_str());
@@ -243,15 +213,6 @@ fn quantity(name: &str, text: &str, unit: &str) -> Result<f64, (u8, String)> {
     } else {
         Err(wrong("must be above zero".into()))
     }
-}
-
-fn span(name: &str, text: &str) -> Result<Duration, (u8, String)> {
-    let wrong = |why: String| (USAGE, format!("--{name} {text}: {why}"));
-    let span = parse_duration(text).map_err(|e| wrong(e.to_string()))?;
-    if span.num_seconds() > 7200 {
-        return Err(wrong("is longer than two hours".into()));
-    }
-    span.to_std().map_err(|e| wrong(e.to_string()))
 }
 
 /// Registers that may wear are written about twenty times here.

@@ -1,11 +1,22 @@
 //! One file per subcommand. Exit status: 0 done, 1 the thing asked about is bad, 2 wrong usage, 3 could not reach what it needs.
 
+/// Prints a line, as the standard one does, but a reader that went away (`madang read … | head -1`) is no reason to panic,
+/// least of all while a device is under control: what nobody hears is not told.
+macro_rules! println {
+    () => { $crate::cli::told(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::cli::told(format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::told(format_args!($($text)*)) };
+}
+
 pub mod bench;
 pub mod bench_field;
 pub mod bench_live;
 mod bench_plan;
 mod bench_problems;
 mod bench_stability;
+mod c_program;
 pub mod check;
 pub mod commission;
 pub mod demo;
@@ -13,6 +24,7 @@ pub mod demo_live;
 pub mod devices;
 pub mod exits;
 pub mod live;
+mod place;
 pub mod plan;
 pub mod prices;
 pub mod profiles;
@@ -38,6 +50,11 @@ pub const BAD: u8 = 1;
 pub const USAGE: u8 = 2;
 pub const UNREACHABLE: u8 = 3;
 
+/// Writes to standard output; whether anybody still reads it does not matter.
+fn told(text: std::fmt::Arguments<'_>) {
+    let _unheard = std::io::stdout().write_fmt(text);
+}
+
 /// Logs go to stderr; `MADANG_LOG` sets the level (default `warn`).
 pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MADANG_LOG")
@@ -48,25 +65,11 @@ pub fn start_log() {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();
-    end_when_nobody_reads();
-}
-
-/// A reader that has gone away (`| head`) ends a command that only prints, without a word. What must go on prints by [`say`].
-fn end_when_nobody_reads() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let text = info.payload().downcast_ref::<String>();
-        if text.is_some_and(|t| t.starts_with("failed printing to stdout")) {
-            std::process::exit(i32::from(DONE));
-        }
-        usual(info);
-    }));
 }
 
 /// A line on stdout, whether anybody reads it or not: a device in our hands is given back all the same.
 pub fn say(line: &str) {
-    // Nobody there to be told that nobody is there.
-    let _gone = writeln!(std::io::stdout(), "{line}");
+    println!("{line}");
 }
 
 /// A site by folder, by file, or by the name of one inside the binary.

@@ -1,11 +1,9 @@
 //! `madang record`: a device's traffic as a trace file that replays as a test fixture.
 
-use super::{BAD, DONE, UNREACHABLE, USAGE, site_or_exit};
-use crate::field::{Recorded, Recording, WireError, find_profile, record};
-use crate::profile::Profile;
-use crate::site::Address;
+use super::place::span;
+use super::{BAD, DONE, UNREACHABLE};
+use crate::field::{Recorded, Recording, WireError, record};
 use crate::time::{Clock, SystemClock};
-use crate::units::parse_duration;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,17 +16,8 @@ use std::time::Duration;
                   the device's own display, and both are a fixture for tests/traces. madang twin --trace FILE.jsonl serves it."
 )]
 pub struct Args {
-    /// An address (tcp://host:port, …) with --profile, or a site with --device
-    place: String,
-    /// Device of the site
-    #[arg(long)]
-    device: Option<String>,
-    /// Name of a built-in profile, or path of a profile file
-    #[arg(long)]
-    profile: Option<String>,
-    /// Unit (slave) id; default: the site's, else the profile's, else 1
-    #[arg(long)]
-    unit: Option<u8>,
+    #[command(flatten)]
+    place: super::place::Args,
     /// How long
     #[arg(long = "for", default_value = "30 s", value_name = "DURATION")]
     span: String,
@@ -63,11 +52,12 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<String, (u8, String)> {
-    let (address, profile, unit) = place(args)?;
+    let place = args.place.find()?;
+    let address = place.wiring.address;
     let what = Recording {
         address: address.clone(),
-        unit,
-        profile,
+        unit: place.wiring.unit,
+        profile: place.profile,
         span: span("for", &args.span, 24 * 3600)?,
         every: span("every", &args.every, 3600)?.max(Duration::from_millis(100)),
         blank_serial: args.blank_serial,
@@ -85,41 +75,6 @@ fn work(args: &Args) -> Result<String, (u8, String)> {
     })?;
     recorded.trace.head.note.clone_from(&args.note);
     keep(&args.out, &recorded).map_err(|why| (BAD, why))
-}
-
-fn place(args: &Args) -> Result<(Address, Profile, u8), (u8, String)> {
-    if let Ok(address) = Address::parse(&args.place) {
-        let name = args
-            .profile
-            .as_ref()
-            .ok_or((USAGE, "an address needs --profile".to_owned()))?;
-        let profile = super::read::find(name)?;
-        let unit = args.unit.or(profile.link.unit).unwrap_or(1);
-        return Ok((address, profile, unit));
-    }
-    let site = site_or_exit(&args.place).map_err(|code| (code, String::new()))?;
-    let names = || {
-        site.wiring
-            .devices
-            .keys()
-            .map(|d| d.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let wanted = args.device.as_deref().unwrap_or_default();
-    let found = site.wiring.devices.iter().find(|(id, _)| id.as_str() == wanted);
-    let (_, device) = found.ok_or_else(|| (USAGE, format!("--device must be one of {}", names())))?;
-    let profile = find_profile(&site, &device.profile).map_err(|why| (BAD, why))?;
-    Ok((device.address.clone(), profile, args.unit.unwrap_or(device.unit)))
-}
-
-fn span(name: &str, text: &str, most_s: i64) -> Result<Duration, (u8, String)> {
-    let wrong = |why: String| (USAGE, format!("--{name} {text}: {why}"));
-    let span = parse_duration(text).map_err(|e| wrong(e.to_string()))?;
-    if span.num_seconds() > most_s {
-        return Err(wrong(format!("is longer than {most_s} s")));
-    }
-    span.to_std().map_err(|e| wrong(e.to_string()))
 }
 
 /// Writes the trace and what it was read as.

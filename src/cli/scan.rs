@@ -3,7 +3,6 @@
 use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::field::{FoundDevice, ScanOptions, ScanReport, ScanStep, fragment, scan};
 use crate::profile::{Profile, builtin, builtin_names};
-use crate::site::Address;
 use crate::time::{Clock, SystemClock};
 use crate::units::parse_duration;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +34,8 @@ pub struct Args {
     /// Currency of the site, for prices in the fragment
     #[arg(long, default_value = "EUR")]
     currency: String,
+    #[command(flatten)]
+    tls: super::tls::Files,
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -55,7 +56,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn look(args: &Args) -> Result<ScanReport, (u8, String)> {
-    let address = Address::parse(&args.address).map_err(|why| (USAGE, why))?;
+    let address = args.tls.address(&args.address).map_err(|why| (USAGE, why))?;
     let options = ScanOptions {
         units: args
             .units
