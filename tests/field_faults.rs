@@ -3,18 +3,24 @@
 //! A raw TCP server answers as a meter whose power changes with every cycle, so that an old or misplaced answer shows. For
 //! a second of its life it misbehaves in one way.
 
+#[path = "support/meter.rs"]
+mod meter;
+#[path = "support/papers.rs"]
+mod papers;
+
 use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Dial, Field, Options};
-use madang::model::{DecisionId, Quantity, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
-use madang::site::{Address, Id, Mode, Site, builtin};
-use madang::time::Timestamp;
+use madang::model::{DecisionId, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
+use madang::site::{Id, Mode};
 use madang::units::Power;
+use meter::{Meter, Trial, listen, options, site_of, start, survives};
+use papers::Papers;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
@@ -61,27 +67,6 @@ const FAULTS: [Fault; 18] = [
     Fault::ByteByByte,
 ];
 
-struct Meter {
-    fault: Fault,
-    active: AtomicBool,
-    /// W at register 52, as an Eastron meter shows it.
-    watts: AtomicU32,
-    requests: AtomicU64,
-}
-
-impl Meter {
-    /// Registers of a read answer: f32 zero everywhere but the power.
-    fn words(&self, addr: u16, count: u16) -> Vec<u8> {
-        let watts = (self.watts.load(Ordering::SeqCst) as f32).to_be_bytes();
-        let mut bytes = vec![0; usize::from(count) * 2];
-        if (addr..addr + count).contains(&52) {
-            let at = usize::from(52 - addr) * 2;
-            bytes[at..at + 4].copy_from_slice(&watts);
-        }
-        bytes
-    }
-}
-
 fn frame(head: [u8; 2], protocol: u8, length: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
     let mut all = vec![head[0], head[1], 0, protocol];
     all.extend(length.to_be_bytes());
@@ -90,7 +75,7 @@ fn frame(head: [u8; 2], protocol: u8, length: u16, unit: u8, pdu: &[u8]) -> Vec<
     all
 }
 
-async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(meter: Arc<Meter<Fault>>, mut stream: S) -> std::io::Result<()> {
     let mut held: Option<Vec<u8>> = None;
     loop {
         let mut head = [0u8; 7];
@@ -108,7 +93,7 @@ async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> 
         let length = good.len() as u16 + 1;
         let tid = [head[0], head[1]];
         let right = frame(tid, 0, length, head[6], &good);
-        if !meter.active.load(Ordering::SeqCst) {
+        if !meter.misbehaves() {
             stream.write_all(&right).await?;
             continue;
         }
@@ -186,99 +171,49 @@ async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> 
     }
 }
 
-async fn listen(meter: &Arc<Meter>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let meter = meter.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            // The other side going away ends one connection only.
-            tokio::spawn(serve(meter.clone(), stream));
-        }
-    });
-    port
-}
-
-/// A shipped home reduced to one device, which lies on `port` and speaks `profile`.
-fn site_of(device: &str, profile: &str, port: u16) -> Site {
-    let mut site = builtin("home-amsterdam").unwrap();
-    site.plant.mode = Mode::Control;
-    site.wiring.devices.retain(|id, _| id.as_str() == device);
-    let d = site.wiring.devices.get_mut(device).unwrap();
-    d.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
-    d.profile = profile.into();
-    d.identity_confirmed = true;
-    site
-}
-
-fn start() -> Timestamp {
-    "2026-05-12T00:00:00Z".parse().unwrap()
-}
-
-const CYCLE: Duration = Duration::from_millis(120);
 const STEP: TimeDelta = TimeDelta::seconds(1);
 
-fn options() -> Options {
-    Options {
-        patience: Duration::from_millis(60),
-        silent_after: TimeDelta::seconds(2),
-    }
-}
-
-/// Runs one fault: good cycles, a second of misbehaviour, and then until fresh values come again.
-async fn check(fault: Fault) {
-    let meter = Arc::new(Meter {
-        fault,
-        active: AtomicBool::new(false),
-        watts: AtomicU32::new(1000),
-        requests: AtomicU64::new(0),
-    });
-    let site = site_of("meter", "eastron-sdm630", listen(&meter).await);
-    let mut field = Field::new(&site, &Dial::Sockets, options()).unwrap();
-    let grid = Id::new("grid");
-    let (mut seen_good, mut recovered) = (false, None);
-    for cycle in 0..160i32 {
-        meter.active.store((10..20).contains(&cycle), Ordering::SeqCst);
-        meter.watts.store(1000 + 10 * cycle as u32, Ordering::SeqCst);
-        let now = start() + STEP * cycle;
-        let scan = field.scan(now).await;
-        let shown = scan
-            .measurements
-            .iter()
-            .find(|m| m.component == grid && m.quantity == Quantity::ActivePower);
-        if let Some((kw, at)) = shown.and_then(|m| Some((m.reading.usable()?, m.reading.at()))) {
-            let read_at = (at - start()).num_seconds() as i32;
-            let shows = ((kw * 1e3 - 1000.0) / 10.0).round() as i32;
-            assert!(
-                (read_at..=cycle).contains(&shows),
-                "{fault:?}: cycle {cycle} shows {kw} kW, the value of cycle {shows}, as read in cycle {read_at}"
-            );
-            seen_good |= cycle < 10 && read_at == cycle;
-            if cycle >= 20 && read_at == cycle {
-                recovered = Some(cycle);
-                break;
-            }
+/// Runs one fault, on a plain socket or inside TLS.
+async fn check(fault: Fault, papers: Option<Arc<Papers>>) {
+    let meter = Meter::new(fault);
+    let served = meter.clone();
+    let site = match papers {
+        None => {
+            let port = listen(move |stream| serve(served.clone(), stream)).await;
+            site_of("meter", "eastron-sdm630", &format!("tcp://127.0.0.1:{port}"))
         }
-        tokio::time::sleep(CYCLE).await;
-    }
-    assert!(seen_good, "{fault:?}: it never worked");
-    assert!(
-        recovered.is_some(),
-        "{fault:?}: no fresh value in {:?} after the fault",
-        CYCLE * 140
-    );
-    println!(
-        "{fault:?}: fresh again after {} cycles, {} requests",
-        recovered.unwrap() - 20,
-        meter.requests.load(Ordering::SeqCst)
-    );
+        Some(papers) => {
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(papers.server(false)));
+            let secured = move |stream| {
+                let (acceptor, served) = (acceptor.clone(), served.clone());
+                async move { serve(served, acceptor.accept(stream).await?).await }
+            };
+            let mut site = site_of(
+                "meter",
+                "eastron-sdm630",
+                &format!("tls://127.0.0.1:{}", listen(secured).await),
+            );
+            for d in site.wiring.devices.values_mut() {
+                d.address = d.address.clone().with_tls(papers.files("me", "localhost"));
+            }
+            site
+        }
+    };
+    let trial = Trial {
+        faulty: 10..20,
+        most: 160,
+        more: 0,
+    };
+    survives(&meter, &site, trial).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_fault_of_the_wire_brings_a_wrong_value_and_each_is_recovered_from() {
+async fn no_fault_of_the_wire_brings_a_wrong_value_and_each_is_recovered_from_over_tls_too() {
+    let papers = Arc::new(Papers::new());
     let mut running = tokio::task::JoinSet::new();
     for fault in FAULTS {
-        running.spawn(check(fault));
+        running.spawn(check(fault, None));
+        running.spawn(check(fault, Some(papers.clone())));
     }
     while let Some(done) = running.join_next().await {
         done.unwrap();
@@ -349,19 +284,13 @@ async fn pump(writes: Writes) -> u16 {
         writes,
         registers: std::sync::Mutex::new(registers),
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve_pump(pump.clone(), stream));
-        }
-    });
-    port
+    listen(move |stream| serve_pump(pump.clone(), stream)).await
 }
 
 /// What becomes of a setpoint; `None` while it is pending or withheld.
 async fn outcome(writes: Writes, mode: Mode) -> Option<WriteOutcome> {
-    let site = site_of("heat-pump", "generic-heat-pump", pump(writes).await);
+    let address = format!("tcp://127.0.0.1:{}", pump(writes).await);
+    let site = site_of("heat-pump", "generic-heat-pump", &address);
     let options = Options {
         patience: Duration::from_millis(7_000),
         ..options()

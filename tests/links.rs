@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "support/papers.rs"]
+mod papers;
+
 use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Client, Dial, Field, Options, WireError};
@@ -10,8 +13,10 @@ use madang::profile::Table;
 use madang::site::{Address, Id, Mode, Site, TlsFiles, builtin};
 use madang::time::Timestamp;
 use madang::units::Power;
+use papers::Papers;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -270,49 +275,6 @@ async fn a_host_that_takes_no_connection_or_swallows_it_fails_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(8));
 }
 
-/// An authority, and what it signed for a server and for us.
-struct Papers {
-    folder: tempfile::TempDir,
-    server: rustls::ServerConfig,
-}
-
-fn papers() -> Papers {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let folder = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&key).unwrap();
-    let issuer = Issuer::new(params, key);
-    put("ca.pem", &authority.pem());
-    let signed = |names: &[&str]| {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-        (certificate, key)
-    };
-    let (ours, our_key) = signed(&["madang"]);
-    put("me.pem", &ours.pem());
-    put("me.key", &our_key.serialize_pem());
-    let stranger = rcgen::generate_simple_self_signed(vec!["stranger".to_owned()]).unwrap();
-    put("stranger.pem", &stranger.cert.pem());
-    put("stranger.key", &stranger.signing_key.serialize_pem());
-    let (server, server_key) = signed(&["localhost"]);
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let key = rustls::pki_types::PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
-    let server = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(vec![server.der().clone()], key)
-        .unwrap();
-    Papers { folder, server }
-}
-
 async fn secure_gateway(config: rustls::ServerConfig) -> u16 {
     let gateway = Arc::new(Gateway::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -332,42 +294,210 @@ async fn secure_gateway(config: rustls::ServerConfig) -> u16 {
     port
 }
 
-fn files(folder: &Path, who: &str, name: &str) -> TlsFiles {
-    TlsFiles {
-        ca: Some(folder.join("ca.pem")),
-        cert: Some(folder.join(format!("{who}.pem"))),
-        key: Some(folder.join(format!("{who}.key"))),
-        name: Some(name.into()),
-    }
-}
-
 #[tokio::test]
 async fn over_tls_both_sides_prove_who_they_are() {
-    let papers = papers();
-    let port = secure_gateway(papers.server).await;
-    let folder = papers.folder.path();
+    let papers = Papers::new();
     let link = madang::profile::builtin("eastron-sdm630").unwrap().link;
-    let ask = async |files: TlsFiles| {
+    let ask = async |port: u16, files: TlsFiles| {
         let address = Address::parse(&format!("tls://127.0.0.1:{port}"))
             .unwrap()
             .with_tls(files);
         let mut client = Client::new(Dial::Sockets, Id::new("device"), address, link.clone());
         client.read(1, Table::Input, 0, 4).await
     };
-    assert_eq!(ask(files(folder, "me", "localhost")).await, Ok(vec![0; 4]));
-    let stranger = ask(files(folder, "stranger", "localhost")).await;
-    assert!(stranger.is_err(), "a client nobody signed was let in: {stranger:?}");
-    let elsewhere = ask(files(folder, "me", "otherhost")).await;
-    assert!(
-        elsewhere.as_ref().is_err_and(|e| e.to_string().contains("TLS")),
-        "{elsewhere:?}"
-    );
-    let mut none = files(folder, "me", "localhost");
-    none.key = Some(folder.join("nothing.key"));
-    let missing = ask(none).await.unwrap_err().to_string();
+    let port = secure_gateway(papers.server(false)).await;
+    let me = || papers.files("me", "localhost");
+    assert_eq!(ask(port, me()).await, Ok(vec![0; 4]));
+    for who in ["stranger", "expired"] {
+        let found = ask(port, papers.files(who, "localhost")).await;
+        assert!(found.is_err(), "a client whose papers are {who}: {found:?}");
+    }
+    let expired = secure_gateway(papers.server(true)).await;
+    let untrusted = secure_gateway(Papers::new().server(false)).await;
+    for (port, name, why) in [
+        (port, "otherhost", "not valid for name"),
+        (expired, "localhost", "expired"),
+        (untrusted, "localhost", "invalid peer certificate"),
+    ] {
+        let found = ask(port, papers.files("me", name)).await.unwrap_err().to_string();
+        assert!(found.contains("TLS") && found.contains(why), "{why}: {found}");
+    }
+    let mut none = me();
+    none.key = Some(papers.folder().join("nothing.key"));
+    let missing = ask(port, none).await.unwrap_err().to_string();
     assert!(missing.contains("nothing.key"), "{missing}");
-    let mut swapped = files(folder, "me", "localhost");
-    swapped.key = Some(folder.join("me.pem"));
-    let swapped = ask(swapped).await.unwrap_err().to_string();
+    let mut swapped = me();
+    swapped.key = Some(papers.folder().join("me.pem"));
+    let swapped = ask(port, swapped).await.unwrap_err().to_string();
     assert!(swapped.contains("me.pem") && !swapped.contains("BEGIN"), "{swapped}");
+}
+
+/// pymodbus as an Eastron meter behind TLS, which wants a certificate from its client.
+const TLS_METER: &str = r#"
+import asyncio, ssl, struct, sys
+from pymodbus.server import StartAsyncTlsServer
+from pymodbus.simulator import SimData, SimDevice, DataType
+folder, port = sys.argv[1], int(sys.argv[2])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder + "/server.pem", folder + "/server.key")
+context.load_verify_locations(folder + "/ca.pem")
+context.verify_mode = ssl.CERT_REQUIRED
+words = [0] * 400
+def put(addr, value):
+    words[addr:addr + 2] = struct.unpack(">HH", struct.pack(">f", value))
+for addr, value in [(0, 231.5), (2, 230.9), (4, 232.2), (6, 1.8), (8, 1.8), (10, 1.9), (12, 400), (14, 400),
+                    (16, 434), (52, 1234), (70, 49.98)]:
+    put(addr, value)
+async def main():
+    device = SimDevice(id=1, simdata=[SimData(address=0, values=words, datatype=DataType.REGISTERS)])
+    await StartAsyncTlsServer(device, address=("127.0.0.1", port), sslctx=context)
+asyncio.run(main())
+"#;
+
+#[test]
+fn a_foreign_device_behind_tls_is_found_and_read_and_lets_nobody_in_without_papers() {
+    let Some(python) = support::python() else { return };
+    let (papers, port) = (Papers::new(), support::free_port());
+    let mut meter = Command::new(python);
+    meter.args(["-c", TLS_METER]).arg(papers.folder()).arg(port.to_string());
+    let _meter = support::Process::start(meter.stderr(Stdio::null()));
+    let address = format!("tls://127.0.0.1:{port}");
+    let madang = |what: &[&str], who: &str| {
+        let mut madang = Command::new(env!("CARGO_BIN_EXE_madang"));
+        madang
+            .args([what[0], &address])
+            .args(&what[1..])
+            .args(["--json", "--server-name", "localhost"]);
+        for (flag, file) in [
+            ("--ca", "ca.pem"),
+            ("--cert", &format!("{who}.pem")),
+            ("--key", &format!("{who}.key")),
+        ] {
+            madang.arg(flag).arg(papers.folder().join(file));
+        }
+        madang.output().unwrap()
+    };
+    let read = ["read", "--profile", "eastron-sdm630"];
+    let report: serde_json::Value = support::eventually("the meter answers", Duration::from_secs(20), || {
+        serde_json::from_slice(&madang(&read, "me").stdout).ok()
+    });
+    let power = report["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|p| p["name"] == "active_power");
+    assert!(
+        (power.unwrap()["value"].as_f64().unwrap() - 1.234).abs() < 1e-6,
+        "{report}"
+    );
+    let refused = madang(&read, "stranger");
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(3) && why.lines().count() == 1,
+        "{:?} {why}",
+        refused.status
+    );
+    let scan = [
+        "scan",
+        "--units",
+        "1",
+        "--pace",
+        "5 ms",
+        "--profiles",
+        "eastron-sdm630,eastron-sdm120",
+    ];
+    let out = madang(&scan, "me");
+    let found: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(found["found"][0]["profile"], "eastron-sdm630", "{found}");
+    let fragment = found["site_toml"].as_str().unwrap_or_default();
+    assert!(
+        fragment.contains("tls = { ca = ") && fragment.contains("me.key"),
+        "{fragment}"
+    );
+}
+
+/// Timer of the established connection to a port (`/proc/net/tcp`): its kind and how long it still runs, s.
+#[cfg(target_os = "linux")]
+fn timer_of(port: u16) -> (String, f64) {
+    let peer = format!("0100007F:{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let mut rows = row.filter(|f| f.get(2) == Some(&peer.as_str()) && f[3] == "01");
+    let row = rows.next().unwrap();
+    let (kind, left) = row[5].split_once(':').unwrap();
+    (
+        kind.to_owned(),
+        f64::from(u32::from_str_radix(left, 16).unwrap()) / 100.0,
+    )
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_quiet_connection_is_kept_alive_by_probes_within_fifteen_seconds() {
+    let gateway = Arc::new(Gateway::default());
+    let port = gateway.listen().await;
+    let mut client = client(&format!("tcp://127.0.0.1:{port}"));
+    client.read(1, Table::Input, 0, 2).await.unwrap();
+    // The acknowledgement of the answer may still be on its way.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (kind, left) = timer_of(port);
+    assert_eq!(kind, "02", "no keep-alive timer");
+    assert!(left > 5.0 && left <= 15.0, "{left} s to the first probe");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_was_away_for_an_hour_is_read_within_a_minute_of_its_return() {
+    let there = Arc::new(AtomicBool::new(true));
+    let seen = there.clone();
+    let dial = Dial::Pipes(Arc::new(move |_| {
+        if !seen.load(Ordering::SeqCst) {
+            return Err("connection refused".into());
+        }
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(Arc::new(Gateway::default()).serve(theirs));
+        Ok(Box::new(ours))
+    }));
+    for n in 0..20 {
+        there.store(false, Ordering::SeqCst);
+        let link = madang::profile::builtin("eastron-sdm630").unwrap().link;
+        let address = Address::parse(&format!("tcp://10.0.0.{n}:502")).unwrap();
+        let mut client = Client::new(dial.clone(), Id::new("device"), address, link);
+        let away = tokio::time::Instant::now();
+        while away.elapsed() < Duration::from_secs(3_600) {
+            assert!(client.read(1, Table::Input, 0, 2).await.is_err());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        there.store(true, Ordering::SeqCst);
+        let back = tokio::time::Instant::now();
+        while client.read(1, Table::Input, 0, 2).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(back.elapsed() <= Duration::from_secs(60), "{n}: {:?}", back.elapsed());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_panic() {
+    for what in [
+        ["devices"].as_slice(),
+        &["read", "--help"],
+        &["devices", "--json"],
+        &["schema", "site"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut madang = Command::new(env!("CARGO_BIN_EXE_madang"));
+        let out = madang
+            .args(what)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            out.status.success() && said.is_empty(),
+            "{what:?}: {:?} {said}",
+            out.status
+        );
+    }
 }

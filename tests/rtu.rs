@@ -5,18 +5,21 @@
 
 mod support;
 
-use chrono::TimeDelta;
-use madang::cycle::FieldPort;
-use madang::field::{Dial, Field, Options};
-use madang::model::Quantity;
-use madang::site::{Address, Id, Site, builtin};
-use madang::time::Timestamp;
+#[path = "support/meter.rs"]
+mod meter;
+
+use madang::field::{Client, Dial, WireError};
+use madang::profile::Table;
+use madang::site::{Address, Id};
+use meter::{Meter, Trial, listen, site_of, survives};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
@@ -78,28 +81,15 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     all
 }
 
-struct Meter {
-    fault: Fault,
-    active: AtomicBool,
-    watts: AtomicU32,
+/// The frame of a meter's answer.
+fn answer(meter: &Meter<Fault>, unit: u8, function: u8, addr: u16, count: u16) -> Vec<u8> {
+    let data = meter.words(addr, count);
+    let mut all = vec![unit, function, data.len() as u8];
+    all.extend(data);
+    framed(&all)
 }
 
-impl Meter {
-    /// f32 zero everywhere but the power at register 52, as an Eastron meter shows it.
-    fn answer(&self, unit: u8, function: u8, addr: u16, count: u16) -> Vec<u8> {
-        let watts = (self.watts.load(Ordering::SeqCst) as f32).to_be_bytes();
-        let mut data = vec![0; usize::from(count) * 2];
-        if (addr..addr + count).contains(&52) && addr + count > 53 {
-            let at = usize::from(52 - addr) * 2;
-            data[at..at + 4].copy_from_slice(&watts);
-        }
-        let mut all = vec![unit, function, data.len() as u8];
-        all.extend(data);
-        framed(&all)
-    }
-}
-
-async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve(meter: Arc<Meter<Fault>>, mut stream: TcpStream) -> std::io::Result<()> {
     let mut held: Option<Vec<u8>> = None;
     loop {
         let mut request = [0u8; 8];
@@ -108,8 +98,9 @@ async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> 
         let (unit, function) = (request[0], request[1]);
         let addr = u16::from_be_bytes([request[2], request[3]]);
         let count = u16::from_be_bytes([request[4], request[5]]);
-        let right = meter.answer(unit, function, addr, count);
-        if !meter.active.load(Ordering::SeqCst) {
+        let right = answer(&meter, unit, function, addr, count);
+        meter.requests.fetch_add(1, Ordering::SeqCst);
+        if !meter.misbehaves() {
             stream.write_all(&right).await?;
             continue;
         }
@@ -127,10 +118,10 @@ async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> 
                 broken[7] ^= 0x10;
                 broken
             }
-            Fault::WrongUnit => meter.answer(unit ^ 7, function, addr, count),
-            Fault::WrongFunction => meter.answer(unit, function ^ 7, addr, count),
-            Fault::FewerRegisters => meter.answer(unit, function, addr, count.saturating_sub(2).max(1)),
-            Fault::MoreRegisters => meter.answer(unit, function, addr, count + 2),
+            Fault::WrongUnit => answer(&meter, unit ^ 7, function, addr, count),
+            Fault::WrongFunction => answer(&meter, unit, function ^ 7, addr, count),
+            Fault::FewerRegisters => answer(&meter, unit, function, addr, count.saturating_sub(2).max(1)),
+            Fault::MoreRegisters => answer(&meter, unit, function, addr, count + 2),
             Fault::NoiseBefore => [&[0xFF, unit, function, 0x55][..], &right].concat(),
             Fault::NoiseAlone => vec![0x55; 40],
             Fault::Echo => [&request[..], &right].concat(),
@@ -152,72 +143,18 @@ async fn serve(meter: Arc<Meter>, mut stream: TcpStream) -> std::io::Result<()> 
     }
 }
 
-/// A shipped home reduced to its meter at `address`.
-fn site_of(address: &str) -> Site {
-    let mut site = builtin("home-amsterdam").unwrap();
-    site.wiring.devices.retain(|id, _| id.as_str() == "meter");
-    let d = site.wiring.devices.get_mut("meter").unwrap();
-    d.address = Address::parse(address).unwrap();
-    d.profile = "eastron-sdm630".into();
-    site
-}
-
-fn start() -> Timestamp {
-    "2026-05-12T00:00:00Z".parse().unwrap()
-}
-
-const CYCLE: Duration = Duration::from_millis(120);
-
 async fn check(fault: Fault) {
-    let meter = Arc::new(Meter {
-        fault,
-        active: AtomicBool::new(false),
-        watts: AtomicU32::new(1000),
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let meter = Meter::new(fault);
     let served = meter.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            // The other side going away ends one connection only.
-            tokio::spawn(serve(served.clone(), stream));
-        }
-    });
-    let options = Options {
-        patience: Duration::from_millis(60),
-        silent_after: TimeDelta::seconds(2),
+    let port = listen(move |stream| serve(served.clone(), stream)).await;
+    let site = site_of("meter", "eastron-sdm630", &format!("rtu+tcp://127.0.0.1:{port}"));
+    // Some fresh values in a row: an answer that is one behind would show.
+    let trial = Trial {
+        faulty: 15..30,
+        most: 260,
+        more: 6,
     };
-    let site = site_of(&format!("rtu+tcp://127.0.0.1:{port}"));
-    let mut field = Field::new(&site, &Dial::Sockets, options).unwrap();
-    let grid = Id::new("grid");
-    let (mut seen_good, mut recovered) = (false, None);
-    for cycle in 0..260i32 {
-        meter.active.store((15..30).contains(&cycle), Ordering::SeqCst);
-        meter.watts.store(1000 + 10 * cycle as u32, Ordering::SeqCst);
-        let scan = field.scan(start() + TimeDelta::seconds(i64::from(cycle))).await;
-        let of_grid = |m: &&madang::model::Measurement| m.component == grid && m.quantity == Quantity::ActivePower;
-        let shown = scan.measurements.iter().find(of_grid);
-        if let Some((kw, at)) = shown.and_then(|m| Some((m.reading.usable()?, m.reading.at()))) {
-            let read_at = (at - start()).num_seconds() as i32;
-            let shows = ((kw * 1e3 - 1000.0) / 10.0).round() as i32;
-            assert!(
-                (read_at..=cycle).contains(&shows),
-                "{fault:?}: cycle {cycle} shows {kw} kW, the value of cycle {shows}, as read in cycle {read_at}"
-            );
-            seen_good |= cycle < 15 && read_at == cycle;
-            // Some fresh values in a row: an answer that is one behind would show.
-            if cycle >= 30 && read_at == cycle {
-                recovered = recovered.or(Some(cycle));
-            }
-            if recovered.is_some_and(|r| cycle > r + 5) {
-                break;
-            }
-        }
-        tokio::time::sleep(CYCLE).await;
-    }
-    assert!(seen_good, "{fault:?}: it never worked");
-    let recovered = recovered.unwrap_or_else(|| panic!("{fault:?}: no fresh value after the fault"));
-    println!("{fault:?}: fresh again after {} cycles", recovered - 30);
+    survives(&meter, &site, trial).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -239,7 +176,9 @@ from pymodbus.simulator import SimData, SimDevice, DataType
 words = [0] * 400
 def put(addr, value):
     words[addr:addr + 2] = struct.unpack(">HH", struct.pack(">f", value))
-put(0, 231.5); put(52, 1234.0); put(70, 49.98)
+for addr, value in [(0, 231.5), (2, 230.9), (4, 232.2), (6, 1.8), (8, 1.8), (10, 1.9), (12, 400), (14, 400),
+                    (16, 434), (52, 1234), (70, 49.98)]:
+    put(addr, value)
 async def main():
     device = SimDevice(id=1, simdata=[SimData(address=0, values=words, datatype=DataType.REGISTERS)])
     print("ready", flush=True)
@@ -247,30 +186,51 @@ async def main():
 asyncio.run(main())
 "#;
 
+/// Two pseudo terminals joined to a line: ours and the slave's end.
+struct SerialLine {
+    folder: tempfile::TempDir,
+    _socat: support::Process,
+}
+
+impl SerialLine {
+    fn new(socat: PathBuf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pty = |name: &str| format!("pty,raw,echo=0,link={}", folder.path().join(name).display());
+        let socat = support::Process::start(Command::new(socat).args([pty("ours"), pty("theirs")]));
+        let line = Self { folder, _socat: socat };
+        support::eventually("the line is there", Duration::from_secs(10), || {
+            (line.end("ours").exists() && line.end("theirs").exists()).then_some(())
+        });
+        line
+    }
+
+    fn end(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn address(&self) -> String {
+        format!("rtu://{}?baud=9600", self.end("ours").display())
+    }
+}
+
 #[test]
-fn a_foreign_slave_on_a_serial_line_is_read_rightly_and_one_that_refuses_everything_is_not_it() {
+fn a_foreign_slave_on_a_serial_line_is_found_and_read_rightly_and_one_that_refuses_everything_is_not_it() {
     let (Some(socat), Some(python)) = (support::program("socat"), support::python()) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let end = |name: &str| folder.path().join(name).display().to_string();
-    let pty = |name: &str| format!("pty,raw,echo=0,link={}", end(name));
-    let _line = support::Process::start(Command::new(socat).args([pty("ours"), pty("theirs")]));
-    support::eventually("the line is there", Duration::from_secs(10), || {
-        std::path::Path::new(&end("theirs")).exists().then_some(())
-    });
+    let line = SerialLine::new(socat);
     let mut slave = Command::new(python);
     slave
-        .args(["-c", SLAVE, &end("theirs")])
+        .args(["-c", SLAVE])
+        .arg(line.end("theirs"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let _slave = support::Process::start(&mut slave);
     let read = |unit: &str| {
         let mut madang = Command::new(env!("CARGO_BIN_EXE_madang"));
-        let address = format!("rtu://{}?baud=9600", end("ours"));
         madang.args([
             "read",
-            &address,
+            &line.address(),
             "--profile",
             "eastron-sdm630",
             "--unit",
@@ -295,6 +255,99 @@ fn a_foreign_slave_on_a_serial_line_is_read_rightly_and_one_that_refuses_everyth
     let why = String::from_utf8_lossy(&other.stderr).into_owned();
     assert_eq!(other.status.code(), Some(1), "{why}");
     assert!(why.lines().count() == 1 && why.contains("exception"), "{why}");
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_madang"));
+    scan.args(["scan", &line.address(), "--units", "1-2", "--pace", "5 ms", "--json"]);
+    let out = scan
+        .args(["--profiles", "eastron-sdm630,eastron-sdm120"])
+        .output()
+        .unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(0), "{found}");
+    let first = &found["found"][0];
+    assert_eq!(
+        (&first["unit_id"], &first["profile"]),
+        (&1.into(), &"eastron-sdm630".into()),
+        "{found}"
+    );
+}
+
+/// A slave that answers reads with one word everywhere, until it is told to keep silent; a late answer is what it was silent
+/// about.
+struct Slave {
+    word: AtomicU16,
+    silent: AtomicBool,
+    late: Mutex<Vec<u8>>,
+}
+
+impl Slave {
+    /// Serves its end of the line in a thread that ends with the line.
+    fn serve(self: &Arc<Self>, end: &Path) {
+        let open = || std::fs::OpenOptions::new().read(true).write(true).open(end).unwrap();
+        let (mut from, mut to, me) = (open(), open(), self.clone());
+        std::thread::spawn(move || {
+            let mut request = [0u8; 8];
+            while from.read_exact(&mut request).is_ok() {
+                let count = u16::from_be_bytes([request[4], request[5]]);
+                let word = me.word.load(Ordering::SeqCst).to_be_bytes();
+                let mut answer = vec![request[0], request[1], count as u8 * 2];
+                answer.extend(word.repeat(usize::from(count)));
+                let answer = framed(&answer);
+                if me.silent.load(Ordering::SeqCst) {
+                    *me.late.lock().unwrap() = answer;
+                } else if to.write_all(&answer).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn one_silence_drains_a_serial_line_and_a_second_in_a_row_opens_it_anew() {
+    let Some(socat) = support::program("socat") else { return };
+    let line = SerialLine::new(socat);
+    let slave = Arc::new(Slave {
+        word: AtomicU16::new(1),
+        silent: AtomicBool::new(false),
+        late: Mutex::default(),
+    });
+    slave.serve(&line.end("theirs"));
+    let late_answer = || {
+        let mut to = std::fs::OpenOptions::new()
+            .write(true)
+            .open(line.end("theirs"))
+            .unwrap();
+        to.write_all(&slave.late.lock().unwrap()).unwrap();
+    };
+    let mut link = madang::profile::builtin("eastron-sdm630").unwrap().link;
+    link.timeout_ms = Some(200);
+    let address = Address::parse(&line.address()).unwrap();
+    let mut client = Client::new(Dial::Sockets, Id::new("meter"), address, link);
+    let read = async |client: &mut Client| client.read(1, Table::Input, 0, 4).await;
+    assert_eq!(read(&mut client).await, Ok(vec![1; 4]));
+
+    // Once: what comes late, in the quiet time, is thrown away; the line stays open.
+    slave.silent.store(true, Ordering::SeqCst);
+    assert!(matches!(read(&mut client).await, Err(WireError::Timeout(_))));
+    slave.word.store(2, Ordering::SeqCst);
+    slave.silent.store(false, Ordering::SeqCst);
+    late_answer();
+    assert_eq!(read(&mut client).await, Ok(vec![2; 4]));
+    let health = client.health();
+    assert_eq!((health.timeouts, health.reconnects), (1, 0), "{health:?}");
+    assert!(health.dropped_frames >= 1, "{health:?}");
+
+    // Twice: the port is opened anew, and what comes late is not taken for the next answer then either.
+    slave.silent.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert!(matches!(read(&mut client).await, Err(WireError::Timeout(_))));
+    }
+    slave.word.store(3, Ordering::SeqCst);
+    slave.silent.store(false, Ordering::SeqCst);
+    late_answer();
+    assert_eq!(read(&mut client).await, Ok(vec![3; 4]));
+    let health = client.health();
+    assert_eq!((health.timeouts, health.reconnects), (3, 1), "{health:?}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 pub struct Args {
     /// The device: tcp://host:port, tls://host:port, rtu+tcp://host:port or rtu:///dev/ttyUSB0?baud=9600
     address: String,
+    #[command(flatten)]
+    tls: super::tls::Files,
     /// Where other masters connect; on another address than loopback everybody there may read the device
     #[arg(long, default_value = "127.0.0.1:5020")]
     listen: String,
@@ -55,7 +57,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<(), (u8, String)> {
-    let address = Address::parse(&args.address).map_err(|why| (USAGE, why))?;
+    let address = args.tls.address(&args.address).map_err(|why| (USAGE, why))?;
     let profile = args.profile.as_deref().map(super::read::find).transpose()?;
     let rules = rules(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,7 +5,6 @@ use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::field::{PlannedWrite, ReadError, Wish, WriteOnce, plan_with_device, plan_without_device, write_once};
 use crate::model::WriteOutcome;
 use crate::profile::{Command, Profile};
-use crate::site::Address;
 use crate::time::SystemClock;
 use crate::units::{Current, Power, parse_duration, parse_share};
 use serde_json::json;
@@ -47,6 +46,8 @@ pub struct Args {
     /// Site whose own profiles are looked at first (its folder)
     #[arg(long)]
     site: Option<PathBuf>,
+    #[command(flatten)]
+    tls: super::tls::Files,
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -97,7 +98,7 @@ fn code_of(error: ReadError) -> Failure {
 }
 
 fn wish(args: &Args) -> Result<Wish, Failure> {
-    let address = Address::parse(&args.address).map_err(|why| (USAGE, why))?;
+    let address = args.tls.address(&args.address).map_err(|why| (USAGE, why))?;
     let profile = find(&args.profile, args.site.as_deref())?;
     let options = options(&profile, &args.options)?;
     let value = value(&profile, &args.command, &args.value).map_err(|why| (USAGE, why))?;
