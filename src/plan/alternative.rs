@@ -3,12 +3,14 @@
 //!
 //! In: Problem, its Solution. Out: [`Alternative`]s, and one-sided prices by small perturbations.
 
+use super::choices::{choice_length, choices};
 use super::extract;
 use super::formulation::Model;
+use super::program::Var;
 use super::sensitivity::Sensitivity;
 use super::steady::Mode;
 use super::{SolveError, SolveOptions, solve_edited};
-use crate::model::{Action, Alternative, Basis, IDLE_KW, Problem, Solution, Violation};
+use crate::model::{Action, Alternative, Basis, Problem, Solution, Violation};
 use crate::time::Stopwatch;
 use std::collections::BTreeMap;
 
@@ -24,8 +26,17 @@ pub struct Choice {
     pub at_least: Option<f64>,
 }
 
-/// Violations that are money of the case: energy that somebody asked for.
-const SERVICE: [&str; 3] = ["unserved_load", "ev_shortfall", "heat_unserved"];
+/// Missed wishes whose price is no money that anybody pays: energy that was asked for.
+const SERVICE: [&str; 6] = [
+    "unserved_load",
+    "ev_shortfall",
+    "ev_demand",
+    "heat_unserved",
+    "missed_run",
+    "missed_energy",
+];
+/// The same of comfort, kelvin hours.
+const COMFORT: [&str; 2] = ["too_cold", "too_warm"];
 
 /// The best other choice of every part in `step`, solved exactly, until half the deadline is over (where there is one).
 pub fn alternatives(
@@ -50,18 +61,22 @@ pub fn alternatives(
 }
 
 /// Ids that have a choice at all.
-fn parts(p: &Problem) -> impl Iterator<Item = &str> {
-    let pumps = p.heat.iter().flat_map(|h| h.heat_pumps.iter().map(|x| x.id.as_str()));
-    let storage = p.batteries.iter().map(|b| b.id.as_str());
-    let storage = storage.chain(p.evs.iter().map(|e| e.id.as_str()));
-    let engines = p.gensets.iter().map(|g| g.id.as_str());
-    let loads = p.shiftable.iter().map(|s| s.id.as_str());
-    let loads = loads.chain(p.sheddable.iter().map(|s| s.id.as_str()));
-    storage
-        .chain(engines)
-        .chain(p.pv.iter().map(|v| v.id.as_str()))
-        .chain(loads)
-        .chain(pumps)
+fn parts(p: &Problem) -> Vec<&str> {
+    let mut all: Vec<&str> = Vec::new();
+    all.extend(p.batteries.iter().map(|x| x.id.as_str()));
+    all.extend(p.evs.iter().map(|x| x.id.as_str()));
+    all.extend(p.gensets.iter().map(|x| x.id.as_str()));
+    all.extend(p.pv.iter().map(|x| x.id.as_str()));
+    all.extend(p.hydro.iter().map(|x| x.id.as_str()));
+    all.extend(p.shiftable.iter().map(|x| x.id.as_str()));
+    all.extend(p.sheddable.iter().map(|x| x.id.as_str()));
+    all.extend(p.deferrable.iter().map(|x| x.id.as_str()));
+    if let Some(h) = &p.heat {
+        all.extend(h.heat_pumps.iter().map(|x| x.id.as_str()));
+        all.extend(h.chps.iter().map(|x| x.id.as_str()));
+        all.extend(h.boilers.iter().map(|x| x.id.as_str()));
+    }
+    all
 }
 
 /// The best other choice of one part, by solving the problem again for each that may be the best.
@@ -115,24 +130,26 @@ pub fn bounded(
         power_kw: choice.power_kw,
         extra_cost: least,
         missed_kwh: 0.0,
+        missed_kelvin_hours: 0.0,
         basis: Basis::AtLeast,
     })
 }
 
 fn told(choice: &Choice, base: &Solution, other: &Solution) -> Alternative {
-    let missed = missed(other, &choice.part) - missed(base, &choice.part);
+    let more = |amount: fn(&Solution, &str) -> f64| (amount(other, &choice.part) - amount(base, &choice.part)).max(0.0);
     Alternative {
         action: choice.action,
         power_kw: choice.power_kw,
         extra_cost: bill(other) - bill(base),
-        missed_kwh: missed.max(0.0),
+        missed_kwh: more(missed_energy),
+        missed_kelvin_hours: more(missed_comfort),
         basis: Basis::Exact,
     }
 }
 
 /// Money without what missing a wish is priced at.
 fn bill(s: &Solution) -> f64 {
-    let priced = |v: &&Violation| SERVICE.contains(&v.name.as_str());
+    let priced = |v: &&Violation| SERVICE.contains(&v.name.as_str()) || COMFORT.contains(&v.name.as_str());
     s.objective - s.violations.iter().filter(priced).map(|v| v.cost).sum::<f64>()
 }
 
@@ -142,11 +159,18 @@ pub fn total(s: &Solution) -> f64 {
     s.objective + s.violations.iter().filter(beside).map(|v| v.cost).sum::<f64>()
 }
 
-fn missed(s: &Solution, part: &str) -> f64 {
+/// Of a car its own energy, else what anybody would miss.
+fn missed_energy(s: &Solution, part: &str) -> f64 {
+    let of_car = s.plan.evs.contains_key(part);
     let concerns = |v: &&Violation| match v.name.as_str() {
-        "ev_shortfall" => v.component == part,
+        "ev_shortfall" | "ev_demand" if of_car => v.component == part,
         name => SERVICE.contains(&name),
     };
+    s.violations.iter().filter(concerns).map(|v| v.amount).sum()
+}
+
+fn missed_comfort(s: &Solution, _: &str) -> f64 {
+    let concerns = |v: &&Violation| COMFORT.contains(&v.name.as_str());
     s.violations.iter().filter(concerns).map(|v| v.amount).sum()
 }
 
@@ -176,32 +200,44 @@ pub fn forced(problem: &Problem, choice: &Choice, options: &SolveOptions) -> Res
     Ok(solution)
 }
 
-/// Steps from `first` on that `hours` take.
-fn choice_length(p: &Problem, hours: f64, first: usize) -> usize {
-    let mut left = hours;
-    (first..p.steps)
-        .take_while(|t| {
-            let goes_on = left > 1e-9;
-            left -= p.step_hours.at(*t).unwrap_or(f64::NAN);
-            goes_on
-        })
-        .count()
-}
-
 /// Fixes the columns of the choice.
 fn force(m: &mut Model<'_>, choice: &Choice) {
-    let (t, kw) = (choice.step, choice.power_kw);
-    let part = choice.part.as_str();
-    let mut fixed: Vec<(crate::plan::program::Var, f64)> = Vec::new();
+    let mut fixed = storage_columns(m, choice);
+    fixed.extend(engine_columns(m, choice));
+    fixed.extend(heat_columns(m, choice));
+    fixed.extend(load_columns(m, choice));
+    for (v, value) in fixed {
+        (m.program.low[v.0], m.program.high[v.0]) = (value, value);
+    }
+}
+
+type Fixed = Vec<(Var, f64)>;
+
+/// 1 where the choice is to do something.
+fn on(choice: &Choice) -> f64 {
+    f64::from(u8::from(choice.power_kw > 0.0))
+}
+
+fn storage_columns(m: &Model<'_>, choice: &Choice) -> Fixed {
+    let (t, part) = (choice.step, choice.part.as_str());
+    let when = |action| if choice.action == action { choice.power_kw } else { 0.0 };
+    let (charge, discharge) = (when(Action::Charge), when(Action::Discharge));
+    let mut fixed = Fixed::new();
     if let Some((_, v)) = m.p.batteries.iter().zip(&m.batteries).find(|(b, _)| b.id == part) {
-        let charge = if choice.action == Action::Charge { kw } else { 0.0 };
-        let discharge = if choice.action == Action::Discharge { kw } else { 0.0 };
         fixed.extend([(v.charge[t], charge), (v.discharge[t], discharge)]);
     }
     if let Some((_, v)) = m.p.evs.iter().zip(&m.evs).find(|(e, _)| e.id == part) {
-        fixed.push((v.charge[t - v.arrive], kw));
-        fixed.extend(v.on.get(t - v.arrive).map(|z| (*z, f64::from(u8::from(kw > 0.0)))));
+        let k = t - v.arrive;
+        fixed.push((v.charge[k], charge));
+        fixed.extend(v.discharge.get(k).map(|d| (*d, discharge)));
+        fixed.extend(v.on.get(k).map(|z| (*z, f64::from(u8::from(charge > 0.0)))));
     }
+    fixed
+}
+
+fn engine_columns(m: &Model<'_>, choice: &Choice) -> Fixed {
+    let (t, kw, part) = (choice.step, choice.power_kw, choice.part.as_str());
+    let mut fixed = Fixed::new();
     if let Some((_, v)) = m.p.gensets.iter().zip(&m.gensets).find(|(g, _)| g.id == part) {
         let on = f64::from(u8::from(choice.action == Action::Run));
         fixed.extend(v.on.get(t).map(|z| (*z, on)));
@@ -212,17 +248,42 @@ fn force(m: &mut Model<'_>, choice: &Choice) {
     if let Some((_, v)) = m.p.pv.iter().zip(&m.pv).find(|(p, _)| p.id == part) {
         fixed.push((v[t], kw));
     }
+    if let Some((h, v)) = m.p.hydro.iter().zip(&m.hydro).find(|(h, _)| h.id == part) {
+        fixed.push((v.turbine[t], kw / h.kw_per_m3s));
+    }
+    fixed
+}
+
+fn heat_columns(m: &Model<'_>, choice: &Choice) -> Fixed {
+    let (t, kw, part) = (choice.step, choice.power_kw, choice.part.as_str());
+    let mut fixed = Fixed::new();
+    let (Some(h), Some(v)) = (&m.p.heat, &m.heat) else {
+        return fixed;
+    };
+    if let Some(k) = h.heat_pumps.iter().position(|x| x.id == part) {
+        fixed.push((v.heat_pumps[k][t], kw));
+    }
+    if let Some(k) = h.boilers.iter().position(|x| x.id == part) {
+        fixed.push((v.boilers[k][t], kw));
+    }
+    if let Some(k) = h.chps.iter().position(|x| x.id == part) {
+        fixed.push((v.chps[k].electric[t], kw));
+        fixed.extend(v.chps[k].switched.iter().map(|s| (s.on[t], on(choice))));
+    }
+    fixed
+}
+
+fn load_columns(m: &Model<'_>, choice: &Choice) -> Fixed {
+    let (t, part) = (choice.step, choice.part.as_str());
+    let mut fixed = Fixed::new();
     if let Some((_, v)) = m.p.sheddable.iter().zip(&m.shed).find(|(s, _)| s.id == part) {
         fixed.push((v[t], 0.0));
     }
-    if let (Some(h), Some(v)) = (&m.p.heat, &m.heat)
-        && let Some(k) = h.heat_pumps.iter().position(|x| x.id == part)
-    {
-        fixed.push((v.heat_pumps[k][t], kw));
+    if let Some((_, v)) = m.p.deferrable.iter().zip(&m.deferrable).find(|(d, _)| d.id == part) {
+        fixed.push((v.power[t], choice.power_kw));
+        fixed.extend(v.switched.iter().map(|s| (s.on[t], on(choice))));
     }
-    for (v, value) in fixed {
-        (m.program.low[v.0], m.program.high[v.0]) = (value, value);
-    }
+    fixed
 }
 
 /// Holds a battery or car in the first step at what it did: its direction, or rest. A car goes on with at least a quarter
@@ -246,153 +307,6 @@ pub fn force_kept(m: &mut Model<'_>, part: &str, was: Mode) {
     }
     for v in none {
         (m.program.low[v.0], m.program.high[v.0]) = (0.0, 0.0);
-    }
-}
-
-/// Everything else the part could do in the step, as people would choose it.
-pub fn choices(p: &Problem, s: &Solution, sensitivity: Option<&Sensitivity>, part: &str, t: usize) -> Vec<Choice> {
-    let mut all = Vec::new();
-    let mut add = |action, power_kw: f64, at_least: Option<f64>| {
-        all.push(Choice {
-            part: part.to_owned(),
-            step: t,
-            action,
-            power_kw,
-            at_least: at_least.map(|x| x.max(0.0)),
-        });
-    };
-    if p.batteries.iter().any(|b| b.id == part) {
-        battery(p, s, sensitivity, part, t, &mut add);
-    } else if p.evs.iter().any(|e| e.id == part) {
-        car(p, s, sensitivity, part, t, &mut add);
-    } else if p.gensets.iter().any(|g| g.id == part) {
-        generator(p, s, part, t, &mut add);
-    } else {
-        simple(p, s, part, t, &mut add);
-    }
-    all
-}
-
-type Add<'a> = &'a mut dyn FnMut(Action, f64, Option<f64>);
-
-fn hours(p: &Problem, t: usize) -> f64 {
-    p.step_hours.at(t).unwrap_or(f64::NAN)
-}
-
-fn battery(p: &Problem, s: &Solution, sensitivity: Option<&Sensitivity>, part: &str, t: usize, add: Add<'_>) {
-    let (Some(b), Some(plan)) = (p.batteries.iter().find(|b| b.id == part), s.plan.batteries.get(part)) else {
-        return;
-    };
-    let net = plan.charge_kw[t] - plan.discharge_kw[t];
-    let dt = hours(p, t);
-    let change = |charge: f64, discharge: f64| {
-        let k = sensitivity?;
-        let (c, d) = (k.charge.get(part)?.get(t)?, k.discharge.get(part)?.get(t)?);
-        Some(dt * (c * (charge - plan.charge_kw[t]) + d * (discharge - plan.discharge_kw[t])))
-    };
-    if net.abs() > IDLE_KW {
-        return add(Action::Rest, 0.0, change(0.0, 0.0));
-    }
-    let before = if t == 0 {
-        b.soc_start_kwh
-    } else {
-        plan.energy_kwh[t - 1]
-    };
-    let sun: f64 = p.pv.iter().map(|v| v.available_kw[t]).sum();
-    let surplus = (sun - p.load_kw[t]).max(0.0);
-    let drain = b.standby_kw + b.loss_per_hour * before;
-    let room = (b.soc_max_kwh - before) / dt + drain;
-    let mut charge = b.charge_max_kw.min(room / b.charge_eff);
-    if b.no_grid_charge {
-        charge = charge.min(surplus);
-    }
-    let stock = (before - b.soc_min_kwh) / dt - drain;
-    let mut discharge = b.discharge_max_kw.min(stock * b.discharge_eff);
-    let need = s.plan.import_kw[t] - s.plan.export_kw[t];
-    if b.no_grid_discharge || need > IDLE_KW {
-        discharge = discharge.min(need.max(0.0));
-    }
-    // a hair inside, so that rounding leaves no crossed bounds
-    let (charge, discharge) = (charge - 1e-6, discharge - 1e-6);
-    if charge > 0.05 {
-        add(Action::Charge, charge, change(charge, 0.0));
-    }
-    if discharge > 0.05 {
-        add(Action::Discharge, discharge, change(0.0, discharge));
-    }
-}
-
-fn car(p: &Problem, s: &Solution, sensitivity: Option<&Sensitivity>, part: &str, t: usize, add: Add<'_>) {
-    let (Some(e), Some(plan)) = (p.evs.iter().find(|e| e.id == part), s.plan.evs.get(part)) else {
-        return;
-    };
-    if !(e.arrive_step..e.depart_step.min(p.steps)).contains(&t) {
-        return;
-    }
-    let dt = hours(p, t);
-    let change = |kw: f64| Some(dt * sensitivity?.cars.get(part)?.get(t)? * (kw - plan.charge_kw[t]));
-    if plan.charge_kw[t] > IDLE_KW {
-        return add(Action::Rest, 0.0, change(0.0));
-    }
-    let before: f64 = (0..t).map(|k| e.charge_eff * hours(p, k) * plan.charge_kw[k]).sum();
-    let mut kw = e
-        .charge_max_kw
-        .min((e.energy_needed_kwh - before) / (e.charge_eff * dt));
-    if e.surplus_only {
-        let sun: f64 = p.pv.iter().map(|v| v.available_kw[t]).sum();
-        kw = kw.min((sun - p.load_kw[t]).max(0.0));
-    }
-    let kw = kw - 1e-6;
-    if kw > 0.05 {
-        add(Action::Charge, kw, change(kw));
-    }
-}
-
-fn generator(p: &Problem, s: &Solution, part: &str, t: usize, add: Add<'_>) {
-    let (Some(g), Some(plan)) = (p.gensets.iter().find(|g| g.id == part), s.plan.gensets.get(part)) else {
-        return;
-    };
-    if t < g.fixed_steps {
-        return;
-    }
-    if plan.on[t] > 0.5 {
-        add(Action::Off, 0.0, None);
-    } else {
-        add(Action::Run, g.min_kw, None);
-    }
-}
-
-fn simple(p: &Problem, s: &Solution, part: &str, t: usize, add: Add<'_>) {
-    if let (Some(v), Some(kw)) = (p.pv.iter().find(|v| v.id == part), s.plan.pv_kw.get(part))
-        && v.curtailable
-        && kw[t] < v.available_kw[t] - IDLE_KW
-    {
-        add(Action::Full, v.available_kw[t], None);
-    }
-    if let Some(shed) = s.plan.shed_kw.get(part)
-        && shed[t] > IDLE_KW
-    {
-        add(Action::Full, 0.0, None);
-    }
-    if let (Some(x), Some(kw)) = (p.shiftable.iter().find(|x| x.id == part), s.plan.shiftable_kw.get(part))
-        && x.running_hours <= 0.0
-    {
-        let starts = kw[t] > IDLE_KW && (t == 0 || kw[t - 1] <= IDLE_KW);
-        let fits = t >= x.earliest_step && t + choice_length(p, x.duration_hours, t) <= x.latest_step.min(p.steps);
-        if starts {
-            add(Action::Off, 0.0, None);
-        } else if kw[t] <= IDLE_KW && fits && kw[..t].iter().all(|kw| *kw <= IDLE_KW) {
-            add(Action::Run, x.power_kw, None);
-        }
-    }
-    let pumps = p.heat.iter().zip(&s.plan.heat);
-    for (h, plan) in pumps.flat_map(|(h, v)| h.heat_pumps.iter().filter_map(|x| Some((x, v.heat_pumps.get(&x.id)?)))) {
-        if h.id == part {
-            match plan.electric_kw[t] > IDLE_KW {
-                true => add(Action::Off, 0.0, None),
-                false => add(Action::Run, h.electric_max_kw, None),
-            }
-        }
     }
 }
 

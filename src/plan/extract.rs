@@ -23,6 +23,33 @@ fn values(x: &[f64], vars: &[Var]) -> Vec<f64> {
         .collect()
 }
 
+/// Brings the columns that follow from others to where they belong: parts into their order, deviations to what they make up
+/// for. A solver that works beside large penalties leaves them off by its tolerance, and the money with them.
+pub fn tidy(m: &Model<'_>, x: &mut [f64]) {
+    for parts in &m.ordered {
+        let mut left: f64 = parts.iter().map(|v| x[v.0]).sum();
+        for (k, v) in parts.iter().enumerate() {
+            // what rounding leaves over stays in the last
+            let most = if k + 1 < parts.len() {
+                m.program.high[v.0]
+            } else {
+                f64::INFINITY
+            };
+            x[v.0] = left.min(most);
+            left -= x[v.0];
+        }
+    }
+    for s in &m.slacks {
+        if let Some(beyond) = &s.beyond {
+            x[s.var.0] = value(beyond, x).max(0.0);
+        }
+    }
+}
+
+fn value(e: &Expr, x: &[f64]) -> f64 {
+    e.constant + e.terms.iter().map(|(v, k)| k * x[v.0]).sum::<f64>()
+}
+
 pub fn plan(m: &Model<'_>, x: &[f64]) -> PlanValues {
     let none = vec![0.0; m.dt.len()];
     let or_none = |vars: &[Var]| if vars.is_empty() { none.clone() } else { values(x, vars) };
@@ -311,8 +338,7 @@ pub fn violations(m: &Model<'_>, x: &[f64]) -> (Vec<Violation>, bool) {
 
 /// Size of a deviation in its own unit.
 fn amount(s: &Slack, x: &[f64]) -> f64 {
-    let value = |e: &Expr| e.constant + e.terms.iter().map(|(v, k)| k * x[v.0]).sum::<f64>();
-    s.weight * s.beyond.as_ref().map_or(x[s.var.0], value).max(0.0)
+    s.weight * s.beyond.as_ref().map_or(x[s.var.0], |e| value(e, x)).max(0.0)
 }
 
 fn any_broken(m: &Model<'_>, x: &[f64]) -> bool {

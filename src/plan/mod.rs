@@ -2,10 +2,13 @@
 //! Sees `plant`, never `wiring`.
 
 mod alternative;
+mod choices;
 mod commit;
 mod explain;
 mod extract;
 mod formulation;
+#[cfg(feature = "highs")]
+mod highs;
 mod interior;
 mod ldl;
 mod problem;
@@ -25,7 +28,8 @@ mod validate;
 use crate::model::{Elastic, Problem, Solution, SolveStatus};
 use crate::time::Stopwatch;
 
-pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, choices, exact, forced, stored_value};
+pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, exact, forced, stored_value};
+pub use choices::choices;
 pub use extract::in_objective;
 pub use formulation::has_integers;
 pub use problem::problem;
@@ -35,7 +39,11 @@ pub use sensitivity::Sensitivity;
 pub use steady::{changed, kept_unless_it_pays, stick};
 
 /// What may be asked for by name; `auto` begins with `interior` and searches whole numbers with `microlp`.
+#[cfg(not(feature = "highs"))]
 pub const SOLVERS: [&str; 4] = ["auto", "interior", "clarabel", "microlp"];
+/// The same with HiGHS compiled in.
+#[cfg(feature = "highs")]
+pub const SOLVERS: [&str; 5] = ["auto", "interior", "clarabel", "microlp", "highs"];
 
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,15 +176,15 @@ fn solve_model(
     let mut model = formulation::formulate(problem, elastic);
     edit(&mut model);
     let build_ms = watch.cpu_ms();
-    let found = search::search(&model, options, &watch)?;
+    let mut found = search::search(&model, options, &watch)?;
+    extract::tidy(&model, &mut found.answer.x);
     let (violations, broken) = extract::violations(&model, &found.answer.x);
     let status = match (broken, found.cut_short && found.gap > options.gap) {
         (true, _) => SolveStatus::Relaxed,
         (false, true) => SolveStatus::Feasible,
         (false, false) => SolveStatus::Optimal,
     };
-    let whole_numbers = found.solver.contains("microlp");
-    let sensitivity = sensitivity::sensitivity(&model, &found.answer, whole_numbers);
+    let sensitivity = sensitivity::sensitivity(&model, &found.answer, found.whole);
     let solution = Solution {
         status,
         objective: model.money(&found.answer.x),
@@ -199,6 +207,21 @@ pub fn families(problem: &Problem) -> std::collections::BTreeSet<&'static str> {
         names.insert("constraint_pair_exclusive");
     }
     names
+}
+
+/// Solves without the rows of one constraint family; for tests that a case depends on it.
+pub fn solve_without(problem: &Problem, family: &str, options: &SolveOptions) -> Result<Solution, SolveError> {
+    let elastic = problem.elastic.or_else(|| Some(elastic_of(problem)));
+    solve_edited(problem, elastic, options, &|m| {
+        // rows keep their places, since duals are read by them
+        for row in m.program.rows.iter_mut().filter(|r| r.family == family) {
+            row.terms.clear();
+            (row.sense, row.rhs) = (program::Sense::AtMost, 0.0);
+        }
+        if family == "constraint_pair_exclusive" {
+            m.pairs.clear();
+        }
+    })
 }
 
 /// Highest price of a kWh that occurs in the problem, at least one unit of money.

@@ -23,6 +23,8 @@ pub struct Found {
     pub solver: String,
     /// The search ended because of a bound on effort.
     pub cut_short: bool,
+    /// Whole numbers were fixed: duals hold only for them.
+    pub whole: bool,
 }
 
 /// Runs the search; `Err` only when no solver found any point.
@@ -40,6 +42,7 @@ pub fn search(model: &Model<'_>, options: &SolveOptions, watch: &Stopwatch) -> R
         "microlp" => solver::with_simplex(p),
         "clarabel" => solver::with_clarabel(p),
         "interior" => solver::with_interior(p),
+        "highs" => solver::with_highs(p),
         _ => solver::linear(p),
     };
     let relaxed = lp(&program.relaxed()).map_err(SolveError::Failed)?;
@@ -76,9 +79,9 @@ fn keep_better(best: &mut Option<Answer>, new: Answer) {
 
 fn finish(best: Option<Answer>, bound: f64, cut_short: bool, program: &Program) -> Result<Found, SolveError> {
     let answer = best.ok_or_else(|| SolveError::Failed("no round gave a point".into()))?;
-    let polished_by = answer.solver;
-    let solver = match (program.has_integers(), polished_by) {
-        (true, "interior" | "clarabel") => format!("microlp+{polished_by}"),
+    let whole = program.has_integers();
+    let solver = match (whole, answer.solver) {
+        (true, polished_by @ ("interior" | "clarabel")) => format!("microlp+{polished_by}"),
         (_, only) => only.to_owned(),
     };
     let gap = relative_gap(answer.objective, bound);
@@ -87,6 +90,7 @@ fn finish(best: Option<Answer>, bound: f64, cut_short: bool, program: &Program) 
         answer,
         solver,
         cut_short,
+        whole,
     })
 }
 
@@ -125,7 +129,7 @@ fn branch(
         .or(incumbent)
         .filter(|a| a.x.len() == program.cost.len());
     let exact = |a: &Answer| program.residual(&a.x).0 <= solver::RESIDUAL_MAX;
-    let found = solver::with_microlp(program, effort, seed.map(|a| a.x.as_slice())).and_then(|found| {
+    let found = solver::whole(&options.solver, program, effort, seed.map(|a| a.x.as_slice())).and_then(|found| {
         let polished = lp(&program.fixed_at(&found.x));
         let polished = polished.or_else(|why| if exact(&found) { Ok(found.clone()) } else { Err(why) })?;
         Ok((found, polished))

@@ -17,7 +17,7 @@ pub const RESIDUAL_MAX: f64 = 1e-6;
 const CERTIFIED: f64 = 1e-6;
 
 /// The same for the search for whole numbers: only those are taken from its answer.
-const SEARCH_RESIDUAL_MAX: f64 = 1e-3;
+pub const SEARCH_RESIDUAL_MAX: f64 = 1e-3;
 
 /// A measured answer.
 #[derive(Debug, Clone)]
@@ -40,11 +40,36 @@ pub struct Effort {
     pub time: Option<Duration>,
 }
 
-/// Solves an LP with our interior-point method; where its answer does not hold with Clarabel, then with microlp.
+/// Solves an LP with our interior-point method; where its answer does not hold with Clarabel, then with a simplex. What
+/// Clarabel says without a certificate is taken last.
 pub fn linear(program: &Program) -> Result<Answer, String> {
+    let then = |whys: String, next: Result<Answer, String>| next.map_err(|why| format!("{whys}; {why}"));
     with_interior(program)
-        .or_else(|first| with_clarabel(program).map_err(|second| format!("{first}; {second}")))
-        .or_else(|both| with_simplex(program).map_err(|third| format!("{both}; {third}")))
+        .or_else(|whys| then(whys, clarabel_certified(program)))
+        .or_else(|whys| then(whys, with_highs(program)))
+        .or_else(|whys| then(whys, with_simplex(program)))
+        .or_else(|whys| then(whys, with_clarabel(program)))
+}
+
+/// HiGHS on an LP, where it is compiled in.
+#[cfg(feature = "highs")]
+pub fn with_highs(program: &Program) -> Result<Answer, String> {
+    super::highs::linear(program)
+}
+
+#[cfg(not(feature = "highs"))]
+pub fn with_highs(_: &Program) -> Result<Answer, String> {
+    Err("highs is not compiled in".into())
+}
+
+/// Branch and bound by the solver of that name: HiGHS where asked for, else microlp.
+pub fn whole(solver: &str, program: &Program, effort: Effort, start: Option<&[f64]>) -> Result<Answer, String> {
+    #[cfg(feature = "highs")]
+    if solver == "highs" {
+        return super::highs::whole(program, effort, start);
+    }
+    let _ = solver;
+    with_microlp(program, effort, start)
 }
 
 /// Our interior-point method: an answer in the middle of the optimal face, with duals, taken only with its certificate.
@@ -59,7 +84,7 @@ pub fn with_interior(program: &Program) -> Result<Answer, String> {
 }
 
 /// Measures the answer and takes it only where its own prices prove it the best.
-fn certified(
+pub fn certified(
     reduced: &Reduced,
     program: &Program,
     values: &[f64],
@@ -73,6 +98,22 @@ fn certified(
         return Err(format!("{solver}: its prices leave a gap of {gap:.0e}"));
     }
     Ok(answer)
+}
+
+/// Clarabel, taken only where its own prices prove its answer the best.
+fn clarabel_certified(program: &Program) -> Result<Answer, String> {
+    let reduced = Reduced::of(program)?;
+    let answer = with_clarabel(program)?;
+    let gap = match &answer.duals {
+        Some(duals) => {
+            (answer.objective - reduced.bound(program, &reduced.kept(duals))) / answer.objective.abs().max(1.0)
+        }
+        None => f64::NAN,
+    };
+    match gap <= CERTIFIED {
+        true => Ok(answer),
+        false => Err(format!("clarabel: its prices leave a gap of {gap:.0e}")),
+    }
 }
 
 /// Clarabel: interior answer and duals.
@@ -173,13 +214,13 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
     Ok(answer)
 }
 
-fn sum(terms: impl Iterator<Item = (Variable, f64)>) -> Expression {
+pub fn sum(terms: impl Iterator<Item = (Variable, f64)>) -> Expression {
     let mut expression = Expression::with_capacity(8);
     terms.for_each(|(v, k)| expression.add_mul(k, v));
     expression
 }
 
-fn constraint_of(row: &ReducedRow, columns: &[Variable]) -> Constraint {
+pub fn constraint_of(row: &ReducedRow, columns: &[Variable]) -> Constraint {
     let left = sum(row.terms.iter().map(|(k, a)| (columns[*k], *a)));
     match row.sense {
         Sense::AtMost => constraint::leq(left, row.rhs),

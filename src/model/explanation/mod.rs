@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 /// Power that counts as none, kW.
 pub const IDLE_KW: f64 = 0.02;
 
+/// Less than this beyond the comfort that was asked for is not worth a word, kelvin hours.
+const COMFORT_K_H: f64 = 0.25;
+
 /// What a component can be told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +58,9 @@ pub struct Alternative {
     /// Energy that somebody asked for and would not get, kWh more than in the plan.
     #[serde(default)]
     pub missed_kwh: f64,
+    /// How far and long it would be too cold or too warm beyond the plan, kelvin hours.
+    #[serde(default)]
+    pub missed_kelvin_hours: f64,
     pub basis: Basis,
 }
 

@@ -93,6 +93,8 @@ pub struct Model<'a> {
     pub slacks: Vec<Slack>,
     pub pairs: Vec<Pair>,
     pub fills: Vec<Fill>,
+    /// Parts of one quantity that are filled in this order.
+    pub ordered: Vec<Vec<Var>>,
     /// Part of the cost that is preference or penalty, by column: not in the objective.
     pub preference: BTreeMap<Var, f64>,
     pub grid: Option<GridVars>,
@@ -186,6 +188,7 @@ impl<'a> Model<'a> {
             slacks: Vec::new(),
             pairs: Vec::new(),
             fills: Vec::new(),
+            ordered: Vec::new(),
             preference: BTreeMap::new(),
             grid: None,
             unserved: Vec::new(),
@@ -221,6 +224,7 @@ impl<'a> Model<'a> {
     /// Parts of one quantity, filled in order. Rising prices see to that by themselves; where any falls, binaries say at
     /// each part that all before it are full: `Σ before ≥ full_at·y`, `part ≤ size·y`.
     fn fill_in_order(&mut self, family: &'static str, parts: &[Var], prices: &[f64]) {
+        self.ordered.push(parts.to_vec());
         if prices.windows(2).all(|w| w[0] <= w[1]) {
             return;
         }
