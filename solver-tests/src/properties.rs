@@ -81,6 +81,12 @@ pub fn solvers_agree(seed: u64) -> Result<(), String> {
     ensure(close(mine, other, 1e-6), || {
         format!("{} {mine}, clarabel {other}", a.solver)
     })?;
+    if plan::SOLVERS.contains(&"highs") {
+        let other = total(&solved(&p, "highs")?);
+        ensure(close(mine, other, 1e-6), || {
+            format!("{} {mine}, highs {other}", a.solver)
+        })?;
+    }
     // an answer of microlp that was refused for its residual is no disagreement
     let Ok(c) = solved(&p, "microlp") else { return Ok(()) };
     let vertex = total(&c);
@@ -108,7 +114,12 @@ pub fn looser_never_dearer(seed: u64) -> Result<(), String> {
         let wider = |t: usize| g.import_max_kw.at(t).map_or(f64::NAN, |kw| kw + 2.0);
         g.import_max_kw = PerStep::Each((0..p.steps).map(wider).collect());
     }
-    let (tight, loose) = (total(&solved(&p, "auto")?), total(&solved(&loose, "auto")?));
+    let (tight, loose) = (solved(&p, "auto")?, solved(&loose, "auto")?);
+    // where too little import makes a battery's band soft, the tight problem has a freedom that the loose one has not
+    if tight.violations.iter().any(|v| v.name == "soc_below_band") {
+        return Ok(());
+    }
+    let (tight, loose) = (total(&tight), total(&loose));
     ensure(loose <= tight + 1e-5 * tight.abs().max(1.0), || {
         format!("{loose} loose, {tight} tight")
     })

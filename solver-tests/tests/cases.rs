@@ -3,7 +3,8 @@
 use madang::check;
 use madang::model::{Problem, SolveStatus};
 use madang::plan::{self, SolveError, SolveOptions};
-use std::collections::BTreeSet;
+use solver_tests::generate;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn case_files() -> Vec<PathBuf> {
@@ -87,8 +88,8 @@ fn the_relaxation_of_a_milp_is_never_dearer() {
     }
 }
 
-#[test]
-fn every_constraint_family_is_reached_by_two_cases() {
+/// Names of all functions that make rows, from the source itself.
+fn written_families() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/plan");
     let mut written = BTreeSet::new();
     for file in std::fs::read_dir(folder.join("formulation"))
@@ -103,20 +104,58 @@ fn every_constraint_family_is_reached_by_two_cases() {
             .filter_map(|rest| rest.split(['(', '<']).next());
         written.extend(names.map(|n| format!("constraint_{n}")));
     }
-    assert!(written.len() > 20, "{written:?}");
-    let mut reached: Vec<&str> = Vec::new();
+    assert!(written.len() > 40, "{written:?}");
+    written
+}
+
+/// Small enough to be done by hand, with the arithmetic written out.
+fn done_by_hand(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).unwrap();
+    let case: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let written = case["hand_arithmetic"].as_str().is_some_and(|text| text.len() > 40);
+    written && case["steps"].as_u64().is_some_and(|steps| steps <= 8)
+}
+
+/// Without the family's rows the answer is another, or the checker refuses it.
+fn depends_on(p: &Problem, family: &str) -> bool {
+    let want = p.expected.as_ref().unwrap()["objective"].as_f64().unwrap();
+    match plan::solve_without(p, family, &SolveOptions::exact()) {
+        Err(_) => true,
+        Ok(s) => (s.objective - want).abs() > 1e-5 * want.abs().max(1.0) || !check::check(p, &s).ok,
+    }
+}
+
+#[test]
+fn every_constraint_family_decides_two_cases_done_by_hand() {
+    let written = written_families();
+    let mut decides: BTreeMap<String, Vec<String>> = written.iter().map(|name| (name.clone(), Vec::new())).collect();
     for file in case_files() {
-        reached.extend(plan::families(&read(&file)));
+        let p = read(&file);
+        for family in plan::families(&p) {
+            assert!(
+                written.contains(family),
+                "rows of {family} come from a function of another name"
+            );
+            if done_by_hand(&file) && depends_on(&p, family) {
+                decides.entry(family.to_owned()).or_default().push(p.id.clone());
+            }
+        }
     }
-    let count = |name: &String| reached.iter().filter(|r| *r == name).count();
-    let rare: Vec<&String> = written.iter().filter(|name| count(name) < 2).collect();
-    assert!(rare.is_empty(), "reached by fewer than two cases: {rare:?}");
-    for name in reached {
-        assert!(
-            written.contains(name),
-            "rows of {name} come from a function of another name"
-        );
+    decides.retain(|_, cases| cases.len() < 2);
+    assert!(decides.is_empty(), "decide fewer than two cases: {decides:#?}");
+}
+
+#[test]
+fn every_constraint_family_is_drawn_by_the_random_problems() {
+    let mut missing = written_families();
+    for seed in 0..400 {
+        for p in [generate::random(seed), generate::with_integers(seed)] {
+            plan::families(&p).iter().for_each(|name| {
+                missing.remove(*name);
+            });
+        }
     }
+    assert!(missing.is_empty(), "no random problem reaches {missing:?}");
 }
 
 #[test]

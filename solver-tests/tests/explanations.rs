@@ -169,3 +169,48 @@ fn a_forced_choice_is_a_plan_that_the_checker_takes_and_does_what_was_told() {
         }
     }
 }
+
+/// A part of each kind that has no law of dispatch yet, and a case in which it can do something else.
+const PARTS: [(&str, &str); 6] = [
+    ("h49_v2g", "ev"),
+    ("h50_v2h", "ev"),
+    ("h70_deferrable", "pump"),
+    ("h24_chp_boiler", "chp"),
+    ("h24_chp_boiler", "boiler"),
+    ("h20_hydro", "dam"),
+];
+
+#[test]
+fn every_kind_of_part_has_an_alternative_that_never_gains_anything() {
+    let options = SolveOptions::exact();
+    for (name, part) in PARTS {
+        let p = case(name);
+        let (s, known) = plan::solve_explained(&p, &options).unwrap();
+        let others: Vec<_> = (0..p.steps)
+            .filter_map(|t| plan::exact(&p, &s, known.as_ref(), part, t, &options))
+            .collect();
+        assert!(!others.is_empty(), "{name}: {part} has no choice");
+        for a in others {
+            let missed = a.missed_kwh > 1e-6 || a.missed_kelvin_hours > 1e-6;
+            assert!(missed || a.extra_cost > -1e-6, "{name} {part}: {a:?}");
+        }
+    }
+}
+
+#[test]
+fn what_an_alternative_leaves_cold_or_undone_is_said_beside_its_money() {
+    let options = SolveOptions::exact();
+    let missed = |p: &Problem, part: &str, of: fn(&madang::model::Alternative) -> f64| {
+        let s = plan::solve(p, &options).unwrap();
+        let others = (0..p.steps).filter_map(|t| plan::exact(p, &s, None, part, t, &options));
+        others.map(|a| of(&a)).fold(0.0, f64::max)
+    };
+    // 2 kW for two hours must begin in hour 1, where it is planned, or before
+    let mut washing = case("h09_run_once");
+    washing.shiftable[0].latest_step = 3;
+    assert!((missed(&washing, "washer", |a| a.missed_kwh) - 4.0).abs() < 1e-6);
+    // the house that is held at 20 °C cools to 20·exp(−0.1) within the hour
+    let cold = 20.0 * (1.0 - (-0.1f64).exp());
+    let house = case("h80_building_loss");
+    assert!((missed(&house, "hp", |a| a.missed_kelvin_hours) - cold).abs() < 1e-4);
+}

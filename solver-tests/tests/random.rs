@@ -6,8 +6,11 @@ use proptest::prelude::*;
 use solver_tests::properties;
 
 /// Seeds that once failed: a wish broken by less than was named, but by more than the checker allows.
-/// With whole numbers: fuel curves that were not filled in order, a rounding without a point.
-const FOUND: [u64; 4] = [
+/// With whole numbers: fuel curves that were not filled in order, a rounding without a point, money that was off beside
+/// large penalties. A band that only a tight import limit makes soft.
+const FOUND: [u64; 6] = [
+    4404657393361024512,
+    11795747530079011455,
     7364614150623093908,
     13593025142532705054,
     15913417594049081767,
