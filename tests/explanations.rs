@@ -75,6 +75,7 @@ fn other(mut e: Explanation, action: Action, power_kw: f64, extra_cost: f64) -> 
         power_kw,
         extra_cost,
         missed_kwh: 0.0,
+        missed_kelvin_hours: 0.0,
         basis: Basis::Exact,
     });
     e
@@ -90,6 +91,15 @@ fn at_least(e: Explanation, action: Action, power_kw: f64, extra_cost: f64) -> E
 fn missing(e: Explanation, action: Action, power_kw: f64, kwh: f64) -> Explanation {
     let mut e = other(e, action, power_kw, -0.1);
     e.alternative = e.alternative.map(|a| Alternative { missed_kwh: kwh, ..a });
+    e
+}
+
+/// The other choice would be felt in the rooms.
+fn cold(mut e: Explanation) -> Explanation {
+    e.alternative = e.alternative.map(|a| Alternative {
+        missed_kelvin_hours: 1.5,
+        ..a
+    });
     e
 }
 
@@ -300,6 +310,99 @@ fn situations() -> Vec<(&'static str, Explanation)> {
         (
             "switched off",
             korea("sheddable_load", "Ice maker", "제빙기", C::ShedLoad, HoldBack, 0.0),
+        ),
+        (
+            "run that would not finish",
+            missing(water(C::RunShiftable, Run, 9.0), Off, 0.0, 4.5),
+        ),
+        (
+            "battery in an outage",
+            bound(battery(C::CoverLoad, Discharge, 1.4), "outage", None),
+        ),
+        (
+            "meter in an outage",
+            bound(meter(C::FollowPlan, Full, 0.0), "outage", None),
+        ),
+        (
+            "kept for the critical loads",
+            bound(ess(C::HoldForLater, Rest, 0.0), "lifeline", None),
+        ),
+        (
+            "within the subscribed power",
+            bound(battery(C::ShavePeak, Discharge, 2.6), "subscribed power", Some(4.0)),
+        ),
+        (
+            "buying within the subscribed power",
+            bound(meter(C::ShavePeak, Full, 4.0), "subscribed power", Some(4.0)),
+        ),
+        (
+            "car that supplies the house",
+            other(
+                then(price(car(C::CoverLoad, Discharge, 3.0), 0.34), 8.0, 0.09),
+                Rest,
+                0.0,
+                0.21,
+            ),
+        ),
+        (
+            "car that could supply",
+            other(car(C::ChargeDone, Rest, 0.0), Discharge, 3.0, 0.02),
+        ),
+        (
+            "pausing felt in the rooms",
+            cold(other(
+                then(price(pump(C::RunHeat, Run, 2.0), 0.08), 4.0, 0.29),
+                Off,
+                0.0,
+                -0.04,
+            )),
+        ),
+        (
+            "pump that may pause",
+            missing(
+                then(
+                    price(
+                        home("deferrable_load", "Pool pump", "수영장 펌프", C::RunShiftable, Run, 1.1),
+                        0.08,
+                    ),
+                    10.0,
+                    0.27,
+                ),
+                Off,
+                0.0,
+                0.3,
+            ),
+        ),
+        (
+            "CHP runs",
+            other(
+                korea("chp", "CHP", "열병합발전기", C::FollowPlan, Run, 20.0),
+                Off,
+                0.0,
+                2_310.0,
+            ),
+        ),
+        (
+            "boiler rests",
+            other(
+                korea("boiler", "Boiler", "보일러", C::FollowPlan, Off, 0.0),
+                Run,
+                40.0,
+                1_480.0,
+            ),
+        ),
+        (
+            "turbine waits",
+            other(
+                korea("hydro", "Turbine", "수차", C::FollowPlan, Off, 0.0),
+                Run,
+                25.0,
+                860.0,
+            ),
+        ),
+        (
+            "turbine runs",
+            price(korea("hydro", "Turbine", "수차", C::FollowPlan, Run, 25.0), 214.1),
         ),
         ("buying", price(meter(C::FollowPlan, Full, 3.2), 0.21)),
         ("selling", pays(meter(C::FollowPlan, Discharge, 2.0), 0.05)),

@@ -76,13 +76,6 @@ pub enum Prices {
     FeedInAboveBuy,
 }
 
-pub const FAMILIES: [Prices; 4] = [
-    Prices::Plain,
-    Prices::Congested,
-    Prices::NegativeNoon,
-    Prices::FeedInAboveBuy,
-];
-
 /// A site with two batteries and four cars a day over `steps` of `hours`.
 pub fn site(steps: usize, hours: f64, seed: u64) -> Result<Problem, String> {
     plan::read_case(&site_json(steps, hours, Prices::Plain, seed).to_string()).map(elastic)

@@ -16,6 +16,7 @@ pub mod bench_live;
 mod bench_plan;
 mod bench_problems;
 mod bench_stability;
+mod bench_whole;
 mod c_program;
 pub mod check;
 pub mod commission;

@@ -16,7 +16,7 @@ pub struct Args {
     /// Case files (JSON).
     #[arg(required = true, value_name = "CASE.json")]
     cases: Vec<PathBuf>,
-    /// auto, interior or clarabel (LPs only), microlp.
+    /// auto, interior or clarabel (LPs only), microlp; highs where it is compiled in.
     #[arg(long, default_value = "auto", value_name = "NAME")]
     solver: String,
     /// Stop searching after this time, e.g. "1s"; without it until the optimum is proven.
@@ -25,6 +25,9 @@ pub struct Args {
     /// Include the plan itself.
     #[arg(long)]
     plan: bool,
+    /// What each part could do else in the first step, and what that would cost.
+    #[arg(long)]
+    why: bool,
     /// One JSON array on stdout.
     #[arg(long)]
     json: bool,
@@ -50,7 +53,10 @@ pub fn run(args: Args) -> ExitCode {
     for path in &args.cases {
         match solve(path, &options) {
             Outcome::Solved(problem, solution) => {
-                let row = report(&problem, &solution, args.plan);
+                let mut row = report(&problem, &solution, args.plan);
+                if args.why && problem.steps > 0 {
+                    row["alternatives"] = json!(plan::alternatives(&problem, &solution, None, 0, &options));
+                }
                 status = status.max(u8::from(row["check"]["ok"] != true));
                 if !args.json {
                     print_line(&row);
@@ -151,6 +157,16 @@ fn print_line(row: &Value) {
             text("name"),
             text("component"),
             text("unit")
+        );
+    }
+    for (part, other) in row["alternatives"].as_object().into_iter().flatten() {
+        let number = |key: &str| other[key].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "  {part}: {} at {:.3} kW would cost {:.4} more, {:.3} kWh missed",
+            other["action"].as_str().unwrap_or("?"),
+            number("power_kw"),
+            number("extra_cost"),
+            number("missed_kwh")
         );
     }
 }

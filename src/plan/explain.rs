@@ -239,6 +239,28 @@ impl Facts<'_> {
 }
 
 impl Facts<'_> {
+    fn in_outage(&self, t: usize) -> bool {
+        let mut outages = self.problem.grid.iter().flat_map(|g| &g.outages);
+        outages.any(|o| (o.from_step..o.to_step).contains(&t))
+    }
+    /// Subscribed power, where more would be bought if it were free to go beyond it, kW.
+    fn subscribed_binds(&self, t: usize) -> Option<f64> {
+        let kw = self.problem.grid.as_ref()?.capacity.as_ref()?.subscribed_kw;
+        let dearer = self.bus(t)? > 1.02 * self.buy[t]? + 1e-6;
+        (dearer && (self.import(t) - kw).abs() <= IDLE).then_some(kw)
+    }
+    /// The batteries hold no more than the critical loads of the hours to come need.
+    fn lifeline_binds(&self, t: usize) -> bool {
+        let Some(need) = self.problem.lifeline.as_ref().and_then(|l| l.need_kwh.get(t)) else {
+            return false;
+        };
+        let held = |b: &crate::model::BatteryProblem| {
+            let e = self.solution.plan.batteries.get(&b.id)?.energy_kwh.get(t)?;
+            Some(b.discharge_eff * (e - b.soc_min_kwh))
+        };
+        let held: f64 = self.problem.batteries.iter().filter_map(held).sum();
+        *need > IDLE && held <= need + 0.005 * need.max(1.0)
+    }
     /// What makes a bought kWh dearer than the meter's price where no peak does: the dearer block, the cap on carbon.
     fn site_wide(&self, t: usize) -> Option<&'static str> {
         let grid = self.problem.grid.as_ref()?;
@@ -270,6 +292,12 @@ fn because(reason: Reason, binding: Option<String>) -> Why {
 }
 
 fn meter(f: &Facts<'_>, _: &Id, t: usize) -> Why {
+    if f.in_outage(t) {
+        return bound(Reason::new(ReasonCode::FollowPlan), "outage");
+    }
+    if let Some(kw) = f.subscribed_binds(t) {
+        return bound(Reason::new(ReasonCode::ShavePeak).limited(kw), "subscribed power");
+    }
     match f.at_limit(t) {
         Some(("import limit", limit)) => bound(Reason::new(ReasonCode::LimitImport).limited(limit), "import limit"),
         Some((name, limit)) => bound(Reason::new(ReasonCode::LimitExport).limited(limit), name),
@@ -312,7 +340,12 @@ fn battery(f: &Facts<'_>, id: &Id, t: usize) -> Why {
         .batteries
         .get(&b.id)
         .and_then(|v| v.energy_kwh.get(t).copied());
-    let binding = battery_binding(b, power, energy);
+    let outage = f.in_outage(t) && power < -IDLE;
+    let binding = match battery_binding(b, power, energy) {
+        _ if outage => Some("outage"),
+        None if power.abs() <= IDLE && f.lifeline_binds(t) => Some("lifeline"),
+        other => other,
+    };
     let why = if power > IDLE {
         if f.import(t) > IDLE && power > surplus(f, t) + IDLE {
             reason(ReasonCode::GridCharge, f.buy[t])
@@ -320,8 +353,12 @@ fn battery(f: &Facts<'_>, id: &Id, t: usize) -> Why {
             reason(ReasonCode::StoreSurplus, f.sell[t])
         }
     } else if power < -IDLE {
-        if f.peak_binds(t) {
+        if outage {
+            reason(ReasonCode::CoverLoad, f.buy[t])
+        } else if f.peak_binds(t) {
             reason(ReasonCode::ShavePeak, f.buy[t]).limited(f.import(t))
+        } else if let Some(kw) = f.subscribed_binds(t) {
+            return bound(reason(ReasonCode::ShavePeak, f.buy[t]).limited(kw), "subscribed power");
         } else if f.export(t) > IDLE {
             reason(ReasonCode::SellStored, f.sell[t])
         } else {

@@ -1,7 +1,7 @@
 //! English.
 
 use super::words::{clock, decimals, energy, is_nothing, number, power};
-use super::{Action, Basis, Explanation};
+use super::{Action, Basis, COMFORT_K_H, Explanation};
 use crate::model::ReasonCode as C;
 use crate::time::Timestamp;
 
@@ -135,7 +135,8 @@ fn parts(e: &Explanation) -> (String, Option<String>) {
         "generator" => generator(e),
         "heat_pump" => heat(e),
         "pv" => sun(e),
-        "shiftable_load" => run_once(e),
+        "shiftable_load" | "deferrable_load" => run_once(e),
+        "chp" | "boiler" | "hydro" => engine(e),
         "sheddable_load" | "load" => load(e),
         _ => meter(e),
     }
@@ -149,6 +150,10 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
             format!("stores {kw} of surplus"),
             join([selling(e), later_use(e)], "; "),
         ),
+        C::CoverLoad if bound_by(e, "outage") => (
+            format!("supplies {kw} to the site"),
+            Some("no power comes from the grid".into()),
+        ),
         C::CoverLoad => (
             format!("supplies {kw} to the site"),
             join([now_costs(e).or_else(|| sun_alone(e)), refill(e)], "; "),
@@ -161,9 +166,11 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         C::LimitSoc if e.binding.as_deref() == Some("full") => ("rests".into(), Some("it is full".into())),
         C::LimitSoc => ("rests".into(), Some("it is at its lowest allowed charge".into())),
         C::DeviceSilent => ("is left alone".into(), Some("its charge is not known".into())),
-        _ if e.binding.as_deref() == Some("reserve") => {
-            ("rests".into(), Some("what is left is its reserve for outages".into()))
-        }
+        _ if bound_by(e, "reserve") => ("rests".into(), Some("what is left is its reserve for outages".into())),
+        _ if bound_by(e, "lifeline") => (
+            "rests".into(),
+            Some("what is left is kept to carry the critical loads through an outage".into()),
+        ),
         _ => {
             let wait = e
                 .compared_at
@@ -179,7 +186,14 @@ fn sun_alone(e: &Explanation) -> Option<String> {
     (e.buy_per_kwh.is_none() && e.sell_per_kwh.is_none()).then(|| "the sun alone is not enough".into())
 }
 
+fn bound_by(e: &Explanation, name: &str) -> bool {
+    e.binding.as_deref() == Some(name)
+}
+
 fn peak(e: &Explanation) -> String {
+    if bound_by(e, "subscribed power") {
+        return limit(e, "this keeps the site within the {} it has subscribed to");
+    }
     e.limit_kw.map_or_else(
         || "this keeps the month's peak, and its charge, from rising".into(),
         |kw| {
@@ -195,6 +209,10 @@ fn car(e: &Explanation) -> (String, Option<String>) {
     let charges = format!("charges at {}", power(e.power_kw));
     let ready = by(e).map_or_else(String::new, |t| format!(" before the car leaves at {t}"));
     match e.code {
+        C::CoverLoad | C::SellStored => {
+            let (does, because) = battery(e);
+            (format!("{does} from the car"), because)
+        }
         C::ChargeFast => (charges, Some("its owner wants it full as soon as possible".into())),
         C::ChargeSurplus => (charges, Some("there is surplus from the sun".into())),
         C::MustChargeNow => (charges, Some(format!("it needs all the time left{ready}"))),
@@ -235,6 +253,25 @@ fn generator(e: &Explanation) -> (String, Option<String>) {
         }
         _ => ("is off".into(), Some("the battery and the sun are enough".into())),
     }
+}
+
+/// CHP, boiler, turbine: what the other way to the same heat or power costs decides.
+fn engine(e: &Explanation) -> (String, Option<String>) {
+    let instead = match (e.kind.as_str(), e.action) {
+        ("hydro", Action::Run) => then_worth(e),
+        ("hydro", _) => Some("the water is worth more later".into()),
+        (_, Action::Run) => Some("this is the cheapest way to the heat that is needed".into()),
+        _ => Some("there is a cheaper way to the heat that is needed".into()),
+    };
+    match e.action {
+        Action::Run => (format!("runs at {}", power(e.power_kw)), instead),
+        _ => ("is off".into(), instead),
+    }
+}
+
+/// What the water replaces now.
+fn then_worth(e: &Explanation) -> Option<String> {
+    now_costs(e).or_else(|| Some("the site needs the power".into()))
 }
 
 fn heat(e: &Explanation) -> (String, Option<String>) {
@@ -300,6 +337,7 @@ fn load(e: &Explanation) -> (String, Option<String>) {
 fn meter(e: &Explanation) -> (String, Option<String>) {
     let kw = power(e.power_kw);
     match e.code {
+        _ if bound_by(e, "outage") => ("runs on its own".into(), Some("no power comes from the grid".into())),
         C::LimitImport => (format!("buys {kw}"), Some("its connection allows no more".into())),
         C::LimitExport => (format!("sells {kw}"), Some("its connection allows no more".into())),
         C::ShavePeak => (format!("buys {kw}"), Some(peak(e))),
@@ -339,8 +377,13 @@ pub fn alternative(e: &Explanation) -> Option<String> {
     let nothing = is_nothing(a.extra_cost, &e.currency);
     let missed = (a.missed_kwh > 0.05).then(|| energy(a.missed_kwh));
     let cost = money(a.extra_cost, &e.currency);
+    if a.missed_kelvin_hours > COMFORT_K_H {
+        return Some(format!("{choice} would make it less comfortable than you asked for"));
+    }
     Some(match (missed, a.basis) {
         (Some(kwh), _) if e.kind == "charge_point" => format!("{choice} would leave the car {kwh} short"),
+        (Some(_), _) if e.kind == "shiftable_load" => format!("{choice} would leave too little time for it to finish"),
+        (Some(kwh), _) if e.kind == "deferrable_load" => format!("{choice} would leave it {kwh} short"),
         (Some(kwh), _) => format!("{choice} would leave {kwh} without supply"),
         (None, Basis::Exact) if nothing => format!("{choice} would cost about the same"),
         (None, Basis::AtLeast) if nothing => return None,
@@ -358,10 +401,12 @@ fn choice(e: &Explanation, other: Action, kw: f64) -> Option<String> {
         ("battery", _, Action::Charge) => format!("charging {kw} now"),
         ("battery", _, Action::Discharge) => format!("supplying {kw} now"),
         ("charge_point", _, Action::Charge) => format!("charging {kw} now"),
+        ("charge_point", _, Action::Discharge) => format!("supplying {kw} from the car now"),
         ("generator", _, Action::Off) => "leaving it off".into(),
         ("generator", _, Action::Run) => "running it now".into(),
-        ("heat_pump", _, Action::Off) => "pausing it".into(),
-        ("heat_pump", _, Action::Run) => "running it now".into(),
+        ("heat_pump" | "deferrable_load", _, Action::Off) => "pausing it".into(),
+        ("chp" | "boiler" | "hydro", _, Action::Off) => "leaving it off".into(),
+        ("heat_pump" | "deferrable_load" | "chp" | "boiler" | "hydro", _, Action::Run) => "running it now".into(),
         ("shiftable_load", _, Action::Off) => "starting later".into(),
         ("shiftable_load", _, Action::Run) => "starting now".into(),
         ("pv", _, Action::Full) => "producing at full power".into(),

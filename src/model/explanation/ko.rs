@@ -1,7 +1,7 @@
 //! Korean: polite statements (합니다), each reason a sentence of its own.
 
 use super::words::{clock, decimals, energy, is_nothing, number, power, with};
-use super::{Action, Basis, Explanation};
+use super::{Action, Basis, COMFORT_K_H, Explanation};
 use crate::model::ReasonCode as C;
 use crate::time::Timestamp;
 
@@ -134,7 +134,8 @@ fn parts(e: &Explanation) -> (String, Option<String>) {
         "generator" => generator(e),
         "heat_pump" => heat(e),
         "pv" => sun(e),
-        "shiftable_load" => run_once(e),
+        "shiftable_load" | "deferrable_load" => run_once(e),
+        "chp" | "boiler" | "hydro" => engine(e),
         "sheddable_load" | "load" => load(e),
         _ => meter(e),
     }
@@ -148,6 +149,10 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         C::StoreSurplus => (
             format!("남는 전력 {kw}를 {}에 저장합니다.", e.title_ko),
             join([selling(e), later_use(e)]),
+        ),
+        C::CoverLoad if bound_by(e, "outage") => (
+            format!("{} {kw}를 공급합니다.", subject(e)),
+            Some("지금 계통이 정전입니다.".into()),
         ),
         C::CoverLoad => (
             format!("{} {kw}를 공급합니다.", subject(e)),
@@ -169,7 +174,8 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
             format!("{} 그대로 둡니다.", topic(e)),
             Some("충전 상태를 알 수 없습니다.".into()),
         ),
-        _ if e.binding.as_deref() == Some("reserve") => rests("남은 전력은 정전에 대비한 예비량입니다."),
+        _ if bound_by(e, "reserve") => rests("남은 전력은 정전에 대비한 예비량입니다."),
+        _ if bound_by(e, "lifeline") => rests("남은 전력은 정전 때 중요 부하가 버틸 수 있도록 남겨 둡니다."),
         _ => {
             let wait = match e.compared_at {
                 Some(_) => now_and_then(e),
@@ -185,7 +191,15 @@ fn sun_alone(e: &Explanation) -> Option<String> {
     (e.buy_per_kwh.is_none() && e.sell_per_kwh.is_none()).then(|| "태양광만으로는 부족합니다.".into())
 }
 
+fn bound_by(e: &Explanation, name: &str) -> bool {
+    e.binding.as_deref() == Some(name)
+}
+
 fn peak(e: &Explanation) -> String {
+    if bound_by(e, "subscribed power") {
+        let most = e.limit_kw.map_or_else(|| "한도".to_owned(), power);
+        return format!("계약전력 {most}를 넘지 않게 합니다.");
+    }
     match e.limit_kw {
         Some(kw) => format!("이달 최대수요를 {}로 유지해 기본요금이 오르지 않게 합니다.", power(kw)),
         None => "이달 최대수요와 기본요금이 오르지 않게 합니다.".into(),
@@ -196,6 +210,17 @@ fn car(e: &Explanation) -> (String, Option<String>) {
     let charges = format!("{}: {}로 충전합니다.", e.title_ko, power(e.power_kw));
     let leaves = e.until.map(|t| format!("출발 시각인 {}", time(t, e)));
     match e.code {
+        C::CoverLoad | C::SellStored => {
+            let given = match e.code {
+                C::SellStored => format!(
+                    "{}: 차량에 저장한 전력 {}를 계통에 판매합니다.",
+                    e.title_ko,
+                    power(e.power_kw)
+                ),
+                _ => format!("{}: 차량에서 {}를 공급합니다.", e.title_ko, power(e.power_kw)),
+            };
+            (given, battery(e).1)
+        }
         C::ChargeFast => (charges, Some("차주가 최대한 빠른 충전을 원합니다.".into())),
         C::ChargeSurplus => (charges, Some("태양광 전력이 남기 때문입니다.".into())),
         C::MustChargeNow => {
@@ -255,6 +280,21 @@ fn generator(e: &Explanation) -> (String, Option<String>) {
             Some("배터리와 태양광만으로 충분합니다.".into()),
         ),
     }
+}
+
+/// CHP, boiler, turbine: what the other way to the same heat or power costs decides.
+fn engine(e: &Explanation) -> (String, Option<String>) {
+    let because = match (e.kind.as_str(), e.action) {
+        ("hydro", Action::Run) => now_costs(e).unwrap_or_else(|| "지금 전력이 필요합니다.".into()),
+        ("hydro", _) => "물을 나중에 쓰는 편이 더 유리합니다.".into(),
+        (_, Action::Run) => "필요한 열을 가장 저렴하게 만드는 방법입니다.".into(),
+        _ => "필요한 열을 더 저렴하게 만드는 방법이 있습니다.".into(),
+    };
+    let does = match e.action {
+        Action::Run => format!("{} {}로 가동합니다.", object(e), power(e.power_kw)),
+        _ => format!("{} 꺼져 있습니다.", topic(e)),
+    };
+    (does, Some(because))
 }
 
 fn heat(e: &Explanation) -> (String, Option<String>) {
@@ -331,6 +371,10 @@ fn load(e: &Explanation) -> (String, Option<String>) {
 fn meter(e: &Explanation) -> (String, Option<String>) {
     let kw = power(e.power_kw);
     match e.code {
+        _ if bound_by(e, "outage") => (
+            "계통이 정전되어 전력을 받지 못합니다.".into(),
+            Some("사이트가 스스로 공급합니다.".into()),
+        ),
         C::LimitImport => (
             format!("계통에서 {kw}를 받습니다."),
             Some("수전 한도에 이르러 더 받을 수 없습니다.".into()),
@@ -382,6 +426,11 @@ pub fn alternative(e: &Explanation) -> Option<String> {
     let nothing = is_nothing(a.extra_cost, &e.currency);
     let cost = with(&money(a.extra_cost, &e.currency), "이", "가");
     Some(match a.basis {
+        _ if a.missed_kelvin_hours > COMFORT_K_H => format!("{choice} 실내가 원하는 온도를 벗어납니다."),
+        _ if a.missed_kwh > 0.05 && e.kind == "shiftable_load" => format!("{choice} 제때 끝내지 못합니다."),
+        _ if a.missed_kwh > 0.05 && e.kind == "deferrable_load" => {
+            format!("{choice} 필요한 전력량에서 {}가 모자랍니다.", energy(a.missed_kwh))
+        }
         _ if a.missed_kwh > 0.05 && e.kind == "charge_point" => {
             format!("{choice} 차량 충전량이 {} 모자랍니다.", energy(a.missed_kwh))
         }
@@ -404,9 +453,15 @@ fn choice(e: &Explanation, other: Action, kw: f64) -> Option<(String, String)> {
         (_, Action::Discharge, Action::Rest) => pair("지금 쓰지 않고 남겨 두면", "지금 쓰지 않고 남겨 둬도"),
         ("battery" | "charge_point", _, Action::Charge) => now("로 충전하면", "로 충전해도"),
         ("battery", _, Action::Discharge) => now("를 공급하면", "를 공급해도"),
-        ("generator", _, Action::Off) => pair("가동하지 않으면", "가동하지 않아도"),
-        ("generator" | "heat_pump", _, Action::Run) => pair("지금 가동하면", "지금 가동해도"),
-        ("heat_pump", _, Action::Off) => pair("가동을 멈추면", "가동을 멈춰도"),
+        ("charge_point", _, Action::Discharge) => pair(
+            &format!("지금 차량에서 {kw}를 공급하면"),
+            &format!("지금 차량에서 {kw}를 공급해도"),
+        ),
+        ("generator" | "chp" | "boiler" | "hydro", _, Action::Off) => pair("가동하지 않으면", "가동하지 않아도"),
+        ("generator" | "heat_pump" | "deferrable_load" | "chp" | "boiler" | "hydro", _, Action::Run) => {
+            pair("지금 가동하면", "지금 가동해도")
+        }
+        ("heat_pump" | "deferrable_load", _, Action::Off) => pair("가동을 멈추면", "가동을 멈춰도"),
         ("shiftable_load", _, Action::Off) => pair("가동을 미루면", "가동을 미뤄도"),
         ("shiftable_load", _, Action::Run) => pair("지금 시작하면", "지금 시작해도"),
         ("pv", _, Action::Full) => pair("출력을 낮추지 않으면", "출력을 낮추지 않아도"),
