@@ -1,16 +1,24 @@
 //! `madang devices`: the device profiles inside the binary.
 
-use super::{DONE, USAGE};
+use super::{BAD, DONE, UNREACHABLE, USAGE};
+use crate::profile::import::import;
 use crate::profile::{BatteryWay, Command, Profile, Wear, builtin, builtin_names};
 use serde_json::json;
 use std::process::ExitCode;
 
 /// Lists the built-in device profiles, or shows one in full.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  madang devices\n  madang devices eastron-sdm630")]
+#[command(
+    after_help = "Examples:\n  madang devices\n  madang devices eastron-sdm630\n  madang devices import acme-m3.csv > my-site/profiles/acme-m3.toml\n\n\
+                  import: a register map as CSV with a header (name, address, table, type, words, scale, unit, nan), or as JSON with the\n\
+                  same names, becomes a profile; what was not understood is told on stderr."
+)]
 pub struct Args {
-    /// Profile to show in full
+    /// Profile to show in full; or `import`
     name: Option<String>,
+    /// After `import`: the register map
+    #[arg(conflicts_with_all = ["json", "markdown"])]
+    file: Option<std::path::PathBuf>,
     /// One JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -26,8 +34,38 @@ pub fn run(args: Args) -> ExitCode {
             DONE
         }
         None => list(args.json),
-        Some(name) => one(name, args.json),
+        Some(name) => match &args.file {
+            Some(file) if name == "import" => imported(file),
+            Some(_) => {
+                eprintln!("write `madang devices import FILE`, or one NAME");
+                USAGE
+            }
+            None => one(name, args.json),
+        },
     })
+}
+
+/// Prints a profile made from a register map.
+fn imported(file: &std::path::Path) -> u8 {
+    let text = match std::fs::read(file) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) => {
+            eprintln!("cannot read {}: {e}", file.display());
+            return UNREACHABLE;
+        }
+    };
+    let name = file.file_stem().map_or("imported".into(), |n| n.to_string_lossy());
+    match import(&name, &text) {
+        Ok(found) => {
+            found.notes.iter().for_each(|n| eprintln!("{n}"));
+            print!("{}", found.toml);
+            DONE
+        }
+        Err(why) => {
+            eprintln!("{}: {why}", file.display());
+            BAD
+        }
+    }
 }
 
 fn list(json: bool) -> u8 {

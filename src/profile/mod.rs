@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 mod builtin;
 mod command;
+pub mod import;
 mod lint;
 mod parse;
 mod quirks;
