@@ -544,3 +544,144 @@ fn a_running_controller_lets_others_read_over_its_own_connection() {
     assert_eq!(exchange(&mut master, 1, &[6, 0x9C, 0x40, 0, 1]).unwrap(), [0x86, 1]);
     eventually("the controller still reads the battery", Duration::from_secs(5), soc);
 }
+
+/// The commands of docs/commissioning.md as they stand there, in order, word by word.
+fn guide() -> Vec<Vec<String>> {
+    let text = include_str!("../docs/commissioning.md");
+    let mut inside = None;
+    let mut all = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("```"), inside) {
+            (Some(_), Some(_)) => inside = None,
+            (Some(language), None) => inside = Some(language.is_empty()),
+            (None, Some(true)) => all.extend(line.strip_prefix("madang ").map(words)),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Words of a command line; quotes keep blanks.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    parts
+        .flat_map(|(i, part)| match i % 2 {
+            1 => vec![part.to_owned()],
+            _ => part.split_whitespace().map(str::to_owned).collect(),
+        })
+        .collect()
+}
+
+/// A command that goes on until it is told to stop: it says something within its time, and ends well.
+fn goes_on(args: &[&str], meanwhile: impl FnOnce()) {
+    let (mut running, line) = ready(Command::new(MADANG).args(args));
+    assert!(!line.is_empty(), "{args:?} says nothing");
+    meanwhile();
+    running.signal("-INT");
+    let status = running.wait(Duration::from_secs(15));
+    assert_eq!(status.and_then(|s| s.code()), Some(0), "{args:?}");
+}
+
+#[test]
+fn every_command_of_the_guide_does_what_it_says() {
+    let (_twin, devices) = twin("home-amsterdam", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (site, file) = (place("my-site"), folder.path().join("my-site/site.toml"));
+    // The site file: what the guide shows, and what the scans propose.
+    let guide_text = include_str!("../docs/commissioning.md");
+    let shown = guide_text
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|t| t.split("```").next())
+        .unwrap();
+    let mut text = shown.to_owned();
+    for device in ["meter", "inverter", "charger", "heat-pump"] {
+        let found = document(&madang(&[
+            "scan",
+            &address_of(&devices, device),
+            "--units",
+            "1",
+            "--pace",
+            "1 ms",
+            "--json",
+        ]));
+        text += found["site_toml"].as_str().unwrap();
+        text += "\n";
+    }
+    std::fs::create_dir(&site).unwrap();
+    std::fs::write(&file, &text).unwrap();
+    let (listen, out) = (format!("127.0.0.1:{}", free_port()), place("inverter.jsonl"));
+    let (inverter, state) = (address_of(&devices, "inverter"), place("state"));
+    let mut done = Vec::new();
+    for command in guide() {
+        let put = |w: &String| match w.as_str() {
+            "tcp://192.168.1.30:502" => inverter.clone(),
+            "my-site" => site.clone(),
+            "127.0.0.1:5020" => listen.clone(),
+            "inverter.jsonl" => out.clone(),
+            "60s" => "1s".to_owned(),
+            other => other.to_owned(),
+        };
+        let mut args: Vec<String> = command.iter().map(put).collect();
+        let mut more = |list: &[&str]| args.extend(list.iter().map(|w| (*w).to_owned()));
+        let port = free_port().to_string();
+        match command[0].as_str() {
+            "run" => more(&["--state", &state, "--port", &port]),
+            "commission" => more(&["--yes", "--patience", "3 s", "--hold", "1 s"]),
+            "scan" => more(&["--pace", "1 ms"]),
+            _ => {}
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        match command[0].as_str() {
+            // It runs since the beginning.
+            "twin" => {}
+            "run" => goes_on(&args, || {
+                eventually("the page answers", Duration::from_secs(20), || {
+                    support::get(port.parse().unwrap(), "/api/v1/now")
+                });
+            }),
+            "proxy" => goes_on(&args, || {
+                let report = document(&madang(&[
+                    "read",
+                    &format!("tcp://{listen}"),
+                    "--profile",
+                    "sunspec",
+                    "--json",
+                ]));
+                assert_eq!(report["identity"]["status"], "confirmed");
+            }),
+            _ => {
+                let out = madang(&args);
+                let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+                assert_eq!(out.status.code(), Some(0), "{args:?}: {said}");
+            }
+        }
+        if command[0] == "commission" {
+            // Step 7: the owner's consent, where it stands already as a remark.
+            let signed = text.replace("# mode =", "mode =").replace("# control =", "control =");
+            std::fs::write(&file, signed.replace("# identity_confirmed =", "identity_confirmed =")).unwrap();
+            let warned = document(&madang(&["check", &site, "--json"])).to_string();
+            assert!(
+                warned.contains("battery_power on Twin Hybrid") && warned.contains("of 10 marks"),
+                "{warned}"
+            );
+        }
+        done.push(command[0].clone());
+    }
+    let steps = [
+        "twin",
+        "scan",
+        "check",
+        "read",
+        "plan",
+        "run",
+        "commission",
+        "check",
+        "run",
+        "proxy",
+        "record",
+    ];
+    assert_eq!(done, steps, "the guide has these steps");
+    assert!(Path::new(&out).exists() && folder.path().join("inverter.expected.json").exists());
+}
