@@ -3,8 +3,13 @@
 //! In: text. Out: profile TOML that passes the linter, and what was left out and why. Only what is read comes over: a map says
 //! nothing of how a device is commanded. Nothing is guessed silently: what the map leaves open becomes a note.
 
+mod rows;
+mod words;
+
 use super::{ProfileFault, RegisterType, parse};
+use rows::{csv_rows, json_rows};
 use std::collections::{BTreeMap, BTreeSet};
+use words::{order, slug, table, type_name, type_of, unit, whole};
 
 /// A map is no larger than this.
 const MOST_ROWS: usize = 5_000;
@@ -193,118 +198,6 @@ fn fresh(p: Point, taken: &mut BTreeSet<(String, u32)>) -> Result<Point, String>
     Ok(p)
 }
 
-/// A whole number, decimal or `0x…`.
-fn whole(text: &str) -> Option<i64> {
-    let text = text.trim().trim_matches('"');
-    match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-        Some(hex) => i64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// Lower case, digits and `_`.
-fn slug(text: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '_'
-        }
-    };
-    let all: String = text.chars().take(60).map(plain).collect();
-    let parts: Vec<&str> = all.split('_').filter(|p| !p.is_empty()).collect();
-    let joined = parts.join("_");
-    match joined.starts_with(|c: char| c.is_ascii_digit()) {
-        true => format!("r_{joined}"),
-        false => joined,
-    }
-}
-
-/// A column's or a word's name, without what people write differently.
-fn bare(text: &str) -> String {
-    let kept = text.chars().filter(char::is_ascii_alphanumeric);
-    kept.map(|c| c.to_ascii_lowercase()).collect()
-}
-
-fn table(text: &str) -> Option<&'static str> {
-    Some(match bare(text).as_str() {
-        "holding" | "holdingregister" | "holdingregisters" | "3" | "03" | "fc3" | "fc03" | "hr" => "holding",
-        "input" | "inputregister" | "inputregisters" | "4" | "04" | "fc4" | "fc04" | "ir" => "input",
-        "coil" | "coils" | "1" | "01" | "fc1" | "fc01" => "coil",
-        "discrete" | "discreteinput" | "discreteinputs" | "2" | "02" | "fc2" | "fc02" => "discrete",
-        _ => return None,
-    })
-}
-
-fn type_of(text: &str) -> Option<RegisterType> {
-    Some(match bare(text).as_str() {
-        "u16" | "uint16" | "uint" | "ushort" | "word" | "enum16" | "bitfield16" => RegisterType::U16,
-        "i16" | "int16" | "int" | "short" | "s16" | "sint16" => RegisterType::I16,
-        "u32" | "uint32" | "ulong" | "dword" | "enum32" | "bitfield32" => RegisterType::U32,
-        "i32" | "int32" | "long" | "s32" | "sint32" => RegisterType::I32,
-        "u64" | "uint64" => RegisterType::U64,
-        "i64" | "int64" | "s64" => RegisterType::I64,
-        "f32" | "float32" | "float" | "real" | "single" => RegisterType::F32,
-        "f64" | "float64" | "double" => RegisterType::F64,
-        "bit" | "bits" | "bool" | "boolean" => RegisterType::Bits,
-        "str" | "string" | "text" | "ascii" => RegisterType::Str,
-        _ => return None,
-    })
-}
-
-fn type_name(type_: RegisterType) -> &'static str {
-    match type_ {
-        RegisterType::U16 => "u16",
-        RegisterType::I16 => "i16",
-        RegisterType::U32 => "u32",
-        RegisterType::I32 => "i32",
-        RegisterType::U64 => "u64",
-        RegisterType::I64 => "i64",
-        RegisterType::F32 => "f32",
-        RegisterType::F64 => "f64",
-        RegisterType::Bits => "bits",
-        RegisterType::Str => "str",
-    }
-}
-
-fn order(text: &str) -> Option<&'static str> {
-    Some(match bare(text).as_str() {
-        "hifirst" | "big" | "bigendian" | "be" | "abcd" | "high" | "highfirst" | "msw" => "hi_first",
-        "lofirst" | "little" | "cdab" | "low" | "lowfirst" | "lsw" | "wordswap" => "lo_first",
-        _ => return None,
-    })
-}
-
-/// Our unit and the factor to it.
-fn unit(text: &str) -> Option<(&'static str, f64)> {
-    Some(match text.trim() {
-        "" | "-" | "1" => ("", 1.0),
-        "W" | "w" => ("kW", 1e-3),
-        "kW" | "KW" => ("kW", 1.0),
-        "MW" => ("kW", 1e3),
-        "var" | "VAr" | "VAR" | "Var" => ("kvar", 1e-3),
-        "kvar" | "kVAr" | "kVAR" => ("kvar", 1.0),
-        "VA" => ("kVA", 1e-3),
-        "kVA" => ("kVA", 1.0),
-        "Wh" => ("kWh", 1e-3),
-        "kWh" | "KWh" => ("kWh", 1.0),
-        "MWh" => ("kWh", 1e3),
-        "V" => ("V", 1.0),
-        "mV" => ("V", 1e-3),
-        "A" => ("A", 1.0),
-        "mA" => ("A", 1e-3),
-        "Hz" => ("Hz", 1.0),
-        "%" => ("%", 1.0),
-        "°C" | "C" | "degC" | "℃" => ("°C", 1.0),
-        "s" | "sec" => ("s", 1.0),
-        "ms" => ("ms", 1.0),
-        "kPa" => ("kPa", 1.0),
-        "rpm" | "RPM" => ("rpm", 1.0),
-        "K" => ("K", 1.0),
-        _ => return None,
-    })
-}
-
 /// Neighbouring registers of one table share a request; nothing that the map does not name is asked for.
 fn write(id: &str, points: &mut [Point]) -> String {
     points.sort_by(|a, b| (a.table(), a.addr).cmp(&(b.table(), b.addr)));
@@ -362,60 +255,6 @@ fn line(p: &Point) -> String {
         out += &format!(", nan = [{}]", list.join(", "));
     }
     out + " },\n"
-}
-
-/// An array of objects, alone or as the longest one inside an object.
-fn json_rows(text: &str) -> Result<Vec<Row>, String> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| format!("it is no JSON: {e}"))?;
-    let list = match &value {
-        serde_json::Value::Array(list) => Some(list),
-        serde_json::Value::Object(o) => o.values().filter_map(|v| v.as_array()).max_by_key(|l| l.len()),
-        _ => None,
-    };
-    let objects = list.into_iter().flatten().filter_map(|v| v.as_object());
-    let text_of = |v: &serde_json::Value| match v {
-        serde_json::Value::String(s) => s.clone(),
-        serde_json::Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    Ok(objects
-        .map(|o| o.iter().map(|(k, v)| (bare(k), text_of(v))).collect())
-        .collect())
-}
-
-/// Lines with a header; `,`, `;` or tabs, whichever the header has most of.
-fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
-    let mut lines = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
-    let head = lines.next().ok_or("it is empty")?;
-    let separator = [',', ';', '\t']
-        .into_iter()
-        .max_by_key(|s| head.matches(*s).count())
-        .unwrap_or(',');
-    let names: Vec<String> = fields(head, separator).iter().map(|n| bare(n)).collect();
-    if !names.iter().any(|n| ADDRESS.contains(&n.as_str())) {
-        return Err(format!(
-            "its first line names no address column (one of {})",
-            ADDRESS.join(", ")
-        ));
-    }
-    let row = |l: &str| names.iter().cloned().zip(fields(l, separator)).collect();
-    Ok(lines.map(row).collect())
-}
-
-/// Fields of a line; a quoted one may hold the separator, and two quotes for one.
-fn fields(line: &str, separator: char) -> Vec<String> {
-    let (mut all, mut current, mut quoted) = (Vec::new(), String::new(), false);
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => current.extend(chars.next()),
-            '"' => quoted = !quoted,
-            c if c == separator && !quoted => all.push(std::mem::take(&mut current)),
-            c => current.push(c),
-        }
-    }
-    all.push(current);
-    all
 }
 
 #[cfg(test)]
