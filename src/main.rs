@@ -57,3 +57,13 @@ fn main() -> ExitCode {
         Command::Schema(args) => cli::schema::run(args),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_of_every_command_fit_together() {
+        super::Cli::command().debug_assert();
+    }
+}

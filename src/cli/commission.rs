@@ -22,7 +22,7 @@ use std::process::ExitCode;
 )]
 pub struct Args {
     #[command(flatten)]
-    place: super::place::Args,
+    place: super::place::PlaceArgs,
     /// battery_power, pv_limit, evse_current_limit, heatpump_power or genset_power; default: what the device is for
     #[arg(long)]
     command: Option<String>,

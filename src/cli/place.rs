@@ -8,7 +8,7 @@ use crate::units::parse_duration;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct PlaceArgs {
     /// An address (tcp://host:port, …) with --profile, or a site with --device
     place: String,
     /// Device of the site
@@ -31,7 +31,7 @@ pub struct Place {
     pub site: Option<Site>,
 }
 
-impl Args {
+impl PlaceArgs {
     /// # Errors
     /// Exit status and a sentence; an empty one where the faults were told already.
     pub fn find(&self) -> Result<Place, (u8, String)> {

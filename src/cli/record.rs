@@ -17,7 +17,7 @@ use std::time::Duration;
 )]
 pub struct Args {
     #[command(flatten)]
-    place: super::place::Args,
+    place: super::place::PlaceArgs,
     /// How long
     #[arg(long = "for", default_value = "30 s", value_name = "DURATION")]
     span: String,
