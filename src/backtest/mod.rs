@@ -4,6 +4,7 @@
 //! over in-memory Modbus under tokio's paused clock; the other policies run without the wire.
 
 mod market;
+mod modes;
 mod money;
 mod perfect;
 mod report;

@@ -1,8 +1,10 @@
 //! `bench stability`: plans made again each quarter-hour on forecasts that are a little wrong each time. Ours (interior
 //! point, wear, closeness to the plan in force, minds changed only for money) beside a plain simplex vertex of the same
-//! problem. The twin's own future, known ahead, is the truth; the first step of each plan happens.
+//! problem, and beside our own plans made afresh each time, for what calm costs. The twin's own future, known ahead, is
+//! the truth; the first step of each plan happens.
 
 use super::market::Market;
+use super::modes::{Modes, Ratings};
 use super::perfect::foresight;
 use super::runs::RunSpec;
 use crate::cycle::{Oracle, PlanInput, PlanOutcome, PricePort, make_plan};
@@ -23,14 +25,16 @@ use std::sync::Arc;
 
 /// Relative error of each forecast value, drawn anew for each plan.
 const NOISE: f64 = 0.05;
-/// Power below this share of the rating is rest.
-const REST: f64 = 0.02;
+/// A load counts as switched off, and PV as limited, beyond this share of what it would draw or give.
+const HELD_BACK: f64 = 0.05;
 
 /// Who plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Planner {
     Ours,
+    /// Ours, but not held to the plan in force.
+    Free,
     PlainSimplex,
 }
 
@@ -40,13 +44,18 @@ pub struct Row {
     pub site: String,
     pub planner: Planner,
     pub days: u32,
-    /// Changes between charging, discharging and rest, per battery and day.
-    pub mode_changes_per_day: f64,
+    /// Changes between charging, discharging and rest (`modes`), per day and battery that takes setpoints; `None` where
+    /// none does: a grid-forming battery does what balances, and nobody commands it.
+    pub mode_changes_per_day: Option<f64>,
+    /// Those of them that turn its power round.
+    pub reversals_per_day: Option<f64>,
+    /// What else is switched, by kind (generator, load, pv_limit): on and off, per day, of the device switched most.
+    pub switchings_per_day: BTreeMap<&'static str, f64>,
     /// Times a car's charging began, per session.
     pub ev_starts_per_session: f64,
     /// Mean change of a battery's planned power between two plans, same instants, kW.
     pub plan_change_kw: f64,
-    /// Money of the days, stored energy valued alike.
+    /// Money of the days, energy in batteries, cars and tanks valued alike.
     pub cost: f64,
     pub ev_shortfall_kwh: f64,
 }
@@ -74,6 +83,13 @@ pub fn run(site: &Arc<Site>, planner: Planner, date: NaiveDate, days: u32, seed:
     Ok(sim.row(planner, days))
 }
 
+/// Heat in a tank that is half warm, now and at the start, kWh.
+fn half_warm(kind: &Kind) -> Option<(f64, f64)> {
+    let Kind::HeatPump(h) = kind else { return None };
+    let half = 0.5 * (h.tank.max.as_celsius() - h.tank.min.as_celsius()) * h.tank.kwh_per_k;
+    Some((half, half))
+}
+
 struct Sim {
     plant: Arc<Plant>,
     truth: Oracle,
@@ -83,11 +99,14 @@ struct Sim {
     memory: ControllerState,
     stored_kwh: BTreeMap<Id, f64>,
     start_kwh: f64,
-    modes: BTreeMap<Id, i8>,
+    /// Heat above the tanks' lowest temperature, kWh, and what was there at the start.
+    heat_kwh: BTreeMap<Id, (f64, f64)>,
+    modes: BTreeMap<Id, Modes>,
+    /// On or off, and how often that changed, by kind and id.
+    switches: BTreeMap<(&'static str, String), (bool, u32)>,
     charging: BTreeMap<Id, bool>,
     sessions: u32,
     starts: u32,
-    changes: u32,
     last: Option<(TimeGrid, PlanValues)>,
     moved: (f64, u32),
     cost: f64,
@@ -112,16 +131,21 @@ impl Sim {
             memory: ControllerState::fresh(&plant, start),
             start_kwh: stored.values().sum(),
             stored_kwh: stored,
+            heat_kwh: plant
+                .components
+                .iter()
+                .filter_map(|(id, c)| Some((id.clone(), half_warm(&c.kind)?)))
+                .collect(),
             plant: Arc::new(plant),
             truth,
             market,
             rng: fastrand::Rng::with_seed(seed),
             now: start,
             modes: BTreeMap::new(),
+            switches: BTreeMap::new(),
             charging: BTreeMap::new(),
             sessions: 0,
             starts: 0,
-            changes: 0,
             last: None,
             moved: (0.0, 0),
             cost: 0.0,
@@ -137,6 +161,7 @@ impl Sim {
         let (placed, plan, schedule) = self.plan(planner, &snapshot, wrong)?;
         let dt = hours(self.plant.timing.interval);
         self.compare(&placed, &plan);
+        self.switched(&placed.problem, &plan);
         self.happen(&placed, &plan, &right, dt);
         self.last = Some((placed.grid, plan));
         self.memory.schedule = schedule.map(Arc::from);
@@ -206,11 +231,8 @@ impl Sim {
             match &c.kind {
                 Kind::Battery(b) => put(id, Quantity::StateOfCharge, self.stored_kwh[id] / b.capacity.as_kwh()),
                 Kind::HeatPump(h) => {
-                    put(
-                        id,
-                        Quantity::TankTemperature,
-                        0.5 * (h.tank.min.as_celsius() + h.tank.max.as_celsius()),
-                    );
+                    let warmth = self.heat_kwh[id].0 / h.tank.kwh_per_k;
+                    put(id, Quantity::TankTemperature, h.tank.min.as_celsius() + warmth);
                     put(id, Quantity::RoomTemperature, h.building.comfort_min.as_celsius() + 1.0);
                 }
                 _ => {}
@@ -265,10 +287,14 @@ impl Sim {
             let solution = plan::solve(&placed.problem, &options).map_err(|e| e.to_string())?;
             return Ok((placed, solution.plan, None));
         }
+        let mut state = self.memory.clone();
+        if planner == Planner::Free {
+            state.schedule = None;
+        }
         let outcome = make_plan(&PlanInput {
             plant: self.plant.clone(),
             snapshot: snapshot.clone(),
-            state: self.memory.clone(),
+            state,
             forecast,
             id: 1,
             trigger: Trigger::Interval,
@@ -314,6 +340,13 @@ impl Sim {
             .map(|h| first(&h.electric_kw))
             .sum::<f64>();
         net += self.cars_charge(plan, dt);
+        for (id, (kwh, _)) in &mut self.heat_kwh {
+            let tank = plan.heat.as_ref().and_then(|h| h.tanks.get(&format!("{id}#tank")));
+            *kwh = tank
+                .and_then(|t| t.energy_kwh.first().copied())
+                .unwrap_or(f64::NAN)
+                .max(0.0);
+        }
         net -= self.engines(p, plan, dt);
         net += self.batteries(p, plan, net, dt);
         self.meter(p, net, dt);
@@ -379,12 +412,45 @@ impl Sim {
                 *stored = (*stored + dt * (moved - b.standby_kw)).clamp(0.0, b.capacity_kwh);
             }
             self.cost += dt * b.wear_cost_per_kwh * kw.abs();
-            let rest = REST * b.charge_max_kw;
-            let mode = i8::from(planned > rest) - i8::from(planned < -rest);
-            self.changes += u32::from(self.modes.insert(id, mode).is_some_and(|was| was != mode));
+            if self.takes_setpoints(&id) {
+                let ratings = Ratings {
+                    charge_kw: b.charge_max_kw,
+                    discharge_kw: b.discharge_max_kw,
+                    band_kwh: (b.soc_min_kwh, b.soc_max_kwh),
+                };
+                let kwh = self.stored_kwh.get(&id).copied().unwrap_or(f64::NAN);
+                self.modes.entry(id).or_default().see(planned, kwh, dt, &ratings);
+            }
             total += kw;
         }
         total
+    }
+
+    fn takes_setpoints(&self, id: &Id) -> bool {
+        match self.plant.components.get(id).map(|c| &c.kind) {
+            Some(Kind::Battery(b)) => !b.grid_forming,
+            _ => false,
+        }
+    }
+
+    /// What the first step switches: generators, loads, limits of PV.
+    fn switched(&mut self, p: &crate::model::Problem, plan: &PlanValues) {
+        let first = |v: &[f64]| v.first().copied().unwrap_or(f64::NAN);
+        let gensets = plan.gensets.iter().map(|(id, v)| ("generator", id, first(&v.on) > 0.5));
+        let loads = p.sheddable.iter().filter(|s| first(&s.load_kw) > 0.0).filter_map(|s| {
+            let shed = first(plan.shed_kw.get(&s.id)?);
+            Some(("load", &s.id, shed < HELD_BACK * first(&s.load_kw)))
+        });
+        let suns = p.pv.iter().filter_map(|v| {
+            let limited = first(&v.available_kw) - first(plan.pv_kw.get(&v.id)?);
+            let rating = v.available_kw.iter().copied().fold(0.0, f64::max);
+            Some(("pv_limit", &v.id, limited > HELD_BACK * rating))
+        });
+        for (kind, id, on) in gensets.chain(loads).chain(suns) {
+            let entry = self.switches.entry((kind, id.clone())).or_insert((on, 0));
+            entry.1 += u32::from(entry.0 != on);
+            entry.0 = on;
+        }
     }
 
     fn meter(&mut self, p: &crate::model::Problem, net: f64, dt: f64) {
@@ -410,12 +476,34 @@ impl Sim {
             fuel.unwrap_or(0.0)
         };
         let stored = self.stored_kwh.values().sum::<f64>() - self.start_kwh;
-        let batteries = self.stored_kwh.len().max(1) as f64;
+        // a car that leaves tomorrow, and warm water: else whoever waits seems cheaper
+        let charged: f64 = self.memory.sessions.values().map(|s| s.delivered.as_kwh()).sum();
+        let warmed = self
+            .plant
+            .components
+            .iter()
+            .filter_map(|(id, c)| match (&c.kind, self.heat_kwh.get(id)) {
+                (Kind::HeatPump(h), Some((end, start))) => Some((end - start) / h.cop[1].1),
+                _ => None,
+            });
+        let kept = 0.95 * mean * stored + mean * (charged + warmed.sum::<f64>());
+        let per_day = |count: u32| f64::from(count) / f64::from(days);
+        let each = |count: fn(&Modes) -> u32| {
+            let told = self.modes.len();
+            (told > 0).then(|| per_day(self.modes.values().map(count).sum()) / told as f64)
+        };
+        let mut switchings_per_day = BTreeMap::new();
+        for ((kind, _), (_, count)) in &self.switches {
+            let most: &mut f64 = switchings_per_day.entry(*kind).or_insert(0.0);
+            *most = most.max(per_day(*count));
+        }
         Row {
             site: self.plant.name.to_string(),
             planner,
             days,
-            mode_changes_per_day: f64::from(self.changes) / batteries / f64::from(days),
+            mode_changes_per_day: each(|m| m.changes),
+            reversals_per_day: each(|m| m.reversals),
+            switchings_per_day,
             ev_starts_per_session: if self.sessions == 0 {
                 0.0
             } else {
@@ -426,7 +514,7 @@ impl Sim {
             } else {
                 self.moved.0 / f64::from(self.moved.1)
             },
-            cost: self.cost - 0.95 * mean * stored,
+            cost: self.cost - kept,
             ev_shortfall_kwh: self.short,
         }
     }

@@ -45,7 +45,7 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
         ..SolveOptions::controller()
     };
     let old = steady(input);
-    let (mut solution, sensitivity) = match found(&mut placed, old, &options) {
+    let (mut solution, sensitivity) = match found(&input.plant, &mut placed, old, &options) {
         Ok(found) => found,
         Err(error) => return PlanOutcome::Rejected(error.to_string()),
     };
@@ -74,26 +74,26 @@ pub fn make_plan(input: &PlanInput) -> PlanOutcome {
 }
 
 /// The plan in force, where nothing but time has passed: what happened since (a car, a wish, a limit, prices) frees the plan.
-/// An island's plan is always free: its battery takes no setpoint, and closeness to an older sky costs fuel.
 fn steady(input: &PlanInput) -> Option<&Schedule> {
     let old = input.state.schedule.as_deref()?;
-    (input.trigger == Trigger::Interval && input.plant.connection.is_some()).then_some(old)
+    (input.trigger == Trigger::Interval).then_some(old)
 }
 
 /// Solves close to the plan in force; what a part does in this interval changes only where that pays. A kept mind is taken
 /// only if the independent checker passes it.
 fn found(
+    plant: &Plant,
     placed: &mut PlacedProblem,
     old: Option<&Schedule>,
     options: &SolveOptions,
 ) -> Result<(Solution, Option<Sensitivity>), SolveError> {
-    let stick = old.and_then(|old| plan::stick(placed, old));
+    let stick = old.and_then(|old| plan::stick(plant, placed, old));
     if let Some(taste) = placed.problem.taste.as_mut() {
         taste.stick = stick;
     }
     let new = plan::solve_explained(&placed.problem, options)?;
     let Some(old) = old else { return Ok(new) };
-    let changed = plan::changed(placed, &new.0, old);
+    let changed = plan::changed(plant, placed, &new.0, old);
     if changed.is_empty() {
         return Ok(new);
     }
