@@ -199,6 +199,33 @@ fn any_measured_state_gives_a_plan() {
 }
 
 #[test]
+fn an_island_counts_on_less_sun_than_it_expects_and_a_site_with_a_grid_on_what_it_expects() {
+    for (name, share) in [("island-microgrid", 0.7), ("home-amsterdam", 1.0)] {
+        let plant = plant(name);
+        let mut forecast = forecast(&plant, false);
+        for q in forecast.pv.values_mut() {
+            q.p10 = q.mean.iter().map(|kw| 0.4 * kw).collect();
+        }
+        let state = ControllerState::fresh(&plant, now());
+        let placed = problem(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state);
+        for pv in &placed.problem.pv {
+            let mean = &forecast.pv[&Id::new(&pv.id)].mean;
+            let near = |(a, b): (&f64, &f64)| (a - share * b).abs() < 1e-9;
+            assert!(pv.available_kw.iter().zip(mean).all(near), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_low_battery_starts_the_generator_before_a_load_is_shed() {
+    let plant = plant("island-microgrid");
+    let state = ControllerState::fresh(&plant, now());
+    let s = planned(&plant, &snapshot(&plant, Some(0.21)), &forecast(&plant, false), &state);
+    let shed: f64 = s.solution.plan.shed_kw.values().flatten().sum();
+    assert!(shed < 1e-6, "{shed} kW shed over the steps");
+}
+
+#[test]
 fn an_unknown_price_is_never_bought_into_the_battery() {
     let plant = plant("home-amsterdam");
     let state = ControllerState::fresh(&plant, now());

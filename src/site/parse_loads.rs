@@ -106,7 +106,13 @@ pub fn shiftable(s: &Section) -> Option<ShiftableLoad> {
 
 pub fn sheddable(s: &Section, currency: &str) -> Option<SheddableLoad> {
     let priority = s.whole("priority", (1, 9), None, "1 is shed last");
-    let value = price(s, "value", currency, None, "worth of a kWh served");
+    let value = price(
+        s,
+        "value",
+        currency,
+        None,
+        "worth of a kWh served; below the price of energy the load runs only when energy is cheap, above it the load is shed only for want of energy",
+    );
     let expected = expected(s);
     Some(SheddableLoad {
         expected: expected?,

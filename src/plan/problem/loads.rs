@@ -7,6 +7,13 @@ use crate::time::{Timestamp, local_instant};
 use crate::units::hours;
 use chrono::{Datelike, NaiveDate};
 
+/// How far an island leans from the expected sun towards its 10 % quantile. Measured with `bench savings`: at 0 the worst
+/// of 80 days costs 4 % more than the rule's, at 0.5 it stays within 2 % and the mean day gives up 2 % of its cost.
+const CAUTION: f64 = 0.5;
+/// A load that is worth its fuel is not shed for a start of the generator or for the reserve, only for want of energy:
+/// the least worth of a kWh of it, in highest prices.
+const WANTED: f64 = 4.5;
+
 /// Mean of a forecast series by step; steps it does not cover and values that are not numbers count as nothing expected.
 fn mean(x: &Context<'_>, series: Option<&Quantiles>) -> Vec<f64> {
     let value = |t: usize| series.and_then(|q| q.mean.get(t).copied()).filter(|v| v.is_finite());
@@ -31,10 +38,7 @@ pub fn pv(x: &Context<'_>) -> Vec<PvProblem> {
     all.into_iter()
         .map(|(id, _, p)| {
             let most = p.inverter_max.as_kw();
-            let available_kw = mean(x, x.forecast.pv.get(id))
-                .into_iter()
-                .map(|kw| kw.min(most))
-                .collect();
+            let available_kw = sun(x, id).into_iter().map(|kw| kw.min(most)).collect();
             PvProblem {
                 id: id.to_string(),
                 available_kw,
@@ -44,12 +48,25 @@ pub fn pv(x: &Context<'_>) -> Vec<PvProblem> {
         .collect()
 }
 
+/// The sun a plan counts on: the expected one beside a grid. An island leans towards its 10 % quantile: sun beyond the plan
+/// is at worst not used, sun that stays away starts the generator once more.
+fn sun(x: &Context<'_>, id: &Id) -> Vec<f64> {
+    let series = x.forecast.pv.get(id);
+    let expected = mean(x, series);
+    if x.plant.connection.is_some() {
+        return expected;
+    }
+    let low = |t: usize| series.and_then(|q| q.p10.get(t).copied()).filter(|v| v.is_finite());
+    let lean = |(t, kw): (usize, f64)| low(t).map_or(kw, |low| kw + CAUTION * (low.max(0.0) - kw).min(0.0));
+    expected.into_iter().enumerate().map(lean).collect()
+}
+
 /// What may be shed and what that costs; lower priorities go first.
 pub fn sheddable(x: &Context<'_>) -> Vec<SheddableProblem> {
     let all = x.all(|k| if let Kind::SheddableLoad(l) = k { Some(l) } else { None });
     let classes: Vec<(u8, f64)> = all
         .iter()
-        .map(|(_, _, l)| (l.priority, l.value.as_per_kwh().max(0.0)))
+        .map(|(_, _, l)| (l.priority, worth(l.value.as_per_kwh().max(0.0), x.prices.top)))
         .collect();
     all.into_iter()
         .zip(by_priority(&classes))
@@ -59,6 +76,12 @@ pub fn sheddable(x: &Context<'_>) -> Vec<SheddableProblem> {
             shed_cost_per_kwh,
         })
         .collect()
+}
+
+/// Worth of a kWh: the owner's where it is below the dearest energy (such a load runs when energy is cheap), else at least
+/// what keeps it served whenever there is energy.
+fn worth(value: f64, top: f64) -> f64 {
+    if value > top { value.max(WANTED * top) } else { value }
 }
 
 /// Worth of a kWh of each class (priority, value): its own, and above that of every class that is less important.
@@ -144,6 +167,14 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_load_worth_its_fuel_is_kept_served_and_one_that_is_not_waits_for_cheap_energy() {
+        assert_eq!(
+            [worth(0.2, 0.5), worth(0.6, 0.5), worth(9.0, 0.5)],
+            [0.2, WANTED * 0.5, 9.0]
+        );
+    }
 
     #[test]
     fn what_is_more_important_is_never_shed_before_what_is_less() {
