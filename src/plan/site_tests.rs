@@ -321,3 +321,47 @@ fn a_car_that_must_be_fast_charges_first_and_a_surplus_car_only_from_the_sun() {
         );
     }
 }
+
+/// The site's problem in money alone and with what needs whole numbers left free or out, so that prices are derivatives.
+fn linear(mut p: Problem) -> Problem {
+    p.taste = None;
+    p.evs.iter_mut().for_each(|e| (e.asap, e.late_step) = (false, None));
+    // no room to start in
+    p.shiftable.iter_mut().for_each(|s| s.latest_step = s.earliest_step);
+    p.grid.iter_mut().for_each(|g| g.exclusive = false);
+    p.batteries.iter_mut().for_each(|b| b.exclusive = false);
+    p.gensets.iter_mut().for_each(|g| g.commitment = false);
+    p
+}
+
+#[test]
+fn prices_of_the_shipped_sites_lie_between_what_a_little_less_and_a_little_more_change() {
+    let options = SolveOptions::exact();
+    for name in ["home-amsterdam", "apartment-seoul", "island-microgrid"] {
+        let plant = plant(name);
+        let forecast = forecast(&plant, true);
+        let state = ControllerState::fresh(&plant, now());
+        let p = linear(problem(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state).problem);
+        let (s, _) = solve_explained(&p, &options).unwrap();
+        let duals = s.duals.unwrap();
+        for t in [0, 1, p.steps / 2, p.steps - 1] {
+            let sides = super::bus_price(&p, t, 1e-2, &options).unwrap();
+            let tolerance = 1e-3 * (1.0 + duals.bus[t].abs());
+            assert!(
+                sides.less - tolerance <= duals.bus[t] && duals.bus[t] <= sides.more + tolerance,
+                "{name} bus, step {t}: {} not in {sides:?}",
+                duals.bus[t]
+            );
+            for b in &p.batteries {
+                let worth = duals.storage[&b.id][t];
+                let sides = super::stored_value(&p, &b.id, t, 1e-2, &options).unwrap();
+                let tolerance = 1e-3 * (1.0 + worth.abs());
+                assert!(
+                    sides.more - tolerance <= worth && worth <= sides.less + tolerance,
+                    "{name} {}, step {t}: {worth} not in {sides:?}",
+                    b.id
+                );
+            }
+        }
+    }
+}
