@@ -73,6 +73,20 @@ home | battery = "40 %" | pv = "40 %" | twin.soc_start.pv | not a battery |
 home | [twin.visits.ev] | [twin.visits.evv] | twin.visits.evv | did you mean `ev` |
 home | cloudiness = [0.72, | cloudiness = [7.2, | twin.cloudiness | 12 numbers from 0 to 1 |
 home | schema = "site/1" | schema = "site/9" | schema | site/1 |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 EUR/kWh"⏎goal = [{ at = "6:30 am", soc = "80 %" }] | components.battery.goal[0].at | not a time of day |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 EUR/kWh"⏎goal = [{ at = "06:30", soc = 80 }] | components.battery.goal[0].soc | no unit |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 EUR/kWh"⏎goal = [{ at = "06:30", soc = "5 %" }] | components.battery.goal[0].soc | between soc_min and soc_max |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 EUR/kWh"⏎goal = [{ at = "06:30", soc = "50 %" }, { at = "06:30", soc = "60 %" }] | components.battery.goal[1].at | another goal |
+home | wear = "0.01 EUR/kWh" | wear = "0.01 EUR/kWh"⏎goal = [{ at = "06:30", soc = "50 %", worth = "0 EUR/kWh" }] | components.battery.goal[0].worth | above 0 |
+home | tax = "21 %" | tax = "21 %"⏎capacity = { subscribed = "0 kW", overrun = "9 EUR/kW" } | tariff.capacity.subscribed | above 0 |
+home | tax = "21 %" | tax = "21 %"⏎capacity = { subscribed = "6 kW", overrun = "9 EUR" } | tariff.capacity.overrun | EUR/kW |
+home | tax = "21 %" | tax = "21 %"⏎capacity = { subscribed = "6 kW", overrun = "9 KRW/kW" } | tariff.capacity.overrun | currency is EUR |
+home | tax = "21 %" | tax = "21 %"⏎capacity = { subscribed = "6 kW", overrun = "9 EUR/kW", window = "2 h" } | tariff.capacity.window | 60 min |
+home | tax = "21 %" | tax = "21 %"⏎grid_renewable = "140 %" | tariff.grid_renewable | 100 % |
+seoul | peak_so_far = "52 kW" | peak_so_far = "-52 kW" | tariff.demand.peak_so_far | negative |
+home | [timing] | [objective]⏎own = { share = "170 %", missing = "0.2 EUR/kWh" }⏎[timing] | objective.own.share | 100 % | own =
+home | [timing] | [objective]⏎renewable = { share = "70 %" }⏎[timing] | objective.renewable.missing | missing | renewable =
+home | [timing] | [objective]⏎lifeline = { time = "100 h" }⏎[timing] | objective.lifeline.time | 72 h | lifeline =
 seoul | circuit = "chargers" | circuit = "cellar" | components.charger-01.circuit | there is no circuit |
 seoul | fuse = "63 A" | fuse = "63 A"⏎parent = "chargers" | circuits.chargers.parent | circle | parent = "chargers"
 seoul | fuse = "63 A" | fuse = "-63 A" | circuits.chargers.fuse | above 0 | fuse = "-63 A"
@@ -116,6 +130,39 @@ fn check(row: &str) {
 #[test]
 fn each_kind_of_fault_is_named_in_place() {
     FAULTS.lines().for_each(check);
+}
+
+#[test]
+fn wishes_of_a_site_file_are_read_with_their_units() {
+    let wishes = text("home-amsterdam")
+        .replace(
+            "wear = \"0.01 EUR/kWh\"",
+            "wear = \"0.01 EUR/kWh\"\n[[components.battery.goal]]\nat = \"06:30\"\nsoc = \"80 %\"\nworth = \"0.5 EUR/kWh\"",
+        )
+        .replace(
+            "[timing]",
+            "[tariff.capacity]\nsubscribed = \"6 kW\"\noverrun = \"0.4 EUR/kWh\"\n\
+             [objective]\nown = { share = \"70 %\", missing = \"0.2 EUR/kWh\" }\n\
+             lifeline = { time = \"12 h\", share = \"40 %\" }\n[timing]",
+        );
+    let (site, _) = parse("site.toml", &wishes).unwrap_or_else(|f| panic!("{f:#?}"));
+    let Kind::Battery(b) = &site.plant.components["battery"].kind else {
+        panic!()
+    };
+    let goal = &b.goals[0];
+    assert!((goal.soc.as_ratio() - 0.8).abs() < 1e-12);
+    assert_eq!(goal.worth.unwrap().as_per_kwh(), 0.5);
+    assert_eq!(goal.at.to_string(), "06:30:00");
+    let capacity = site.plant.tariff.capacity.unwrap();
+    assert_eq!(capacity.subscribed.as_kw(), 6.0);
+    assert_eq!(json!(capacity.overrun), json!({"energy": 0.4}));
+    let o = &site.plant.objective;
+    assert!((o.own.unwrap().share - 0.7).abs() < 1e-12);
+    let lifeline = o.lifeline.unwrap();
+    assert_eq!(
+        (lifeline.time.num_hours(), lifeline.share, lifeline.missing),
+        (12, 0.4, None)
+    );
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn money(all: &mut Collector, plant: &Plant, report: &CycleReport) {
         None,
         state.month.imported.as_kwh() * 1e3,
     );
-    let contract = plant.tariff.demand.as_ref().and_then(|d| d.contract);
+    let contract = plant.tariff.contracted();
     all.maybe("month", "contract_watts", None, contract.map(|p| p.as_kw() * 1e3));
 }
 

@@ -7,6 +7,7 @@ use super::view::{Lead, View};
 use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
 use crate::site::{Id, Kind};
+use crate::tariff::Overrun;
 use crate::time::Timestamp;
 use crate::units::hours;
 use std::collections::BTreeMap;
@@ -108,9 +109,8 @@ fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
 
 /// Import that keeps the mean of the running metering window at the plan's peak, kW.
 fn demand_target(view: &View<'_>) -> Option<f64> {
-    let (schedule, _) = view.plan?;
-    let window = view.plant.tariff.demand.as_ref()?.window;
-    let peak = schedule.peak_kw?.max(view.state.month.peak.as_kw());
+    let window = view.plant.tariff.power_window()?;
+    let peak = allowed_peak(view)?;
     let end = view.state.window.start + window;
     let left = hours(end - view.now);
     if left <= 0.0 {
@@ -119,6 +119,18 @@ fn demand_target(view: &View<'_>) -> Option<f64> {
     let allowed = 0.99 * peak * hours(window) - view.state.window.imported.as_kwh();
     // in the last moments what is left is divided by little: no wilder than twice the peak
     Some((allowed / left.max(hours(view.cycle()))).clamp(0.0, 2.0 * peak))
+}
+
+/// Window mean that costs no more than planned, kW. Where every kWh beyond the subscribed power is billed, an overrun of
+/// another window makes none here cheaper.
+fn allowed_peak(view: &View<'_>) -> Option<f64> {
+    let (schedule, _) = view.plan?;
+    let tariff = &view.plant.tariff;
+    let planned = schedule.peak_kw?;
+    match tariff.capacity.filter(|_| tariff.demand.is_none()) {
+        Some(c) if matches!(c.overrun, Overrun::Energy(_)) => Some(c.subscribed.as_kw().max(view.planned_grid()?)),
+        _ => Some(planned.max(view.state.month.peak.as_kw())),
+    }
 }
 
 fn told(view: &View<'_>, id: &Id) -> Option<Target> {

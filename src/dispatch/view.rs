@@ -119,9 +119,14 @@ impl<'a> View<'a> {
         let (schedule, step) = self.plan?;
         schedule.grid.intervals().nth(step)
     }
-    /// What the meter charges for a kWh now: as the plan counts it, else by the tariff.
+    /// What the meter charges for a kWh now: as the plan counts it (wishes of the whole site included, since the values of
+    /// stored energy know them), else by the tariff.
     pub fn buy(&self) -> Option<f64> {
-        let planned = self.plan.and_then(|(s, t)| s.buy.get(t).copied().flatten());
+        let wish = |s: &Schedule, t: usize| s.solution.duals.as_ref()?.wishes.get(t).copied();
+        let planned = self.plan.and_then(|(s, t)| {
+            let price = s.buy.get(t).copied().flatten()?;
+            Some(wish(s, t).map_or(price, |adder| price + adder))
+        });
         planned.or_else(|| {
             let known = self.plant.tariff.buy(self.now, self.prices, &self.state.month)?;
             Some(known.price.as_per_kwh())

@@ -170,6 +170,9 @@ pub struct Duals {
     /// back what is fed through them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<String, Vec<f64>>,
+    /// What wishes of the whole site (shares, carbon cap) add to the price of an imported kWh, by step; empty without such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wishes: Vec<f64>,
 }
 
 /// A checked plan that may be dispatched.
@@ -183,7 +186,7 @@ pub struct Schedule {
     pub power_kw: BTreeMap<Id, Vec<f64>>,
     /// Per storage: worth of one more stored kWh by step; absent where there are no duals.
     pub marginal_value: BTreeMap<Id, Vec<f64>>,
-    /// Highest window mean of import the plan pays for, kW; dispatch keeps below it. `None` without demand charge.
+    /// Highest window mean of import the plan pays for, kW; dispatch keeps below it. `None` where power has no price.
     pub peak_kw: Option<f64>,
     /// Import and export prices the plan was made with, per step.
     pub buy: Vec<Option<f64>>,

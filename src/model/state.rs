@@ -91,12 +91,8 @@ impl ControllerState {
     pub fn fresh(plant: &Plant, now: Timestamp) -> Self {
         let tz = plant.location.time_zone;
         let today = now.with_timezone(&tz).date_naive();
-        let window = plant
-            .tariff
-            .demand
-            .as_ref()
-            .map_or(chrono::TimeDelta::minutes(15), |d| d.window);
-        let peak = plant.tariff.demand.as_ref().map_or(Power::ZERO, |d| d.peak_so_far);
+        let window = plant.tariff.power_window().unwrap_or(chrono::TimeDelta::minutes(15));
+        let peak = plant.tariff.peak_so_far();
         Self {
             mode: plant.mode,
             file_mode: plant.mode,

@@ -379,5 +379,6 @@ pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
             .map(|r| d[r.0].abs())
             .sum(),
         nodes: super::sensitivity::node_adders(m, d),
+        wishes: super::sensitivity::wish_adders(m, d),
     })
 }

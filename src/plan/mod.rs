@@ -24,6 +24,8 @@ mod site_tests;
 mod solver;
 mod steady;
 mod validate;
+#[cfg(test)]
+mod wish_tests;
 
 use crate::model::{Elastic, Problem, Solution, SolveStatus};
 use crate::time::Stopwatch;

@@ -173,10 +173,15 @@ fn marginal_values(placed: &PlacedProblem, solution: &Solution) -> BTreeMap<Id, 
     all
 }
 
-/// Highest window mean of import the plan pays for; `None` without demand charge.
+/// Highest window mean of import the plan pays for; `None` where power has no price.
 fn peak(placed: &PlacedProblem, plan: &PlanValues) -> Option<f64> {
     let p = &placed.problem;
-    let g = p.grid.as_ref().filter(|g| g.demand_charge_per_kw > 0.0)?;
+    let g = p.grid.as_ref()?;
+    let paid = match g.capacity {
+        _ if g.demand_charge_per_kw > 0.0 => g.peak_so_far_kw,
+        Some(capacity) => capacity.subscribed_kw,
+        None => return None,
+    };
     let hours = placed.grid.hours();
     let mut windows: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
     for (t, dt) in hours.iter().enumerate() {
@@ -189,10 +194,5 @@ fn peak(placed: &PlacedProblem, plan: &PlanValues) -> Option<f64> {
         entry.0 += dt;
         entry.1 += dt * plan.import_kw[t];
     }
-    Some(
-        windows
-            .values()
-            .map(|(hours, kwh)| kwh / hours)
-            .fold(g.peak_so_far_kw, f64::max),
-    )
+    Some(windows.values().map(|(hours, kwh)| kwh / hours).fold(paid, f64::max))
 }

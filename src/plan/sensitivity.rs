@@ -12,6 +12,12 @@ use std::collections::BTreeMap;
 /// Distance to a bound that counts as being between bounds, kW.
 const INSIDE: f64 = 1e-4;
 const CIRCUIT: &str = "constraint_circuit_power";
+/// Rows that make each imported kWh dearer than its price.
+const WISHES: [&str; 3] = [
+    "constraint_carbon_cap",
+    "constraint_site_self_sufficiency",
+    "constraint_site_renewable",
+];
 /// A dual of this size or less is solver noise, money.
 const BINDS: f64 = 1e-7;
 
@@ -105,6 +111,26 @@ fn peak_slack(m: &Model<'_>, x: &[f64]) -> Option<Vec<f64>> {
             .map(|t| rows.get(&window(t)).copied().unwrap_or(0.0))
             .collect(),
     )
+}
+
+/// What wishes of the whole site add to the price of an imported kWh, by step; empty without such wishes.
+pub fn wish_adders(m: &Model<'_>, duals: &[f64]) -> Vec<f64> {
+    let p = m.p;
+    let Some(grid) = m.grid.as_ref() else { return Vec::new() };
+    if p.co2_cap_kg.is_none() && p.self_sufficiency.is_none() && p.renewable.is_none() {
+        return Vec::new();
+    }
+    let step_of: BTreeMap<Var, usize> = grid.import.iter().enumerate().map(|(t, v)| (*v, t)).collect();
+    let mut all = vec![0.0; m.dt.len()];
+    let rows = m.program.rows.iter().zip(duals);
+    for (row, dual) in rows.filter(|(row, _)| WISHES.contains(&row.family)) {
+        for (v, k) in &row.terms {
+            if let Some(t) = step_of.get(v) {
+                all[*t] -= dual * k / m.dt[*t];
+            }
+        }
+    }
+    all
 }
 
 /// What binding circuits add to the price of a kWh at each part behind them; parts whose circuits never bind are left out.

@@ -11,11 +11,11 @@ use crate::units::{Energy, Power, Price};
 use chrono::{TimeDelta, TimeZone, Utc};
 use std::collections::BTreeMap;
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Utc.with_ymd_and_hms(2026, 5, 12, 4, 7, 10).unwrap()
 }
 
-fn plant(name: &str) -> Plant {
+pub fn plant(name: &str) -> Plant {
     builtin(name).unwrap().plant
 }
 
@@ -29,7 +29,7 @@ fn quantiles(mean: Vec<f64>) -> Quantiles {
 }
 
 /// Evening peak in the load, a bell of sun, prices that fall at noon, one car at each charge point from step 0.
-fn forecast(plant: &Plant, cars: bool) -> Forecast {
+pub fn forecast(plant: &Plant, cars: bool) -> Forecast {
     let grid = TimeGrid::aligned(now(), TimeDelta::minutes(15), TimeDelta::hours(24));
     let tz = plant.location.time_zone;
     let hour = |t: Timestamp| {
@@ -90,7 +90,7 @@ fn forecast(plant: &Plant, cars: bool) -> Forecast {
 }
 
 /// Everything measured: batteries at `soc`, tanks at 40 °C, rooms at 20.5 °C.
-fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
+pub fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
     let mut components = BTreeMap::new();
     for (id, c) in &plant.components {
         let mut q = BTreeMap::new();
@@ -116,7 +116,7 @@ fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
     }
 }
 
-fn planned(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &ControllerState) -> Schedule {
+pub fn planned(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &ControllerState) -> Schedule {
     let placed = problem(plant, snapshot, forecast, state);
     let watch = Stopwatch::start();
     let (solution, sensitivity) = solve_explained(&placed.problem, &SolveOptions::controller()).unwrap();

@@ -131,6 +131,8 @@ fn solve_kept(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ControllerState;
+    use crate::plan::site_tests::{forecast, now, planned, plant, snapshot};
     use crate::plan::tests::small_home;
     use crate::plan::{solve, solve_explained};
 
@@ -154,6 +156,38 @@ mod tests {
             let b = &s.plan.batteries["bat"];
             assert_eq!(b.discharge_kw[0] < IDLE_KW, kept, "{buy:?}: {b:?}");
             assert!(s.objective <= best + 0.0013, "{buy:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_no_setpoint_is_held_to_nothing_on_any_site() {
+        for (site, forming, held) in [
+            ("home-amsterdam", false, true),
+            ("home-amsterdam", true, false),
+            ("island-microgrid", true, false),
+        ] {
+            let mut plant = plant(site);
+            if let Some(Kind::Battery(b)) = plant.components.get_mut("battery").map(|c| &mut c.kind) {
+                b.grid_forming = forming;
+            }
+            let state = ControllerState::fresh(&plant, now());
+            let (snapshot, forecast) = (snapshot(&plant, Some(0.5)), forecast(&plant, false));
+            let mut old = planned(&plant, &snapshot, &forecast, &state);
+            let placed = crate::plan::problem(&plant, &snapshot, &forecast, &state);
+            // the battery was meant to rest, and now it is to charge
+            let mut new = old.solution.clone();
+            let b = old.solution.plan.batteries.get_mut("battery").unwrap();
+            b.charge_kw.fill(0.0);
+            b.discharge_kw.fill(0.0);
+            new.plan.batteries.get_mut("battery").unwrap().charge_kw[0] = 3.0;
+            let stick = stick(&plant, &placed, &old);
+            assert_eq!(
+                stick.is_some_and(|s| s.power_kw.contains_key("battery")),
+                held,
+                "{site}"
+            );
+            let changed = changed(&plant, &placed, &new, &old);
+            assert_eq!(changed.get("battery"), held.then_some(&Mode::Rests), "{site}");
         }
     }
 

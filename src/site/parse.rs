@@ -1,7 +1,7 @@
 //! Reads site.toml and reports every fault at once.
 
 use super::parse_components::component;
-use super::parse_ratings::price;
+use super::parse_ratings::{price, price_opt};
 use super::parse_tariff::tariff;
 use super::parse_wiring::{device, twin};
 use super::plant::*;
@@ -273,6 +273,66 @@ pub fn connection(s: &Section) -> Option<Option<ConnectionPoint>> {
     }))
 }
 
+/// A share of the consumption that is wished, and what missing it costs; outer `None`: faulty.
+fn share_goal(s: &Section, currency: &str) -> Option<Option<ShareGoal>> {
+    let share = s.quantity(
+        "share",
+        "70 %",
+        "of the consumption over the plan's horizon",
+        super::values::share,
+    );
+    let doc = "cost of each kWh that misses it, besides its price";
+    let missing = price(s, "missing", currency, None, doc);
+    if !s.is_there() {
+        return Some(None);
+    }
+    s.finish();
+    if share.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
+        s.fault("share", "must lie between 0 % and 100 %");
+    }
+    if missing.is_some_and(|p| p <= Price::ZERO) {
+        s.fault("missing", "must be above 0");
+    }
+    Some(Some(ShareGoal {
+        share: share?,
+        missing: missing?,
+    }))
+}
+
+/// Outer `None`: faulty.
+fn lifeline(s: &Section, currency: &str) -> Option<Option<Lifeline>> {
+    let time = s.quantity(
+        "time",
+        "12 h",
+        "how long the batteries should carry the critical load",
+        parse_duration,
+    );
+    let share = s.quantity_or(
+        "share",
+        "40 %",
+        "100 %",
+        "share of the fixed load that is critical",
+        super::values::share,
+    );
+    let doc = "cost of each kWh missing for an hour; absent: twice the highest price";
+    let missing = price_opt(s, "missing", currency, doc);
+    if !s.is_there() {
+        return Some(None);
+    }
+    s.finish();
+    if time.is_some_and(|t| !(TimeDelta::minutes(15)..=TimeDelta::hours(72)).contains(&t)) {
+        s.fault("time", "must lie between 15 min and 72 h");
+    }
+    if share.is_some_and(|v| !(v > 0.0 && v <= 1.0)) {
+        s.fault("share", "must lie above 0 % and at most at 100 %");
+    }
+    Some(Some(Lifeline {
+        time: time?,
+        share: share?,
+        missing: missing?,
+    }))
+}
+
 pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
     let weight = s.quantity_or("money", "100 %", "100 %", "weight on money", super::values::share);
     let carbon = s.quantity_or(
@@ -286,6 +346,12 @@ pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
     let self_sufficiency = price(s, "self_sufficiency", currency, Some("0"), own);
     let doc = "worth of a kWh of critical load; absent: ten times the highest price";
     let unserved = s.quantity_opt("unserved", "5 EUR/kWh", doc, |t| parse_money_per(t, "kWh", "5 EUR/kWh"));
+    let doc = "share of the consumption that should not be imported";
+    let own = share_goal(&s.section("own", false, doc), currency);
+    let doc = "share of the consumption that should be renewable";
+    let renewable = share_goal(&s.section("renewable", false, doc), currency);
+    let doc = "what the batteries hold for the hours after a failure of the grid, without sun";
+    let lifeline = lifeline(&s.section("lifeline", false, doc), currency);
     if s.is_there() {
         s.finish();
     }
@@ -306,6 +372,9 @@ pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
         carbon_per_kg: carbon.0,
         self_sufficiency: self_sufficiency?,
         unserved: unserved.map(|(v, _)| Price::per_kwh(v)),
+        own: own?,
+        renewable: renewable?,
+        lifeline: lifeline?,
     })
 }
 

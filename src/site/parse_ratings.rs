@@ -62,6 +62,35 @@ pub fn price(s: &Section, key: &str, currency: &str, default: Option<&str>, doc:
     Some(Price::per_kwh(value))
 }
 
+/// A price per kWh above 0 that may be absent; outer `None`: faulty.
+pub fn price_opt(s: &Section, key: &str, currency: &str, doc: &'static str) -> Option<Option<Price>> {
+    price_per(s, key, currency, "kWh", "0.32 EUR/kWh", doc).map(|price| price.map(Price::per_kwh))
+}
+
+/// Money above 0 per `unit`, which may be absent; outer `None`: faulty.
+pub fn price_per(
+    s: &Section,
+    key: &str,
+    currency: &str,
+    unit: &'static str,
+    example: &'static str,
+    doc: &'static str,
+) -> Option<Option<f64>> {
+    let read = s.quantity_opt(key, example, doc, |t| parse_money_per(t, unit, example));
+    let Some((value, money)) = read else {
+        return s.is_absent(key).then_some(None);
+    };
+    if money != currency {
+        s.fault(key, format!("is in {money}, but the tariff's currency is {currency}"));
+        return None;
+    }
+    if value <= 0.0 {
+        s.fault(key, "must be above 0");
+        return None;
+    }
+    Some(Some(value))
+}
+
 /// A local time of day.
 pub fn time(s: &Section, key: &str, default: &str, doc: &'static str) -> Option<NaiveTime> {
     s.parsed_or(key, default, doc, time_of_day)

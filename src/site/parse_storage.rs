@@ -1,8 +1,9 @@
 //! What stores electricity: batteries and cars at their charge points.
 
-use super::parse_ratings::{efficiency, not_negative, positive, power, price, time};
+use super::parse_ratings::{efficiency, not_negative, positive, power, price, price_opt, time};
 use super::plant::*;
 use super::reader::Section;
+use super::values::time_of_day;
 use crate::units::{Current, Energy, Power, Soc};
 
 pub fn battery(s: &Section, currency: &str) -> Option<Battery> {
@@ -36,6 +37,7 @@ pub fn battery(s: &Section, currency: &str) -> Option<Battery> {
         false,
         "balances the island by itself and takes no setpoint",
     );
+    let goals = goals(s, currency, soc_min.zip(soc_max));
     if let (Some(low), Some(high)) = (soc_min, soc_max)
         && !(0.0 <= low.as_ratio() && low < high && high.as_ratio() <= 1.0)
     {
@@ -68,6 +70,40 @@ pub fn battery(s: &Section, currency: &str) -> Option<Battery> {
         grid_charge,
         grid_discharge,
         grid_forming,
+        goals: goals?,
+    })
+}
+
+/// Charges wished at times of the day, inside the band where that is known.
+fn goals(s: &Section, currency: &str, band: Option<(Soc, Soc)>) -> Option<Vec<DailyGoal>> {
+    let rows = s.rows(
+        "goal",
+        false,
+        "charge that it should hold at a time of each day; the plan may miss it at a price",
+    );
+    let all: Vec<Option<DailyGoal>> = rows.iter().map(|row| goal(row, currency)).collect();
+    for (row, goal) in rows.iter().zip(&all) {
+        let Some(goal) = goal else { continue };
+        if band.is_some_and(|(low, high)| goal.soc < low || goal.soc > high) {
+            row.fault("soc", "must lie between soc_min and soc_max");
+        }
+        if all.iter().flatten().filter(|other| other.at == goal.at).count() > 1 {
+            row.fault("at", "there is another goal at this time");
+        }
+    }
+    all.into_iter().collect()
+}
+
+fn goal(row: &Section, currency: &str) -> Option<DailyGoal> {
+    let at = row.parsed("at", "local time of day, e.g. \"06:30\"", time_of_day);
+    let soc = row.quantity("soc", "80 %", "state of charge wished then", Soc::parse);
+    let doc = "worth of each kWh that is there; absent: twice the highest price";
+    let worth = price_opt(row, "worth", currency, doc);
+    row.finish();
+    Some(DailyGoal {
+        at: at?,
+        soc: soc?,
+        worth: worth?,
     })
 }
 

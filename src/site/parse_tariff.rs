@@ -4,7 +4,9 @@ use super::parse_ratings::{carbon_per_kwh, price};
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{share, text, whole};
-use crate::tariff::{Block, DemandCharge, ExportPrice, ImportPrice, Period, Tariff, TimeOfUse};
+use crate::tariff::{
+    Block, CapacityCharge, DemandCharge, ExportPrice, ImportPrice, Overrun, Period, Tariff, TimeOfUse,
+};
 use crate::time::DayKind;
 use crate::units::{Energy, Money, Power, Price, parse_duration, parse_money_per};
 use chrono::{NaiveDate, TimeDelta};
@@ -58,11 +60,27 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         &s.section("export", false, "what exported energy is paid; absent: nothing"),
         &currency,
     );
+    let grid_renewable = s.quantity_or("grid_renewable", "40 %", "0 %", "share of it that is renewable", share);
     let demand = demand(
         &s.section("demand", false, "charge on the highest mean of a metering window"),
         &currency,
     );
+    let capacity = capacity(
+        &s.section("capacity", false, "subscribed power, and what going beyond it costs"),
+        &currency,
+    );
     s.finish();
+    if grid_renewable.is_some_and(|r| !(0.0..=1.0).contains(&r)) {
+        s.fault("grid_renewable", "must lie between 0 % and 100 %");
+    }
+    if let (Some(d), Some(c)) = (&demand, &capacity)
+        && d.window != c.window
+    {
+        s.fault(
+            "capacity",
+            "its window must be that of [tariff.demand]: there is one meter",
+        );
+    }
     if tax.is_some_and(|t| !(0.0..=5.0).contains(&t)) {
         s.fault("tax", "must lie between 0 % and 500 %");
     }
@@ -82,7 +100,9 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         tax: tax?,
         export: export?,
         demand,
+        capacity,
         grid_carbon: grid_carbon?,
+        grid_renewable: grid_renewable?,
     })
 }
 
@@ -139,14 +159,7 @@ fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
     let per_kw = s.quantity("price", "6490 KRW/kW", "per kW and month", |t| {
         parse_money_per(t, "kW", "6490 KRW/kW")
     });
-    let window = s.quantity_or("window", "15 min", "15 min", "metering window", parse_duration);
-    let peak = s.quantity_or(
-        "peak_so_far",
-        "70 kW",
-        "0 kW",
-        "highest mean already paid this month",
-        Power::parse,
-    );
+    let (window, peak) = (window(s), peak_so_far(s));
     let contract = s.quantity_opt("contract", "120 kW", "contracted power", Power::parse);
     if !s.is_there() {
         return None;
@@ -159,20 +172,73 @@ fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
             format!("is in {unit}, but the tariff's currency is {currency}"),
         );
     }
-    let not_negative = [("price", value), ("peak_so_far", peak.map_or(0.0, Power::as_kw))];
-    for (key, _) in not_negative.iter().filter(|(_, v)| *v < 0.0) {
-        s.fault(key, "must not be negative");
-    }
-    let window = window?;
-    if !(TimeDelta::minutes(1)..=TimeDelta::hours(1)).contains(&window) {
-        s.fault("window", "must lie between 1 min and 60 min");
+    if value < 0.0 {
+        s.fault("price", "must not be negative");
     }
     Some(DemandCharge {
         per_kw: Money::of(value),
-        window,
+        window: window?,
         peak_so_far: peak?,
         contract,
     })
+}
+
+/// Metering window of power.
+fn window(s: &Section) -> Option<TimeDelta> {
+    let window = s.quantity_or("window", "15 min", "15 min", "metering window", parse_duration)?;
+    if !(TimeDelta::minutes(1)..=TimeDelta::hours(1)).contains(&window) {
+        s.fault("window", "must lie between 1 min and 60 min");
+    }
+    Some(window)
+}
+
+fn peak_so_far(s: &Section) -> Option<Power> {
+    let doc = "highest mean already paid this month";
+    let peak = s.quantity_or("peak_so_far", "70 kW", "0 kW", doc, Power::parse)?;
+    if peak < Power::ZERO {
+        s.fault("peak_so_far", "must not be negative");
+    }
+    Some(peak)
+}
+
+fn capacity(s: &Section, currency: &str) -> Option<CapacityCharge> {
+    let subscribed = s.quantity("subscribed", "6 kW", "power that is paid for anyway", Power::parse);
+    let overrun = s.parsed(
+        "overrun",
+        "of the month's highest mean beyond it (\"9 EUR/kW\"), or of every kWh beyond it (\"0.40 EUR/kWh\")",
+        |text| overrun(text, currency),
+    );
+    let (window, peak) = (window(s), peak_so_far(s));
+    if !s.is_there() {
+        return None;
+    }
+    s.finish();
+    if subscribed.is_some_and(|p| !(p > Power::ZERO && p.as_kw() <= 1e6)) {
+        s.fault("subscribed", "must be above 0");
+    }
+    Some(CapacityCharge {
+        subscribed: subscribed?,
+        overrun: overrun?,
+        window: window?,
+        peak_so_far: peak?,
+    })
+}
+
+/// `"9 EUR/kW"` or `"0.40 EUR/kWh"`.
+fn overrun(text: &str, currency: &str) -> Result<Overrun, String> {
+    let read = |unit, example| parse_money_per(text, unit, example).map_err(|why| why.to_string());
+    let ((value, unit), per_kwh) = match text.trim_end().ends_with("/kWh") {
+        true => (read("kWh", "0.40 EUR/kWh")?, true),
+        false => (read("kW", "9 EUR/kW")?, false),
+    };
+    if unit != currency {
+        return Err(format!("is in {unit}, but the tariff's currency is {currency}"));
+    }
+    match (value >= 0.0, per_kwh) {
+        (false, _) => Err("must not be negative".into()),
+        (true, true) => Ok(Overrun::Energy(Price::per_kwh(value))),
+        (true, false) => Ok(Overrun::Highest(Money::of(value))),
+    }
 }
 
 fn blocks(s: &Section, currency: &str) -> Option<Vec<Block>> {

@@ -181,6 +181,17 @@ pub struct Battery {
     pub grid_discharge: bool,
     /// Balances the island by itself and takes no power setpoint.
     pub grid_forming: bool,
+    /// Charge wished at times of the day.
+    pub goals: Vec<DailyGoal>,
+}
+
+/// A charge that the battery should hold at a local time of each day, at a price.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DailyGoal {
+    pub at: NaiveTime,
+    pub soc: Soc,
+    /// Worth of each kWh that is there; `None`: twice the highest price.
+    pub worth: Option<Price>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -318,6 +329,29 @@ pub struct Objective {
     pub self_sufficiency: Price,
     /// Worth of a kWh of critical load; 0-price means derived from the tariff.
     pub unserved: Option<Price>,
+    /// Share of the consumption that should not be imported.
+    pub own: Option<ShareGoal>,
+    /// Share of the consumption that should be renewable.
+    pub renewable: Option<ShareGoal>,
+    pub lifeline: Option<Lifeline>,
+}
+
+/// A share of the consumption over the plan's horizon, and what each kWh that misses it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ShareGoal {
+    /// 0..=1.
+    pub share: f64,
+    pub missing: Price,
+}
+
+/// What the batteries should hold at any time for the hours after a failure of the grid, without sun.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Lifeline {
+    pub time: TimeDelta,
+    /// Share of the fixed load that is critical, 0..=1.
+    pub share: f64,
+    /// Cost of each missing kWh and hour; `None`: twice the highest price.
+    pub missing: Option<Price>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

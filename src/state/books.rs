@@ -44,11 +44,7 @@ pub fn update(
 
 /// Length of the metering window: the tariff's, or 15 minutes.
 pub fn window_length(plant: &Plant) -> TimeDelta {
-    plant
-        .tariff
-        .demand
-        .as_ref()
-        .map_or(TimeDelta::minutes(15), |d| d.window)
+    plant.tariff.power_window().unwrap_or(TimeDelta::minutes(15))
 }
 
 fn cost(
@@ -82,7 +78,7 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
         return;
     }
     let mean = state.window.imported / length;
-    if plant.tariff.demand.is_some() && mean > state.month.peak {
+    if plant.tariff.power_window().is_some() && mean > state.month.peak {
         state.month.peak = mean;
     }
     state.window = WindowUse {

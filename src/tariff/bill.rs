@@ -1,7 +1,7 @@
 //! The one function that turns metered energy into money.
 
 use super::lookup::block_price;
-use super::{Block, ImportPrice, MonthUse, PriceSeries, Tariff};
+use super::{Block, ImportPrice, MonthUse, Overrun, PriceSeries, Tariff};
 use crate::time::{Interval, Timestamp, floor_to};
 use crate::units::{Energy, Money, Power, Price};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct MeterInterval {
 pub struct Bill {
     /// Import minus export, with fees and tax.
     pub energy: Money,
-    /// Demand charge added by these intervals beyond the peak already paid (with tax).
+    /// Demand charge and overruns of subscribed power added by these intervals beyond the peak already paid (with tax).
     pub demand: Money,
     /// Intervals whose price was not known; they are not in `energy`.
     pub unpriced: usize,
@@ -52,8 +52,8 @@ pub fn bill(tariff: &Tariff, prices: Option<&PriceSeries>, month: MonthUse, mete
             None => bill.unpriced += 1,
         }
         bill.month.imported += m.import;
-        if let Some(demand) = &tariff.demand {
-            let at = floor_to(m.interval.start, demand.window);
+        if let Some(length) = tariff.power_window() {
+            let at = floor_to(m.interval.start, length);
             match &mut window {
                 Some((open, sum)) if *open == at => *sum += m.import,
                 _ => {
@@ -102,22 +102,31 @@ fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy) -> Option<Money> 
     Some(cost)
 }
 
-/// A closed window pays for the kW by which it raised the month's peak.
+/// A closed window pays for the kW by which it raised the month's peak, and for what lies above the subscribed power.
 fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Energy)>) {
-    let (Some(demand), Some((_, energy))) = (&tariff.demand, window) else {
+    let (Some(length), Some((_, energy))) = (tariff.power_window(), window) else {
         return;
     };
-    let mean = energy / demand.window;
-    if mean > bill.month.peak {
-        bill.demand += demand.per_kw * (mean - bill.month.peak).as_kw() * (1.0 + tariff.tax);
-        bill.month.peak = mean;
+    let (mean, peak) = (energy / length, bill.month.peak);
+    let above = |floor: Power| (mean - floor).max(Power::ZERO);
+    let mut charge = Money::ZERO;
+    if let Some(demand) = &tariff.demand {
+        charge += demand.per_kw * above(peak).as_kw();
     }
+    if let Some(c) = &tariff.capacity {
+        charge += match c.overrun {
+            Overrun::Highest(per_kw) => per_kw * above(peak.max(c.subscribed)).as_kw(),
+            Overrun::Energy(price) => above(c.subscribed) * length * price,
+        };
+    }
+    bill.demand += charge * (1.0 + tariff.tax);
+    bill.month.peak = peak.max(mean);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{DemandCharge, ExportPrice};
+    use crate::tariff::{CapacityCharge, DemandCharge, ExportPrice};
     use chrono::{TimeDelta, TimeZone, Utc};
 
     fn tariff(import: ImportPrice, demand: Option<f64>) -> Tariff {
@@ -136,7 +145,9 @@ mod tests {
                 peak_so_far: Power::kw(10.0),
                 contract: None,
             }),
+            capacity: None,
             grid_carbon: 0.0,
+            grid_renewable: 0.0,
         }
     }
 
@@ -203,6 +214,33 @@ mod tests {
             4.0 * 6490.0,
         );
         assert_eq!(b.month.peak, Power::kw(14.0));
+    }
+
+    #[test]
+    fn beyond_the_subscribed_power_the_highest_kw_or_every_kwh_is_paid() {
+        let mut t = tariff(ImportPrice::Flat(Price::ZERO), None);
+        // 15-minute means 8, 14, 12 kW with 10 subscribed
+        let rows = metered(1, &[(2.0, 0.0), (3.5, 0.0), (3.0, 0.0)]);
+        let mut with = |overrun| {
+            t.capacity = Some(CapacityCharge {
+                subscribed: Power::kw(10.0),
+                overrun,
+                window: TimeDelta::minutes(15),
+                peak_so_far: Power::ZERO,
+            });
+            t.clone()
+        };
+        let highest = with(Overrun::Highest(Money::of(7.0)));
+        let b = check(&highest, month(0.0, 0.0), &rows, 0.0, 4.0 * 7.0);
+        assert_eq!(b.month.peak, Power::kw(14.0));
+        // 13 kW were already paid this month
+        check(&highest, month(0.0, 13.0), &rows, 0.0, 7.0);
+        // (4 + 2) kW for a quarter of an hour each, whatever was paid before
+        let energy = with(Overrun::Energy(Price::per_kwh(0.4)));
+        check(&energy, month(0.0, 13.0), &rows, 0.0, 6.0 * 0.25 * 0.4);
+        // and tax on top
+        let taxed = Tariff { tax: 0.5, ..energy };
+        check(&taxed, month(0.0, 0.0), &rows, 0.0, 1.5 * 6.0 * 0.25 * 0.4);
     }
 
     #[test]

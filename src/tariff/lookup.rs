@@ -95,7 +95,9 @@ mod tests {
                 adder: Price::per_kwh(-0.01),
             },
             demand: None,
+            capacity: None,
             grid_carbon: 0.4,
+            grid_renewable: 0.0,
         }
     }
 

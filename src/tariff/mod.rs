@@ -32,8 +32,30 @@ pub struct Tariff {
     pub tax: f64,
     pub export: ExportPrice,
     pub demand: Option<DemandCharge>,
+    /// Subscribed power and what going beyond it costs.
+    pub capacity: Option<CapacityCharge>,
     /// Carbon intensity of imported energy, kg/kWh.
     pub grid_carbon: f64,
+    /// Share of imported energy that is renewable, 0..=1.
+    pub grid_renewable: f64,
+}
+
+impl Tariff {
+    /// Length of the metering window that power is billed on; `None` where it is not.
+    pub fn power_window(&self) -> Option<TimeDelta> {
+        let demand = self.demand.as_ref().map(|d| d.window);
+        demand.or(self.capacity.map(|c| c.window))
+    }
+    /// Power that was contracted or subscribed.
+    pub fn contracted(&self) -> Option<Power> {
+        let contract = self.demand.as_ref().and_then(|d| d.contract);
+        contract.or(self.capacity.map(|c| c.subscribed))
+    }
+    /// Highest window mean of the month that was already there when the site started.
+    pub fn peak_so_far(&self) -> Power {
+        let demand = self.demand.as_ref().map(|d| d.peak_so_far);
+        demand.or(self.capacity.map(|c| c.peak_so_far)).unwrap_or(Power::ZERO)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,6 +116,26 @@ pub struct DemandCharge {
     pub peak_so_far: Power,
     /// Contracted power, shown as a target; `None` where there is none.
     pub contract: Option<Power>,
+}
+
+/// Subscribed power: import above it, as the mean of a metering window, costs extra.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CapacityCharge {
+    pub subscribed: Power,
+    pub overrun: Overrun,
+    pub window: TimeDelta,
+    /// Highest window mean of this month when the site starts.
+    pub peak_so_far: Power,
+}
+
+/// What going beyond the subscription is billed on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overrun {
+    /// The month's highest window mean, each kW beyond.
+    Highest(Money),
+    /// Every kWh beyond.
+    Energy(Price),
 }
 
 /// Use of the current billing month, needed for blocks and demand.

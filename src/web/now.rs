@@ -36,7 +36,7 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Value {
         },
         "month": {
             "peak_kw": state.month.peak.as_kw(), "imported_kwh": state.month.imported.as_kwh(),
-            "contract_kw": plant.tariff.demand.as_ref().and_then(|d| d.contract).map(|p| p.as_kw()),
+            "contract_kw": plant.tariff.contracted().map(|p| p.as_kw()),
             "demand_charge": plant.tariff.demand.is_some(),
         },
         "limits": state.limits.iter().map(|(d, l)| json!({"direction": d, "power_kw": l.power.as_kw(), "until": l.until})).collect::<Vec<_>>(),

@@ -5,3 +5,4 @@ mod cars;
 mod island;
 mod safety;
 mod storage;
+mod wishes;

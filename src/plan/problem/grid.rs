@@ -1,32 +1,52 @@
 //! The connection point: limits in force, prices, blocks, demand charge on its metering window.
 
 use super::Context;
-use crate::model::{BlockProblem, Direction, FirstWindow, GridProblem, PerStep};
+use crate::model::{BlockProblem, CapacityProblem, Direction, FirstWindow, GridProblem, PerStep};
 use crate::site::ConnectionPoint;
-use crate::tariff::ImportPrice;
+use crate::tariff::{ImportPrice, Overrun};
 use crate::time::floor_to;
 use crate::units::{Power, hours};
 
 pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
     let objective = &x.plant.objective;
     let demand = x.plant.tariff.demand.as_ref();
+    let window = x.plant.tariff.power_window();
+    let taxed = objective.money * (1.0 + x.plant.tariff.tax);
     GridProblem {
         import_max_kw: limit(x, c, c.import_max, Direction::Import),
         export_max_kw: limit(x, c, c.export_max, Direction::Export),
         buy: x.prices.buy.clone(),
         sell: x.prices.sell.clone(),
         co2_kg_per_kwh: PerStep::All(x.plant.tariff.grid_carbon),
-        demand_charge_per_kw: demand.map_or(0.0, |d| objective.money * d.per_kw.amount()),
+        demand_charge_per_kw: demand.map_or(0.0, |d| taxed * d.per_kw.amount()),
         peak_so_far_kw: x.state.month.peak.as_kw().max(0.0),
         exclusive: true,
-        demand_window: demand.map(|d| windows(x, d.window)),
-        first_window: demand.and_then(|d| first_window(x, d.window)),
+        demand_window: window.map(|w| windows(x, w)),
+        first_window: window.and_then(|w| first_window(x, w)),
         self_sufficiency_per_kwh: objective.self_sufficiency.as_per_kwh(),
         blocks: blocks(x),
-        capacity: None,
+        capacity: capacity(x, taxed),
         outages: Vec::new(),
-        renewable_share: PerStep::All(0.0),
+        renewable_share: PerStep::All(x.plant.tariff.grid_renewable),
     }
+}
+
+/// Subscribed power. Where the month's highest mean is billed, what was already overrun is paid.
+fn capacity(x: &Context<'_>, taxed: f64) -> Option<CapacityProblem> {
+    let c = x.plant.tariff.capacity?;
+    let (subscribed, peak) = (c.subscribed.as_kw(), x.state.month.peak.as_kw());
+    Some(match c.overrun {
+        Overrun::Highest(per_kw) => CapacityProblem {
+            subscribed_kw: subscribed.max(peak),
+            overrun_per_kw: taxed * per_kw.amount(),
+            overrun_per_kwh: 0.0,
+        },
+        Overrun::Energy(price) => CapacityProblem {
+            subscribed_kw: subscribed,
+            overrun_per_kw: 0.0,
+            overrun_per_kwh: taxed * price.as_per_kwh(),
+        },
+    })
 }
 
 /// The tightest of contract, fuse and external limit, in each step; a limit that ends inside a step holds in all of it.

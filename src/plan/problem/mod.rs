@@ -12,8 +12,8 @@ mod loads;
 mod money;
 mod storage;
 
-use crate::model::{ControllerState, Elastic, Forecast, PerStep, PlacedProblem, Problem, Snapshot, Taste};
-use crate::site::{Component, Id, Kind, Plant};
+use crate::model::{ControllerState, Elastic, Forecast, PerStep, PlacedProblem, Problem, ShareWish, Snapshot, Taste};
+use crate::site::{Component, Id, Kind, Plant, ShareGoal};
 use crate::time::{Interval, Timestamp};
 use money::Prices;
 
@@ -93,8 +93,8 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         shiftable: loads::shiftable(&x),
         deferrable: Vec::new(),
         lifeline: None,
-        self_sufficiency: None,
-        renewable: None,
+        self_sufficiency: wish(plant, plant.objective.own),
+        renewable: wish(plant, plant.objective.renewable),
         circuits: Vec::new(),
         elastic: Some(Elastic {
             limit_per_kwh: 100.0 * top,
@@ -108,10 +108,18 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         expected: None,
     };
     problem.circuits = circuits::circuits(&x, &problem);
+    problem.lifeline = storage::lifeline(&x, &problem.load_kw).filter(|_| !problem.batteries.is_empty());
     PlacedProblem {
         grid: forecast.grid.clone(),
         problem,
     }
+}
+
+fn wish(plant: &Plant, goal: Option<ShareGoal>) -> Option<ShareWish> {
+    goal.map(|g| ShareWish {
+        share: g.share,
+        missing_cost_per_kwh: plant.objective.money * g.missing.as_per_kwh(),
+    })
 }
 
 /// The component a part of the problem belongs to: `garage#1` is the second session at `garage`.
