@@ -107,9 +107,13 @@ def profiles(folder):
         t = tomllib.loads(path.read_text())
         if t.get("sunspec") or "blocks" not in t:
             continue
-        d, points = t["defaults"], []
+        d, points, seen = t["defaults"], [], set()
         for p in t["points"]:
             kind = p.get("type", d["type"])
+            # single bits, and second views of a register that another point shows whole: only the facts say what to expect
+            if "bit" in p or "shift" in p or p["addr"] in seen and kind != "str":
+                continue
+            seen.add(p["addr"])
             points.append(dict(name=p["name"], table=p.get("table", d["table"]), addr=p["addr"], kind=kind,
                                count=p.get("count", SIZES.get(kind)), words=p.get("words", d["words"]),
                                scale=p.get("scale", 1), unit=p.get("unit", ""), nan=[],

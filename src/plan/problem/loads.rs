@@ -7,9 +7,9 @@ use crate::time::{Timestamp, local_instant};
 use crate::units::hours;
 use chrono::{Datelike, NaiveDate};
 
-/// How far an island leans from the expected sun towards its 10 % quantile. Measured with `bench savings`: at 0 the worst
-/// of 80 days costs 4 % more than the rule's, at 0.5 it stays within 2 % and the mean day gives up 2 % of its cost.
-const CAUTION: f64 = 0.5;
+/// How far an island leans from the expected sun towards its 10 % quantile: what `bench savings` favoured of what was tried
+/// (docs/savings.md). Less: dull days start the generator once too often. More: on bright days its energy displaces sun.
+const CAUTION: f64 = 0.538_461_538;
 /// A load that is worth its fuel is not shed for a start of the generator or for the reserve, only for want of energy:
 /// the least worth of a kWh of it, in highest prices.
 const WANTED: f64 = 4.5;
