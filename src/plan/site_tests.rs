@@ -200,7 +200,7 @@ fn any_measured_state_gives_a_plan() {
 
 #[test]
 fn an_island_counts_on_less_sun_than_it_expects_and_a_site_with_a_grid_on_what_it_expects() {
-    for (name, share) in [("island-microgrid", 0.7), ("home-amsterdam", 1.0)] {
+    for (name, cautious) in [("island-microgrid", true), ("home-amsterdam", false)] {
         let plant = plant(name);
         let mut forecast = forecast(&plant, false);
         for q in forecast.pv.values_mut() {
@@ -210,8 +210,13 @@ fn an_island_counts_on_less_sun_than_it_expects_and_a_site_with_a_grid_on_what_i
         let placed = problem(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state);
         for pv in &placed.problem.pv {
             let mean = &forecast.pv[&Id::new(&pv.id)].mean;
-            let near = |(a, b): (&f64, &f64)| (a - share * b).abs() < 1e-9;
-            assert!(pv.available_kw.iter().zip(mean).all(near), "{name}");
+            let steps = pv.available_kw.iter().zip(mean).filter(|(_, mean)| **mean > 0.0);
+            let shares: Vec<f64> = steps.map(|(sun, mean)| sun / mean).collect();
+            let (low, high) = if cautious { (0.41, 0.95) } else { (1.0, 1.0) };
+            assert!(
+                !shares.is_empty() && shares.iter().all(|s| (low..=high).contains(s)),
+                "{name} {shares:?}"
+            );
         }
     }
 }
