@@ -16,9 +16,6 @@ const MOVED_KW: f64 = 0.5;
 /// A target must have moved by, and the power must lie off it by, this share of the rating.
 const OFF: f64 = 0.2;
 
-/// A battery this share of its rating off its target goes its own way.
-const OWN: f64 = 0.05;
-
 pub fn check(image: &mut Image<'_>) {
     for (id, value) in image.powers() {
         let Some(other) = image.followed(&id) else {
@@ -117,9 +114,8 @@ impl Image<'_> {
     fn is_off(&self, id: &Id, value: f64, first: f64, other: f64) -> bool {
         let moved = (other - first).abs();
         if self.is_grid(id) {
-            // a meter that rests near zero is kept there by a battery: more must have moved, and the battery be in our hands
-            let zero = value.abs() < 0.05;
-            return !(zero && self.a_battery_balances()) && moved > if zero { 2.0 * MOVED_KW } else { MOVED_KW };
+            // a meter that rests near zero is kept there by a battery: more must have moved
+            return moved > if value.abs() < 0.05 { 2.0 * MOVED_KW } else { MOVED_KW };
         }
         let rated = super::plausible::power_range(self.plant, id).map(|(l, h)| l.abs().max(h));
         let Some(rated) = rated else { return false };
@@ -131,22 +127,6 @@ impl Image<'_> {
             (other - off..=off).contains(&value)
         };
         moved > off && value.abs() > 0.02 * rated && !obeys
-    }
-
-    /// A battery does something else than it is told (or is told nothing): it may be holding the meter at zero by itself.
-    fn a_battery_balances(&self) -> bool {
-        let own = |id: &Id| {
-            let (Some(kw), Some((low, high))) = (
-                self.usable(id, Quantity::ActivePower),
-                super::plausible::power_range(self.plant, id),
-            ) else {
-                return false;
-            };
-            self.target_kw(id)
-                .is_none_or(|told| (kw - told).abs() > OWN * low.abs().max(high))
-        };
-        let mut all = self.plant.components.iter();
-        all.any(|(id, c)| matches!(c.kind, Kind::Battery(_)) && own(id))
     }
 
     fn parts_sum(&self) -> Option<f64> {
