@@ -50,10 +50,9 @@ pub fn tidy(m: &Model<'_>, x: &mut [f64]) {
     }
 }
 
-/// What each step's row is off by adds up over a day in the energy that follows from the powers. Where that leaves the
-/// band by such a trifle, the battery moves that much less and the grid makes up for it.
+/// What each step's row is off by adds up over a day in the energy that follows from the powers; that energy is what counts.
+/// Where it leaves the band by such a trifle, the battery moves that much less and the grid makes up for it.
 fn hold_bands(m: &Model<'_>, x: &mut [f64]) {
-    let Some(grid) = &m.grid else { return };
     for (b, v) in m.p.batteries.iter().zip(&m.batteries) {
         let mut before = b.soc_start_kwh;
         for t in m.steps() {
@@ -62,15 +61,19 @@ fn hold_bands(m: &Model<'_>, x: &mut [f64]) {
                 let gain = b.charge_eff * x[charge] - x[discharge] / b.discharge_eff - b.standby_kw;
                 (1.0 - b.loss_per_hour * dt) * before + dt * gain
             };
-            let (low, high) = (m.program.low[v.energy[t].0], m.program.high[v.energy[t].0]);
-            let (under, over) = (low - after(x), after(x) - high);
-            let (import, export) = (grid.import[t].0, grid.export[t].0);
-            if (0.0..TRIFLE).contains(&under) {
-                less(x, discharge, under * b.discharge_eff / dt, (import, export));
-            } else if (0.0..TRIFLE).contains(&over) {
-                less(x, charge, over / (b.charge_eff * dt), (export, import));
+            let (under, over) = (b.soc_min_kwh - after(x), after(x) - b.soc_max_kwh);
+            if let Some((import, export)) = m.grid.as_ref().map(|g| (g.import[t].0, g.export[t].0)) {
+                if (0.0..TRIFLE).contains(&under) {
+                    less(x, discharge, under * b.discharge_eff / dt, (import, export));
+                } else if (0.0..TRIFLE).contains(&over) {
+                    less(x, charge, over / (b.charge_eff * dt), (export, import));
+                }
             }
             before = after(x);
+            let energy = v.energy[t].0;
+            if (x[energy] - before).abs() < TRIFLE {
+                x[energy] = before;
+            }
         }
     }
 }
