@@ -63,10 +63,14 @@ fn hold_bands(m: &Model<'_>, x: &mut [f64]) {
             };
             let (under, over) = (b.soc_min_kwh - after(x), after(x) - b.soc_max_kwh);
             if let Some((import, export)) = m.grid.as_ref().map(|g| (g.import[t].0, g.export[t].0)) {
+                // NaN where there is no limit
+                let room = |i: usize| (m.program.high[i] - x[i]).min(f64::INFINITY);
                 if (0.0..TRIFLE).contains(&under) {
-                    less(x, discharge, under * b.discharge_eff / dt, (import, export));
+                    let room = room(import);
+                    less(x, discharge, under * b.discharge_eff / dt, (import, export), room);
                 } else if (0.0..TRIFLE).contains(&over) {
-                    less(x, charge, over / (b.charge_eff * dt), (export, import));
+                    let room = room(export);
+                    less(x, charge, over / (b.charge_eff * dt), (export, import), room);
                 }
             }
             before = after(x);
@@ -78,15 +82,16 @@ fn hold_bands(m: &Model<'_>, x: &mut [f64]) {
     }
 }
 
-/// `kw` less of `power`: more of what makes up for it where it flows, else less of its opposite; nothing where neither can.
-fn less(x: &mut [f64], power: usize, kw: f64, (more, opposite): (usize, usize)) {
+/// `kw` less of `power`: less of the `opposite` of what makes up for it, or more of that; nothing where both would flow at once
+/// or it has no room.
+fn less(x: &mut [f64], power: usize, kw: f64, (more, opposite): (usize, usize), room: f64) {
     if x[power] < kw {
         return;
     }
-    if x[more] > NOISE {
-        x[more] += kw;
-    } else if x[opposite] >= kw {
+    if x[opposite] >= kw {
         x[opposite] -= kw;
+    } else if x[opposite] <= NOISE && room >= kw {
+        x[more] += kw;
     } else {
         return;
     }
