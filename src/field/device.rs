@@ -6,6 +6,7 @@ use super::map::{BlockRead, DeviceType, Map, Value, Values, derive};
 use super::owned::Seen;
 use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
 use super::refusals::Refusals;
+use super::silences::Silences;
 use super::sunspec::{self, Discovered};
 use crate::model::IdentityStatus;
 use crate::profile::{Command, Every, Identify, Link, Profile};
@@ -34,6 +35,7 @@ pub struct FieldDevice {
     pub trouble: Option<String>,
     round: Option<Round>,
     pub refusals: Refusals,
+    silences: Silences,
     /// What commands are made from, as last shown.
     known: Known,
     needed: Arc<[String]>,
@@ -52,6 +54,9 @@ struct Round {
     todo: VecDeque<BlockRead>,
     values: Values,
     seen: Seen,
+    /// A block was answered; one was not, so that what is missing proves nothing.
+    answered: bool,
+    partial: bool,
     /// The last refusal of a register.
     refused: Option<WireError>,
     /// Blocks are due, and nothing of them is left that it did not refuse.
@@ -85,6 +90,7 @@ impl FieldDevice {
             trouble: None,
             round: None,
             refusals: Refusals::default(),
+            silences: Silences::default(),
         }
     }
 
@@ -128,7 +134,8 @@ impl FieldDevice {
         match &result {
             Ok(_) => {
                 self.last_answer = Some(now);
-                self.trouble = self.mismatch.clone().or_else(|| self.refusals.told());
+                let missing = || self.refusals.told().or_else(|| self.silences.told());
+                self.trouble = self.mismatch.clone().or_else(missing);
             }
             Err(error) => {
                 self.trouble = Some(error.to_string());
@@ -145,7 +152,7 @@ impl FieldDevice {
         self.control.doubt();
         self.once_done = false;
         self.round = None;
-        self.refusals = Refusals::default();
+        (self.refusals, self.silences) = (Refusals::default(), Silences::default());
         if self.profile.sunspec {
             (self.found, self.map) = (None, None);
         }
@@ -167,7 +174,8 @@ impl FieldDevice {
             Every::Once => !self.once_done,
         };
         let blocks: Vec<&BlockRead> = map.blocks.iter().filter(due).collect();
-        let todo: VecDeque<_> = blocks.iter().flat_map(|b| self.refusals.reads_of(b, now)).collect();
+        let reads = blocks.iter().flat_map(|b| self.refusals.reads_of(b, now));
+        let todo = self.silences.order(reads.collect(), now);
         self.round = Some(Round {
             now,
             slow,
@@ -175,6 +183,8 @@ impl FieldDevice {
             todo,
             values: Values::new(),
             seen: Seen::new(),
+            answered: false,
+            partial: false,
             refused: None,
         });
     }
@@ -203,16 +213,16 @@ impl FieldDevice {
         if let Some(refused) = refused.or(known) {
             return Err(refused);
         }
-        if round.slow {
-            self.last_slow = Some(round.now);
+        if !round.partial {
+            self.last_slow = if round.slow { Some(round.now) } else { self.last_slow };
+            self.once_done = true;
         }
-        self.once_done = true;
         if let Some(found) = &self.found {
             found.finish(&mut round.values);
         }
         derive(&self.profile.derived, &mut round.values);
         self.remember(&round.values);
-        if !self.control.is_idle() {
+        if !self.control.is_idle() && !round.partial {
             Box::pin(self.settle(client, round.now, &round.values, &round.seen)).await;
             Box::pin(self.beat(client)).await;
         }
@@ -304,6 +314,8 @@ impl FieldDevice {
         match read {
             Ok(words) => {
                 self.refusals.read(&block);
+                self.silences.answered(&block);
+                round.answered = true;
                 match &mut self.found {
                     Some(found) if found.owns(&block) => found.take(&block, &words, &mut round.values),
                     _ => round.values.extend(map.values(&block, &words)),
@@ -323,6 +335,14 @@ impl FieldDevice {
             }
             // The station behind the charger, say: its silence does not take the device's own values away.
             Err(error) if error.is_silence() && unit != self.wiring.unit => {}
+            // It answers for others: what they showed counts.
+            Err(error @ WireError::Timeout(_)) => {
+                self.silences.silent(&block, round.answered, now);
+                round.partial = true;
+                if !round.answered {
+                    return Err(error);
+                }
+            }
             Err(error) => return Err(error),
         }
         Ok(())

@@ -32,6 +32,7 @@ mod recognise;
 mod record;
 mod refusals;
 mod scan;
+mod silences;
 mod sunspec;
 mod tls;
 

@@ -4,6 +4,10 @@ use super::lease::Lease;
 use crate::site::Battery;
 use crate::time::Timestamp;
 
+/// Share of the net load that its own control takes: a loop on a meter leaves a remainder, and a meter held at exactly zero
+/// for minutes is one that stands still.
+const HOLDS: f64 = 0.99;
+
 #[derive(Debug, Clone)]
 pub struct BatteryModel {
     pub rating: Battery,
@@ -69,6 +73,6 @@ impl BatteryModel {
     /// The command in force, or self-consumption against `net`, the power of everything else at the meter.
     pub fn wanted(&self, t: Timestamp, net: f64) -> f64 {
         let (low, high) = self.bounds.at(t).unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-        self.target.at(t).unwrap_or_else(|| (-net).min(high).max(low))
+        self.target.at(t).unwrap_or_else(|| (-HOLDS * net).min(high).max(low))
     }
 }
