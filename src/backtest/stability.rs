@@ -8,9 +8,10 @@ use super::modes::{Modes, Ratings};
 use super::perfect::foresight;
 use super::runs::RunSpec;
 use crate::cycle::{Oracle, PlanInput, PlanOutcome, PricePort, make_plan};
+use crate::dispatch::is_shed;
 use crate::model::{
     ControllerState, Forecast, GeneratorHistory, Measurement, PlacedProblem, PlanValues, Policy, Quantiles, Quantity,
-    Scan, Schedule, Session, Snapshot, Trigger,
+    Scan, Schedule, Session, SheddableProblem, Snapshot, Trigger,
 };
 use crate::plan::{self, SolveOptions};
 use crate::reading::Reading;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 /// Relative error of each forecast value, drawn anew for each plan.
 const NOISE: f64 = 0.05;
-/// A load counts as switched off, and PV as limited, beyond this share of what it would draw or give.
+/// PV counts as limited beyond this share of its rating.
 const HELD_BACK: f64 = 0.05;
 
 /// Who plans.
@@ -88,6 +89,13 @@ fn half_warm(kind: &Kind) -> Option<(f64, f64)> {
     let Kind::HeatPump(h) = kind else { return None };
     let half = 0.5 * (h.tank.max.as_celsius() - h.tank.min.as_celsius()) * h.tank.kwh_per_k;
     Some((half, half))
+}
+
+/// The plan's first step has the load switched off, as dispatch reads it.
+fn shed(load: &SheddableProblem, plan: &PlanValues) -> bool {
+    let first = |v: &[f64]| v.first().copied().unwrap_or(0.0);
+    let kw = plan.shed_kw.get(&load.id).map_or(0.0, |v| first(v));
+    is_shed(kw, first(&load.load_kw) - kw)
 }
 
 struct Sim {
@@ -330,7 +338,8 @@ impl Sim {
         let planned_sun: f64 = plan.pv_kw.values().map(|v| first(v)).sum();
         let told_sun: f64 = p.pv.iter().map(|v| first(&v.available_kw)).sum();
         let curtailed = (told_sun - planned_sun).max(0.0);
-        let sheds: f64 = plan.shed_kw.values().map(|v| first(v)).sum();
+        let off = p.sheddable.iter().filter(|s| shed(s, plan));
+        let sheds: f64 = off.map(|s| first(&s.load_kw)).sum();
         let mut net = truth(&right.load) - sheds - (truth(&right.pv) - curtailed).max(0.0);
         net += plan.shiftable_kw.values().map(|v| first(v)).sum::<f64>();
         net += plan
@@ -437,10 +446,7 @@ impl Sim {
     fn switched(&mut self, p: &crate::model::Problem, plan: &PlanValues) {
         let first = |v: &[f64]| v.first().copied().unwrap_or(f64::NAN);
         let gensets = plan.gensets.iter().map(|(id, v)| ("generator", id, first(&v.on) > 0.5));
-        let loads = p.sheddable.iter().filter(|s| first(&s.load_kw) > 0.0).filter_map(|s| {
-            let shed = first(plan.shed_kw.get(&s.id)?);
-            Some(("load", &s.id, shed < HELD_BACK * first(&s.load_kw)))
-        });
+        let loads = p.sheddable.iter().map(|s| ("load", &s.id, !shed(s, plan)));
         let suns = p.pv.iter().filter_map(|v| {
             let limited = first(&v.available_kw) - first(plan.pv_kw.get(&v.id)?);
             let rating = v.available_kw.iter().copied().fold(0.0, f64::max);

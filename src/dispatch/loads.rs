@@ -170,17 +170,17 @@ pub fn sheddable(
     Order::new(id, Target::On(false), Reason::new(ReasonCode::ShedLoad))
 }
 
-/// The plan leaves more than half of the load unserved in this step.
 fn shed_by_plan(view: &View<'_>, id: &Id) -> bool {
     let Some((schedule, step)) = view.plan else {
         return false;
     };
-    let shed = schedule
-        .solution
-        .plan
-        .shed_kw
-        .get(id.as_str())
-        .and_then(|s| s.get(step));
+    let sheds = schedule.solution.plan.shed_kw.get(id.as_str());
+    let shed = sheds.and_then(|s| s.get(step).copied());
     let served = view.planned_kw(id).unwrap_or(0.0);
-    shed.is_some_and(|kw| *kw > 0.05 && *kw > served)
+    shed.is_some_and(|shed| is_shed(shed, served))
+}
+
+/// A load is on or off as a whole: off where the plan leaves more than half of it unserved. Both in kW.
+pub fn is_shed(shed: f64, served: f64) -> bool {
+    shed > 0.05 && shed > served
 }

@@ -27,6 +27,7 @@ use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
 use crate::units::Power;
 use chrono::TimeDelta;
+pub use loads::is_shed;
 use order::Order;
 use view::View;
 

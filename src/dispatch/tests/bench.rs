@@ -191,17 +191,9 @@ impl Bench {
         }
         let meter = self.plant.connection.as_ref().map(|c| c.meter.clone());
         let health = self.devices.iter().map(|(device, components)| DeviceHealth {
-            device: device.clone(),
-            components: components.clone(),
             online: !self.silent.contains(device),
             identity: IdentityStatus::Confirmed,
-            last_answer: None,
-            answer_ms: None,
-            requests: 0,
-            failures: 0,
-            trouble: None,
-            commands: Vec::new(),
-            link: Default::default(),
+            ..DeviceHealth::unheard(device.clone(), components.clone())
         });
         Snapshot {
             at,
