@@ -30,6 +30,9 @@ struct Seen {
     failed: BTreeMap<String, u64>,
     cycles: u64,
     blind: u64,
+    /// Cycles with a device asleep, and alarms by what they say.
+    asleep: u64,
+    alarms: BTreeMap<String, u64>,
 }
 
 /// A day of a site with these faults.
@@ -57,6 +60,9 @@ fn day(name: &str, faults: &[&str]) -> (Seen, RunOutcome) {
         let now = report.snapshot.at;
         seen.cycles += 1;
         seen.blind += u64::from(report.snapshot.grid.is_some_and(|g| g.usable().is_none()));
+        seen.asleep += u64::from(report.snapshot.devices.iter().any(|d| d.asleep));
+        let silent = report.alarms.iter().filter(|a| a.code == "device_silent");
+        silent.for_each(|a| *seen.alarms.entry(a.text_en.clone()).or_default() += 1);
         let doubts = report.snapshot.doubts.iter();
         seen.doubts
             .extend(doubts.map(|d| format!("{now} {}: {}", d.component, d.why)));
@@ -137,6 +143,24 @@ fn a_battery_that_does_not_obey_is_counted_and_breaks_no_limit() {
         .sum();
     assert!(disobeyed > 50, "{:?}", seen.failed);
     assert_eq!(limits.breaches, 0, "{limits:?}");
+    // a meter near zero all day is no reason to leave the car waiting
+    assert_eq!(seen.doubts, Vec::<String>::new());
+    let short = outcome.books.ev_shortfall_kwh;
+    assert!(short < 0.1, "{short:?}");
+}
+
+#[test]
+fn an_inverter_that_sleeps_at_night_calls_nobody_and_is_back_with_the_sun() {
+    let (seen, outcome) = day("island-microgrid", &["pv:asleep"]);
+    assert_eq!(seen.alarms, BTreeMap::new());
+    // sun from 5:29 to 19:25 local time
+    let hours = seen.asleep as f64 / seen.cycles as f64 * 24.0;
+    assert!((9.0..11.5).contains(&hours), "asleep for {hours} h");
+    assert_eq!(seen.doubts, Vec::<String>::new());
+    assert_eq!(outcome.books.limits.breaches, 0);
+    let free = day("island-microgrid", &[]).1;
+    let (with, without) = (outcome.books.fuel_cost, free.books.fuel_cost);
+    assert!((with - without).abs() < 0.02 * without, "{with} for {without}");
 }
 
 /// The larger sites take longer: where tests may (`MADANG_REQUIRE_PEERS`, as in CI).

@@ -54,6 +54,9 @@ fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
     let mut found = Vec::new();
     for d in &snapshot.devices {
         let name = d.device.as_str();
+        if d.asleep {
+            continue;
+        }
         if !d.online {
             let why = d.trouble.as_deref().unwrap_or("no answer");
             let en = format!("device {name} is silent: {why}");

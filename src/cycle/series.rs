@@ -110,7 +110,7 @@ fn devices(all: &mut Collector, report: &CycleReport) {
     }
     for d in &report.snapshot.devices {
         let id = Some(&d.device);
-        all.add("device", "online", id, f64::from(u8::from(d.online)));
+        all.add("device", "online", id, f64::from(u8::from(d.online || d.asleep)));
         all.maybe("device", "answer_seconds", id, d.answer_ms.map(|ms| ms / 1e3));
         all.add("device", "requests_total", id, d.requests as f64);
         all.add("device", "failures_total", id, d.failures as f64);
@@ -260,7 +260,7 @@ pub fn rung_number(rung: Rung) -> u8 {
 pub fn help(kind: &str, field: &str) -> String {
     let text = match (kind, field) {
         (_, "up") => "1 if the power of the component (or any value, where it has none) may be acted on",
-        ("device", "online") => "1 if the device answers",
+        ("device", "online") => "1 if the device answers, or is an inverter asleep for the night",
         ("device", "register_writes_total") => "Writes to registers that wear, or may, since the state began",
         ("device", "foreign_controller") => "1 if another controller writes to the device",
         ("device", "answer_seconds") => "Time of the last complete answer",

@@ -252,6 +252,8 @@ impl Attended {
                 unreadable: d.refusals.unreadable() as u64,
                 ..client.health()
             },
+            // who knows the sun says so
+            asleep: false,
         }
     }
 

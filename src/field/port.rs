@@ -8,8 +8,8 @@ use super::link::{Attended, INBOX, Job, Polled, serve};
 use super::map::{DeviceType, Value};
 use crate::cycle::FieldPort;
 use crate::model::{
-    DeviceHealth, DeviceMemory, FieldMemory, IdentityStatus, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target,
-    WriteOutcome, WriteReport,
+    DeviceHealth, DeviceMemory, FieldMemory, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target, WriteOutcome,
+    WriteReport,
 };
 use crate::profile::{Link, Profile};
 use crate::reading::Reading;
@@ -343,17 +343,8 @@ fn reach(site: &Site, device: &crate::site::Device) -> Reach {
 
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
     DeviceHealth {
-        device: id.clone(),
-        components: d.components.clone(),
-        online: false,
-        identity: IdentityStatus::Unchecked,
-        last_answer: None,
-        answer_ms: None,
-        requests: 0,
-        failures: 0,
         trouble: Some("has not answered yet".into()),
-        commands: Vec::new(),
-        link: Default::default(),
+        ..DeviceHealth::unheard(id.clone(), d.components.clone())
     }
 }
 

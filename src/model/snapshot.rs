@@ -37,6 +37,9 @@ pub struct DeviceHealth {
     pub commands: Vec<CommandHealth>,
     #[serde(default)]
     pub link: LinkHealth,
+    /// Silent because the sun is down, and expected to come back with it.
+    #[serde(default)]
+    pub asleep: bool,
 }
 
 /// What a device's link went through since the start; frames dropped and reconnects are those of the whole line.
@@ -57,6 +60,23 @@ pub struct LinkHealth {
 }
 
 impl DeviceHealth {
+    /// A device that has not answered yet.
+    pub fn unheard(device: Id, components: Vec<Id>) -> Self {
+        Self {
+            device,
+            components,
+            online: false,
+            identity: IdentityStatus::Unchecked,
+            last_answer: None,
+            answer_ms: None,
+            requests: 0,
+            failures: 0,
+            trouble: None,
+            commands: Vec::new(),
+            link: LinkHealth::default(),
+            asleep: false,
+        }
+    }
     /// The component is left to another controller.
     pub fn is_left(&self, component: &Id) -> bool {
         let left = |f: &ForeignWrite| f.yielded_until.is_some();

@@ -18,6 +18,7 @@ pub mod plant;
 mod reader;
 mod schema;
 mod shape;
+mod sun;
 pub mod twin;
 mod validate;
 mod values;
@@ -29,6 +30,7 @@ pub use load::{LoadError, Source, builtin, builtin_names, find, load, source};
 pub use parse::{Fault, Severity, parse};
 pub use plant::*;
 pub use schema::{reference, schema};
+pub use sun::Sun;
 pub use twin::TwinConfig;
 pub use wiring::*;
 

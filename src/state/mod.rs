@@ -10,6 +10,7 @@ use crate::units::Power;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
+mod asleep;
 mod balance;
 pub mod books;
 mod frozen;
@@ -38,10 +39,11 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
             .or_default()
             .insert(m.quantity, checked);
     }
+    let devices = asleep::rest(plant, &scan.devices, &mut components, &state.accepted, now);
     let mut image = Image {
         plant,
         now,
-        devices: &scan.devices,
+        devices: &devices,
         components: &mut components,
         state,
         doubts: &mut doubts,
@@ -57,7 +59,7 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
         components,
         grid,
         residual: None,
-        devices: scan.devices.clone(),
+        devices,
         doubts,
     };
     snapshot.residual = residual(plant, &snapshot, now);

@@ -229,6 +229,11 @@ pub fn emptied(list: &[Measurement], accepted: &BTreeMap<String, (Timestamp, f64
     list.iter().filter(fell).map(|m| m.component.clone()).collect()
 }
 
+/// Where the last accepted power of a component is remembered.
+pub fn power_key(component: &Id) -> String {
+    format!("{component}/power")
+}
+
 /// Quantities whose last value is remembered, by the name it is kept under.
 fn remembered(quantity: Quantity) -> Option<&'static str> {
     match quantity {

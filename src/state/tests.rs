@@ -42,12 +42,10 @@ struct Play {
 
 fn device(name: &str, components: &[&str], commands: Vec<CommandHealth>) -> DeviceHealth {
     DeviceHealth {
-        device: Id::new(name),
-        components: components.iter().map(|c| Id::new(c)).collect(),
         online: true,
         identity: IdentityStatus::Confirmed,
         commands,
-        ..unheard()
+        ..DeviceHealth::unheard(Id::new(name), components.iter().map(|c| Id::new(c)).collect())
     }
 }
 
@@ -395,20 +393,4 @@ fn what_was_found_out_is_not_forgotten_by_a_restart() {
     let s = play.step(61, turned(61));
     assert_eq!(s.power(&Id::new("battery")), None);
     assert_eq!(s.doubts.len(), 1);
-}
-
-fn unheard() -> DeviceHealth {
-    DeviceHealth {
-        device: Id::new("device"),
-        components: vec![],
-        online: false,
-        identity: IdentityStatus::Unchecked,
-        last_answer: None,
-        answer_ms: None,
-        requests: 0,
-        failures: 0,
-        trouble: None,
-        commands: vec![],
-        link: Default::default(),
-    }
 }

@@ -99,6 +99,7 @@ impl Device {
             let strikes = |state: &mut State, share: f64| state.dice.f64() < share;
             match *fault {
                 FaultKind::Dead => return Fate::Nothing,
+                FaultKind::Asleep if world.is_dark(&self.id) => return Fate::Nothing,
                 FaultKind::Slow(d) => after += d,
                 FaultKind::Drop(p) if strikes(&mut state, p) => return Fate::Nothing,
                 FaultKind::Late(p) if strikes(&mut state, p) => after += LATE,

@@ -140,17 +140,10 @@ impl Direct {
 
 fn health(id: &Id, device: &Device, now: Timestamp) -> DeviceHealth {
     DeviceHealth {
-        device: id.clone(),
-        components: device.components.clone(),
         online: true,
         identity: IdentityStatus::Confirmed,
         last_answer: Some(now),
-        answer_ms: None,
-        requests: 0,
-        failures: 0,
-        trouble: None,
-        commands: Vec::new(),
-        link: Default::default(),
+        ..DeviceHealth::unheard(id.clone(), device.components.clone())
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Accepts, never answers.
     Dead,
+    /// Answers nothing while there is no sun for it.
+    Asleep,
     /// Answers late.
     Slow(Duration),
     /// Share of answers that never come.
@@ -61,6 +63,7 @@ pub enum FaultKind {
 pub const FAULTS: &str = "\
 Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
   dead              accepts connections, never answers
+  asleep            an inverter that is switched off while the sun is down
   slow=300ms        answers late by so much
   drop=2%           share of answers that never come
   late=1%           share of answers that come after any patience
@@ -123,6 +126,7 @@ impl FaultKind {
         let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
         match name {
             "dead" => Ok(Self::Dead),
+            "asleep" => Ok(Self::Asleep),
             "frozen" => Ok(Self::Frozen),
             "one-client" => Ok(Self::OneClient),
             "unobeyed" => Ok(Self::Unobeyed),

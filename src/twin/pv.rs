@@ -1,8 +1,8 @@
 //! PV: sun, clouds, plane, temperature, inverter, and a power limit with its lease.
 
 use super::lease::Lease;
-use super::weather::{Sun, Weather};
-use crate::site::Pv;
+use super::weather::Weather;
+use crate::site::{Pv, Sun};
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Sun, clouds and temperature of a place.
 
 use super::noise::Noise;
-use crate::site::Site;
+use crate::site::{Location, Site, Sun};
 use crate::time::Timestamp;
 use chrono::{Datelike, Timelike};
-use solar_positioning::{Location, SolarPositions};
 
 const DAY_S: f64 = 86_400.0;
 /// Temperate climate where the site names none: by month, cloudiness and °C.
@@ -13,9 +12,7 @@ const TEMPERATURE: [f64; 12] = [2.0, 3.0, 6.0, 10.0, 14.0, 18.0, 20.0, 20.0, 16.
 
 #[derive(Debug, Clone)]
 pub struct Weather {
-    latitude: f64,
-    longitude: f64,
-    tz: chrono_tz::Tz,
+    location: Location,
     cloudiness: Vec<f64>,
     temperature: Vec<f64>,
     days: Noise,
@@ -23,22 +20,11 @@ pub struct Weather {
     warmth: Noise,
 }
 
-/// Where the sun stands, degrees.
-#[derive(Debug, Clone, Copy)]
-pub struct Sun {
-    pub zenith: f64,
-    /// Clockwise from north.
-    pub azimuth: f64,
-}
-
 impl Weather {
     pub fn new(site: &Site, seed: u64) -> Self {
         let own = site.twin.as_ref();
-        let place = &site.plant.location;
         Self {
-            latitude: place.latitude.as_degrees(),
-            longitude: place.longitude.as_degrees(),
-            tz: place.time_zone,
+            location: site.plant.location.clone(),
             cloudiness: own
                 .and_then(|t| t.cloudiness.clone())
                 .unwrap_or_else(|| CLOUDINESS.to_vec()),
@@ -52,15 +38,7 @@ impl Weather {
     }
 
     pub fn sun(&self, t: Timestamp) -> Option<Sun> {
-        let place = Location {
-            latitude: self.latitude,
-            longitude: self.longitude,
-        };
-        let p = SolarPositions::grena3().at(&t, place, 0.0, 69.0, None);
-        p.ok().map(|p| Sun {
-            zenith: p.zenith_angle(),
-            azimuth: p.azimuth(),
-        })
+        self.location.sun(t)
     }
 
     /// Share of the sky covered, 0..=1: days have regimes that last, hours drift, minutes flicker when it is half and half.
@@ -76,7 +54,7 @@ impl Weather {
     /// °C: month, day-to-day and hour.
     pub fn temperature(&self, t: Timestamp) -> f64 {
         let s = seconds(t);
-        let local = t.with_timezone(&self.tz);
+        let local = t.with_timezone(&self.location.time_zone);
         let hour = f64::from(local.hour()) + f64::from(local.minute()) / 60.0;
         let swing = 5.5 - 3.5 * self.cloud(t);
         let daily = swing * ((hour - 15.0) / 24.0 * std::f64::consts::TAU).cos();
@@ -85,7 +63,7 @@ impl Weather {
 
     /// Between the middles of the months.
     fn monthly(&self, table: &[f64], t: Timestamp) -> f64 {
-        let local = t.with_timezone(&self.tz);
+        let local = t.with_timezone(&self.location.time_zone);
         let x = f64::from(local.month0()) + (f64::from(local.day()) - 15.0) / 30.4;
         let month = x.floor();
         let at = |m: f64| table[(m as i64).rem_euclid(12) as usize];

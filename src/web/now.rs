@@ -92,7 +92,7 @@ pub fn why(plant: &Plant, id: &Id, report: &CycleReport) -> Option<Value> {
 }
 
 pub fn device_view(d: &DeviceHealth) -> Value {
-    json!({"device": d.device, "components": d.components, "online": d.online, "identity": d.identity,
+    json!({"device": d.device, "components": d.components, "online": d.online, "asleep": d.asleep, "identity": d.identity,
            "last_answer": d.last_answer, "answer_ms": d.answer_ms, "requests": d.requests, "failures": d.failures,
            "trouble": d.trouble, "link": d.link, "commands": d.commands})
 }

@@ -31,7 +31,7 @@ export function foreign(c) {
 
 /** Null while the component can be trusted, else the word that says why not. */
 export function trouble(c, t) {
-  if (c.device && !c.device.online) return t('silent');
+  if (c.device && !c.device.online && !c.device.asleep) return t('silent');
   if (c.quality === 'stale') return t('stale');
   if (c.quality === 'missing' || c.quality === 'invalid') return t('unknown');
   return null;
@@ -98,7 +98,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
       <header><h2><${Icon} kind=${c.kind} />${title(language, c)}</h2><button class="plain x" onClick=${() => ref.current.close()} aria-label=${t('close')}>✕</button></header>
       ${(c.why || c.reason) && html`<p class="because">${c.why ? c.why.because[language] : c.reason.plain[language]}</p>`}
       ${c.why && c.why.other[language] && html`<p class="other">${c.why.other[language]}</p>`}
-      ${c.device && c.device.trouble && html`<p class="badge">${c.device.trouble}</p>`}
+      ${c.device && c.device.trouble && !c.device.asleep && html`<p class="badge">${c.device.trouble}</p>`}
       <dl>${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
       ${c.session && html`<${EvForm} c=${c} site=${site} now=${now} t=${t} f=${f} token=${token} />`}
       <${OverrideForm} c=${c} rating=${rating} t=${t} f=${f} token=${token} />

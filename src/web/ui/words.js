@@ -50,6 +50,7 @@ const WORDS = {
   exporting: ['selling', '역송'],
   balanced: ['in balance', '균형'],
   dark: ['no sun', '발전 없음'],
+  asleep: ['asleep until sunrise', '일출까지 대기'],
   off: ['off', '꺼짐'],
   noCar: ['no car', '차량 없음'],
   waiting: ['car waiting', '차량 대기'],
@@ -171,7 +172,7 @@ export function doing(t, f, c) {
 function rest(t, c) {
   switch (c.kind) {
     case 'grid': return t('balanced');
-    case 'pv': return t('dark');
+    case 'pv': return t(c.device && c.device.asleep ? 'asleep' : 'dark');
     case 'charge_point': return c.plugged ? t('waiting') : t('noCar');
     case 'battery': return t('resting');
     default: return t('off');
