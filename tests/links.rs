@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "support/eastron.rs"]
+mod eastron;
 #[path = "support/papers.rs"]
 mod papers;
 
@@ -15,6 +17,7 @@ use madang::time::Timestamp;
 use madang::units::Power;
 use papers::Papers;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -332,42 +335,19 @@ async fn over_tls_both_sides_prove_who_they_are() {
     assert!(swapped.contains("me.pem") && !swapped.contains("BEGIN"), "{swapped}");
 }
 
-/// pymodbus as an Eastron meter behind TLS, which wants a certificate from its client.
-const TLS_METER: &str = r#"
-import asyncio, ssl, struct, sys
-from pymodbus.server import StartAsyncTlsServer
-from pymodbus.simulator import SimData, SimDevice, DataType
-folder, port = sys.argv[1], int(sys.argv[2])
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(folder + "/server.pem", folder + "/server.key")
-context.load_verify_locations(folder + "/ca.pem")
-context.verify_mode = ssl.CERT_REQUIRED
-words = [0] * 400
-def put(addr, value):
-    words[addr:addr + 2] = struct.unpack(">HH", struct.pack(">f", value))
-for addr, value in [(0, 231.5), (2, 230.9), (4, 232.2), (6, 1.8), (8, 1.8), (10, 1.9), (12, 400), (14, 400),
-                    (16, 434), (52, 1234), (70, 49.98)]:
-    put(addr, value)
-async def main():
-    device = SimDevice(id=1, simdata=[SimData(address=0, values=words, datatype=DataType.REGISTERS)])
-    await StartAsyncTlsServer(device, address=("127.0.0.1", port), sslctx=context)
-asyncio.run(main())
-"#;
-
 #[test]
 fn a_foreign_device_behind_tls_is_found_and_read_and_lets_nobody_in_without_papers() {
     let Some(python) = support::python() else { return };
     let (papers, port) = (Papers::new(), support::free_port());
-    let mut meter = Command::new(python);
-    meter.args(["-c", TLS_METER]).arg(papers.folder()).arg(port.to_string());
-    let _meter = support::Process::start(meter.stderr(Stdio::null()));
+    let way = ["tls".as_ref(), papers.folder().as_os_str(), port.to_string().as_ref()].map(OsStr::to_owned);
+    let _meter = eastron::serve(&python, &way);
     let address = format!("tls://127.0.0.1:{port}");
-    let madang = |what: &[&str], who: &str| {
+    let as_whom = |who: &str, what: &[&str]| {
         let mut madang = Command::new(env!("CARGO_BIN_EXE_madang"));
         madang
             .args([what[0], &address])
             .args(&what[1..])
-            .args(["--json", "--server-name", "localhost"]);
+            .args(["--server-name", "localhost"]);
         for (flag, file) in [
             ("--ca", "ca.pem"),
             ("--cert", &format!("{who}.pem")),
@@ -377,39 +357,16 @@ fn a_foreign_device_behind_tls_is_found_and_read_and_lets_nobody_in_without_pape
         }
         madang.output().unwrap()
     };
-    let read = ["read", "--profile", "eastron-sdm630"];
-    let report: serde_json::Value = support::eventually("the meter answers", Duration::from_secs(20), || {
-        serde_json::from_slice(&madang(&read, "me").stdout).ok()
-    });
-    let power = report["points"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|p| p["name"] == "active_power");
-    assert!(
-        (power.unwrap()["value"].as_f64().unwrap() - 1.234).abs() < 1e-6,
-        "{report}"
-    );
-    let refused = madang(&read, "stranger");
+    let madang = |what: &[&str]| as_whom("me", what);
+    eastron::is_read(madang);
+    let refused = as_whom("stranger", &["read", "--profile", "eastron-sdm630"]);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         refused.status.code() == Some(3) && why.lines().count() == 1,
         "{:?} {why}",
         refused.status
     );
-    let scan = [
-        "scan",
-        "--units",
-        "1",
-        "--pace",
-        "5 ms",
-        "--profiles",
-        "eastron-sdm630,eastron-sdm120",
-    ];
-    let out = madang(&scan, "me");
-    let found: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(found["found"][0]["profile"], "eastron-sdm630", "{found}");
-    let fragment = found["site_toml"].as_str().unwrap_or_default();
+    let fragment = eastron::is_found(madang, "1");
     assert!(
         fragment.contains("tls = { ca = ") && fragment.contains("me.key"),
         "{fragment}"

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "support/eastron.rs"]
+mod eastron;
 #[path = "support/meter.rs"]
 mod meter;
 
@@ -12,9 +14,10 @@ use madang::field::{Client, Dial, WireError};
 use madang::profile::Table;
 use madang::site::{Address, Id};
 use meter::{Meter, Trial, listen, site_of, survives};
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -168,24 +171,6 @@ async fn no_fault_of_a_line_without_ids_brings_a_wrong_value_and_each_is_recover
     }
 }
 
-/// pymodbus as an Eastron meter, unit 1, on a serial port.
-const SLAVE: &str = r#"
-import asyncio, struct, sys
-from pymodbus.server import StartAsyncSerialServer
-from pymodbus.simulator import SimData, SimDevice, DataType
-words = [0] * 400
-def put(addr, value):
-    words[addr:addr + 2] = struct.unpack(">HH", struct.pack(">f", value))
-for addr, value in [(0, 231.5), (2, 230.9), (4, 232.2), (6, 1.8), (8, 1.8), (10, 1.9), (12, 400), (14, 400),
-                    (16, 434), (52, 1234), (70, 49.98)]:
-    put(addr, value)
-async def main():
-    device = SimDevice(id=1, simdata=[SimData(address=0, values=words, datatype=DataType.REGISTERS)])
-    print("ready", flush=True)
-    await StartAsyncSerialServer(device, port=sys.argv[1], baudrate=9600)
-asyncio.run(main())
-"#;
-
 /// Two pseudo terminals joined to a line: ours and the slave's end.
 struct SerialLine {
     folder: tempfile::TempDir,
@@ -219,56 +204,22 @@ fn a_foreign_slave_on_a_serial_line_is_found_and_read_rightly_and_one_that_refus
         return;
     };
     let line = SerialLine::new(socat);
-    let mut slave = Command::new(python);
-    slave
-        .args(["-c", SLAVE])
-        .arg(line.end("theirs"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let _slave = support::Process::start(&mut slave);
-    let read = |unit: &str| {
+    let _slave = eastron::serve(&python, &[OsStr::new("serial"), line.end("theirs").as_os_str()]);
+    let madang = |what: &[&str]| {
         let mut madang = Command::new(env!("CARGO_BIN_EXE_madang"));
-        madang.args([
-            "read",
-            &line.address(),
-            "--profile",
-            "eastron-sdm630",
-            "--unit",
-            unit,
-            "--json",
-        ]);
-        madang.output().unwrap()
+        madang
+            .args([what[0], &line.address()])
+            .args(&what[1..])
+            .output()
+            .unwrap()
     };
-    let report: serde_json::Value = support::eventually("the slave answers", Duration::from_secs(20), || {
-        serde_json::from_slice(&read("1").stdout).ok()
-    });
-    let value = |name: &str| {
-        let points = report["points"].as_array().unwrap();
-        let point = points.iter().find(|p| p["name"] == name).unwrap();
-        point["value"].as_f64().unwrap()
-    };
-    assert!((value("active_power") - 1.234).abs() < 1e-6, "{report}");
-    assert!((value("voltage_l1") - 231.5).abs() < 1e-4 && (value("frequency") - 49.98).abs() < 1e-4);
-    assert_eq!(report["requests"], 2);
+    eastron::is_read(madang);
+    eastron::is_found(madang, "1-2");
     // This slave refuses whatever another unit is asked: a device that shows nothing is not the one meant.
-    let other = read("9");
+    let other = madang(&["read", "--profile", "eastron-sdm630", "--unit", "9"]);
     let why = String::from_utf8_lossy(&other.stderr).into_owned();
     assert_eq!(other.status.code(), Some(1), "{why}");
     assert!(why.lines().count() == 1 && why.contains("exception"), "{why}");
-    let mut scan = Command::new(env!("CARGO_BIN_EXE_madang"));
-    scan.args(["scan", &line.address(), "--units", "1-2", "--pace", "5 ms", "--json"]);
-    let out = scan
-        .args(["--profiles", "eastron-sdm630,eastron-sdm120"])
-        .output()
-        .unwrap();
-    let found: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(out.status.code(), Some(0), "{found}");
-    let first = &found["found"][0];
-    assert_eq!(
-        (&first["unit_id"], &first["profile"]),
-        (&1.into(), &"eastron-sdm630".into()),
-        "{found}"
-    );
 }
 
 /// A slave that answers reads with one word everywhere, until it is told to keep silent; a late answer is what it was silent
