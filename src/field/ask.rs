@@ -1,8 +1,8 @@
 //! A request as data: what to send, how its answer looks, and what it says.
 
 use crate::profile::Table;
-use tokio_modbus::Response;
 use tokio_modbus::bytes::Bytes;
+use tokio_modbus::{ExceptionResponse, Response};
 
 /// What function 5 writes for on.
 const COIL_ON: u16 = 0xFF00;
@@ -60,7 +60,7 @@ impl Ask {
     pub fn understand(&self, pdu: &[u8], words: &[u16]) -> Result<Result<Vec<u16>, u8>, String> {
         let asked = self.function();
         match *pdu {
-            [function, code, ..] if function == asked | 0x80 => return Ok(Err(code)),
+            [function, _, ..] if function == asked | 0x80 => return refused(pdu).map(Err),
             [function, _, ..] if function == asked => {}
             [function, ..] => return Err(format!("an answer of function {function} to function {asked}")),
             [] => return Err("an empty answer".into()),
@@ -70,7 +70,10 @@ impl Ask {
                 table: Table::Holding | Table::Input,
                 addr,
                 count,
-            } => registers(pdu, addr, count),
+            } => {
+                checked(pdu, addr, count)?;
+                registers(decoded(pdu)?, addr, count)
+            }
             Self::Read { addr, count, .. } => bits(decoded(pdu)?, addr, count),
             Self::Write { addr, count, .. } => {
                 let echoed = match (decoded(pdu)?, words.first()) {
@@ -130,15 +133,31 @@ fn decoded(pdu: &[u8]) -> Result<Response, String> {
     Response::try_from(Bytes::copy_from_slice(pdu)).map_err(|e| format!("the answer cannot be read: {e}"))
 }
 
-/// Registers are most of what is ever read: decoded in place.
-fn registers(pdu: &[u8], addr: u16, count: u16) -> Result<Vec<u16>, String> {
+fn refused(pdu: &[u8]) -> Result<u8, String> {
+    let code = ExceptionResponse::try_from(Bytes::copy_from_slice(pdu));
+    code.map(|e| u8::from(e.exception))
+        .map_err(|e| format!("the answer cannot be read: {e}"))
+}
+
+/// The crate believes the count of bytes that an answer gives and leaves what follows: both must be what was asked.
+fn checked(pdu: &[u8], addr: u16, count: u16) -> Result<(), String> {
     let (told, data) = (usize::from(pdu[1]), &pdu[2..]);
     if told != data.len() || told != 2 * usize::from(count) {
         let (n, told) = (data.len() / 2, told / 2);
         return Err(format!("{n} registers (it says {told}) instead of {count} from {addr}"));
     }
-    let word = |pair: &[u8]| u16::from_be_bytes([pair[0], pair[1]]);
-    Ok(data.chunks_exact(2).map(word).collect())
+    Ok(())
+}
+
+fn registers(answer: Response, addr: u16, count: u16) -> Result<Vec<u16>, String> {
+    match answer {
+        Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)
+            if words.len() == usize::from(count) =>
+        {
+            Ok(words)
+        }
+        _ => Err(format!("not {count} registers from {addr}")),
+    }
 }
 
 /// Bits come in whole bytes.
@@ -154,6 +173,35 @@ fn bits(answer: Response, addr: u16, count: u16) -> Result<Vec<u16>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The crate encodes requests inside its client only; it reads them for anybody.
+    #[test]
+    fn our_requests_are_what_the_crate_reads_in_them() {
+        use tokio_modbus::Request;
+        let read = |table, addr, count| Ask::Read { table, addr, count };
+        let write = |fc, addr, count| Ask::Write { fc, addr, count };
+        let rows: [(Ask, &[u16], Request); 7] = [
+            (read(Table::Coil, 19, 20), &[], Request::ReadCoils(19, 20)),
+            (read(Table::Discrete, 1, 2), &[], Request::ReadDiscreteInputs(1, 2)),
+            (
+                read(Table::Holding, 40_000, 125),
+                &[],
+                Request::ReadHoldingRegisters(40_000, 125),
+            ),
+            (read(Table::Input, 0, 1), &[], Request::ReadInputRegisters(0, 1)),
+            (write(5, 172, 1), &[1], Request::WriteSingleCoil(172, true)),
+            (write(6, 65_535, 1), &[300], Request::WriteSingleRegister(65_535, 300)),
+            (
+                write(16, 40_200, 3),
+                &[1, 65_535, 0],
+                Request::WriteMultipleRegisters(40_200, vec![1, 65_535, 0].into()),
+            ),
+        ];
+        for (ask, words, request) in rows {
+            let told = Request::try_from(Bytes::from(ask.request(words)));
+            assert_eq!(told.unwrap(), request, "{ask:?}");
+        }
+    }
 
     #[test]
     fn a_request_and_its_answer_are_those_of_the_specification() {
