@@ -8,12 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use support::{Process, eventually, free_port, get, program, python};
 
-fn demo(site: &str) -> (Process, u16) {
+fn demo(site: &str, more: &[&str]) -> (Process, u16) {
     let port = free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_madang"));
-    command.args(["demo", "--site", site, "--port", &port.to_string()]);
+    command
+        .args(["demo", "--site", site, "--port", &port.to_string()])
+        .args(more);
     let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-    eventually("the demo has a plan", Duration::from_secs(60), || {
+    eventually("the demo has a plan", Duration::from_secs(240), || {
         get(port, "/api/v1/plan")
     });
     (process, port)
@@ -50,7 +52,7 @@ fn the_page_shows_the_site_in_both_languages_on_both_widths_without_an_error() {
             [("en", "Apartment", "Battery"), ("ko", "아파트", "배터리")],
         ),
     ] {
-        let (_demo, port) = demo(site);
+        let (_demo, port) = demo(site, &[]);
         for (language, title, battery) in names {
             for width in [1440, 390] {
                 let url = format!("http://127.0.0.1:{port}/?lang={language}");
@@ -63,6 +65,31 @@ fn the_page_shows_the_site_in_both_languages_on_both_widths_without_an_error() {
                 assert_eq!(page["errors"], serde_json::json!([]), "{site} {language} {width}");
                 assert_eq!(page["wider_than_screen"], false, "{site} {language} {width}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_page_shows_which_link_suffers_and_how_on_a_phone_too() {
+    let (Some(browser), Some(python)) = (program("chromium"), python()) else {
+        return;
+    };
+    let faults = ["--fault", "battery:slow=300ms", "--fault", "battery:drop=20%"];
+    let (_demo, port) = demo("home-amsterdam", &faults);
+    for (language, slow, loses) in [
+        ("en", "link slow, ", "link loses "),
+        ("ko", "통신 느림, ", "통신 손실 "),
+    ] {
+        for width in [1440, 390] {
+            let url = format!("http://127.0.0.1:{port}/?lang={language}");
+            let page = show(&browser, &python, &url, width, loses);
+            let text = page["text"].as_str().unwrap();
+            // One inverter feeds two components; the other links are well.
+            for sign in [slow, loses] {
+                assert_eq!(text.matches(sign).count(), 2, "{language} {width} `{sign}`: {text}");
+            }
+            assert_eq!(page["errors"], serde_json::json!([]), "{language} {width}");
+            assert_eq!(page["wider_than_screen"], false, "{language} {width}");
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Client {
     pub failures: u64,
     pub timeouts: u64,
     pub exceptions: u64,
+    /// The latest requests, newest in the lowest bit: one where it brought nothing; and how many there are.
+    lately: (u128, u32),
     pub last_ms: Option<f64>,
 }
 
@@ -124,6 +126,7 @@ impl Client {
             failures: 0,
             timeouts: 0,
             exceptions: 0,
+            lately: (0, 0),
             last_ms: None,
         }
     }
@@ -209,6 +212,10 @@ impl Client {
     }
 
     fn note(&mut self, unit: u8, result: &Result<Vec<u16>, WireError>) {
+        if !matches!(result, Err(WireError::Resting { .. })) {
+            let (bits, count) = self.lately;
+            self.lately = ((bits << 1) | u128::from(result.is_err()), (count + 1).min(u128::BITS));
+        }
         let Err(error) = result else {
             if !self.silent.is_empty() {
                 self.silent.retain(|s| s.unit != unit);
@@ -265,7 +272,15 @@ impl Client {
             dropped_frames: self.line.stats.dropped.load(Ordering::Relaxed),
             reconnects: self.line.stats.opened.load(Ordering::Relaxed).saturating_sub(1),
             unreadable: 0,
+            restarts: 0,
+            lost_lately: self.lost_lately(),
         }
+    }
+
+    /// Share of the latest 128 requests that brought nothing; `None` before there are some.
+    fn lost_lately(&self) -> Option<f64> {
+        let (bits, count) = self.lately;
+        (count >= 16).then(|| f64::from(bits.count_ones()) / f64::from(count))
     }
 }
 

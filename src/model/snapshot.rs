@@ -57,6 +57,12 @@ pub struct LinkHealth {
     pub reconnects: u64,
     /// Points of the profile that this device refuses to show.
     pub unreadable: u64,
+    /// Share of the latest requests that brought nothing, 0 to 1; `None` before there are some.
+    #[serde(default)]
+    pub lost_lately: Option<f64>,
+    /// Restarts of the device that the connection outlived: it was told everything anew.
+    #[serde(default)]
+    pub restarts: u64,
 }
 
 impl DeviceHealth {

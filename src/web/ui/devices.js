@@ -15,13 +15,17 @@ export function age(seconds, t) {
   return t('hours', Math.round(seconds / 3600));
 }
 
-/** What its link suffers from, or null: answers that take long, requests without a usable answer. */
+/** What its link suffers from now, or null: requests that bring nothing, answers that take long. */
 export function link(d, t, f) {
-  if (!d || !d.online || d.requests < 20) return null;
-  const lost = (100 * d.failures) / d.requests;
-  if (lost >= 0.5) return t('linkLossy', f.n1(lost));
-  if (d.answer_ms !== null && d.answer_ms >= 200) return t('linkSlow', f.n0(d.answer_ms));
-  return null;
+  if (!d) return null;
+  const lost = d.link.lost_lately;
+  // Silent for a moment is a link that suffers; silent for good is said by another word.
+  if (!d.online && (lost === null || lost > 0.6)) return null;
+  const suffers = [
+    lost !== null && lost >= 0.015 && t('linkLossy', f.n0(100 * lost)),
+    d.link.answer_p50_ms !== null && d.link.answer_p50_ms >= 200 && t('linkSlow', f.n0(d.link.answer_p50_ms)),
+  ].filter(Boolean);
+  return suffers.length ? suffers.join(' · ') : null;
 }
 
 /** Another master writes to what this component is told. */
@@ -50,14 +54,15 @@ export function Devices({ now, t, f, language, open }) {
 
 function Line({ c, t, f, language, open }) {
   const bad = trouble(c, t);
+  const suffers = link(c.device, t, f);
   const does = doing(t, f, c);
   const planned = c.planned_kw === null || c.planned_kw === undefined ? '–' : f.kw(Math.abs(c.planned_kw) < 0.05 ? 0 : Math.abs(c.planned_kw));
-  return html`<tr class=${bad ? 'bad' : does.state}>
+  return html`<tr class=${`${bad ? 'bad' : does.state}${suffers ? ' suffers' : ''}`}>
     <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
     <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}${foreign(c) && html` <span class="badge">${t('foreign')}</span>`}</td>
     <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : reasonOf(c, language)}</td>
     <td class="num">${planned}</td>
-    <td class="num">${link(c.device, t, f) && html`<span class="badge">${link(c.device, t, f)}</span> `}${age(c.age_s, t)}</td>
+    <td class="num">${suffers && html`<span class="badge">${suffers}</span> `}${age(c.age_s, t)}</td>
   </tr>`;
 }
 
@@ -88,8 +93,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
     [t('nodePrice'), c.why && c.why.node_price_per_kwh !== null ? html`${f.perKwh(c.why.node_price_per_kwh)}${c.why.node_price_one_sided && html` <span class="soft">${t('oneSided')}</span>`}` : null],
     [t('worth'), c.marginal_value_per_kwh === null ? null : f.perKwh(c.marginal_value_per_kwh)],
     [t('age'), age(c.age_s, t)],
-    [t('answered'), c.device ? (c.device.answer_ms === null ? '–' : `${f.n1(c.device.answer_ms)} ms`) : null],
-    [t('requests'), c.device ? `${f.n0(c.device.requests)}, ${f.n0(c.device.failures)}` : null],
+    ...wire(c.device, t, f),
     [t('identity'), c.device ? t(c.device.identity) : null],
     ...((c.device && c.device.commands) || []).filter((k) => k.component === c.id).map((k) => [t('command'), `${k.command} ${t(typeof k.proof === 'string' ? k.proof : 'failed')}`]),
   ].filter(([, v]) => v !== null && v !== undefined);
@@ -105,6 +109,19 @@ export function Details({ c, now, site, t, f, language, token, close }) {
       ${!token && html`<p class="hint">${t('readOnly')}</p>`}
     </div>
   </dialog>`;
+}
+
+/** How the link of its device is doing. */
+function wire(d, t, f) {
+  if (!d) return [];
+  const ms = (v) => (v === null ? '–' : `${f.n1(v)} ms`);
+  return [
+    [t('link'), link(d, t, f) ? html`${d.device} <span class="badge">${link(d, t, f)}</span>` : d.device],
+    [t('answered'), `${ms(d.link.answer_p50_ms)}, ${ms(d.link.answer_p99_ms)}`],
+    [t('requests'), `${f.n0(d.requests)}, ${f.n0(d.failures)}`],
+    [t('lost'), `${f.n0(d.link.timeouts)}, ${f.n0(d.link.reconnects)}`],
+    [t('restarts'), d.link.restarts > 0 ? f.n0(d.link.restarts) : null],
+  ];
 }
 
 function target(c, t, f) {
