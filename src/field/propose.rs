@@ -115,7 +115,7 @@ fn component(name: &str, kind: &str, device: &FoundDevice, currency: &str) -> St
     let kw = |rating: &str, guess: f64| quantity(device, rating, guess, "kW");
     let mut t = format!("[components.{name}]\nkind = \"{kind}\"\n");
     let lines = match kind {
-        "pv" => format!("peak = {}\n", kw("pv_max", 5.0)),
+        "pv" => pv(device),
         "battery" => format!(
             "capacity = {}\ncharge_max = {}\ndischarge_max = {}\n",
             quantity(device, "capacity", 10.0, "kWh"),
@@ -133,6 +133,17 @@ fn component(name: &str, kind: &str, device: &FoundDevice, currency: &str) -> St
     t += &lines;
     t.push('\n');
     t
+}
+
+/// A device says what its inverter gives; how much glass hangs on it nobody asked.
+fn pv(device: &FoundDevice) -> String {
+    match device.ratings.get("inverter_max") {
+        Some(kw) if !device.ratings.contains_key("pv_max") => format!(
+            "peak = \"{kw} kW\"          # CHECK: power of the modules; the inverter's is taken\n\
+             inverter_max = \"{kw} kW\"          # as the device says\n"
+        ),
+        _ => format!("peak = {}\n", quantity(device, "pv_max", 5.0, "kW")),
+    }
 }
 
 fn quantity(device: &FoundDevice, rating: &str, guess: f64, unit: &str) -> String {

@@ -334,12 +334,30 @@ fn counters(values: &Values) -> Vec<String> {
     values.iter().filter_map(counter).collect()
 }
 
-const RATINGS: [&str; 5] = ["rated_power", "max_charge", "max_discharge", "capacity", "pv_max"];
+/// Ratings that a fragment needs, and the points that may say them: what is set goes before the nameplate.
+const RATINGS: [(&str, &[&str]); 6] = [
+    ("rated_power", &["rated_power"]),
+    ("inverter_max", &["max_power", "rated_power"]),
+    ("max_charge", &["max_charge", "max_charge_rating"]),
+    ("max_discharge", &["max_discharge", "max_discharge_rating"]),
+    ("capacity", &["capacity", "capacity_rating"]),
+    ("pv_max", &["pv_max"]),
+];
 
 fn ratings(values: &Values) -> BTreeMap<String, f64> {
-    let of = |name: &&str| {
-        let n = values.get(*name)?.number()?;
-        (n > 0.0).then(|| ((*name).to_owned(), n))
+    let number = |name: &str| values.get(name).and_then(Value::number);
+    let of = |(rating, points): &(&str, &[&str])| {
+        let n = points.iter().find_map(|p| number(p).filter(|n| *n > 0.0))?;
+        Some(((*rating).to_owned(), (n * 1e3).round() / 1e3))
     };
-    RATINGS.iter().filter_map(of).collect()
+    let mut all: BTreeMap<String, f64> = RATINGS.iter().filter_map(of).collect();
+    // Model 124 counts both directions in per cent of the one WChaMax.
+    if let (Some(kw), Some(_), false) = (
+        all.get("max_charge").copied(),
+        number("discharge_rate"),
+        all.contains_key("max_discharge"),
+    ) {
+        all.insert("max_discharge".into(), kw);
+    }
+    all
 }
