@@ -55,6 +55,7 @@ address = "tcp://127.0.0.1:INVERTER"
 profile = "sunspec"
 components = ["pv", "battery"]
 control = true
+writes_per_day = 100000
 [devices.meter]
 address = "tcp://127.0.0.1:METER"
 profile = "eastron-sdm630"

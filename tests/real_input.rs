@@ -71,6 +71,7 @@ address = "tcp://127.0.0.1:15821"
 profile = "sunspec"
 components = ["pv", "battery"]
 control = true
+writes_per_day = 100000
 
 [tariff]
 currency = "EUR"

@@ -315,7 +315,7 @@ fn held(line: &str) -> String {
     }
 }
 
-/// Our tables, as pysunspec2's definitions would be listed: model, point, offset, type, size, scale factor, mandatory.
+/// Our tables, as pysunspec2's definitions would be listed: model, point, offset, type, size, scale factor, access, mandatory.
 fn our_layout() -> Vec<String> {
     let text = std::fs::read_to_string(root("src/field/sunspec/models.txt")).unwrap();
     let (mut all, mut ids, mut offset, mut star) = (vec![], vec![], 0, "");
@@ -331,12 +331,13 @@ fn our_layout() -> Vec<String> {
                     k if k.ends_with("32") => 2,
                     _ => 1,
                 });
-                let mandatory = if name.ends_with('!') { "M" } else { "-" };
-                let name = name.trim_end_matches('!');
+                let access = if name.ends_with('*') { "RW" } else { "R" };
+                let mandatory = if name.contains('!') { "M" } else { "-" };
+                let name = name.trim_end_matches(['!', '*']);
                 let sf = w.get(2).copied().unwrap_or("-");
                 all.extend(
                     ids.iter()
-                        .map(|id| format!("{id} {star}{name} {offset} {kind} {size} {sf} {mandatory}")),
+                        .map(|id| format!("{id} {star}{name} {offset} {kind} {size} {sf} {access} {mandatory}")),
                 );
                 offset += size;
             }
@@ -346,7 +347,7 @@ fn our_layout() -> Vec<String> {
 }
 
 #[test]
-fn our_tables_have_the_offsets_types_and_scale_factors_of_pysunspec2() {
+fn our_tables_have_the_offsets_types_scale_factors_and_writable_points_of_pysunspec2() {
     let Some(python) = python() else { return };
     let out = Command::new(python)
         .args([root("tests/peers/golden_sunspec.py").to_str().unwrap(), "layout"])

@@ -217,7 +217,8 @@ fn quantity(name: &str, text: &str, unit: &str) -> Result<f64, (u8, String)> {
 
 /// Registers that may wear are written about twenty times here.
 fn wear(job: &Job) -> &'static str {
-    match job.profile.commands.get(&job.plan.command).map(|c| c.wear) {
+    let by_model = job.profile.sunspec.then(|| job.profile.quirks.wear());
+    match job.profile.commands.get(&job.plan.command).map(|c| c.wear).or(by_model) {
         Some(Wear::Nonvolatile) => "\nIts registers wear: this test writes them about twenty times.",
         Some(Wear::Unknown) => "\nNobody says whether its registers wear: this test writes them about twenty times.",
         Some(Wear::Ram) | None => "",

@@ -2,7 +2,7 @@
 
 use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::profile::import::import;
-use crate::profile::{BatteryWay, Command, Profile, Wear, builtin, builtin_names};
+use crate::profile::{BatteryWay, Command, Profile, REFRESH_S, REVERSION_S, Wear, builtin, builtin_names};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -126,6 +126,9 @@ fn markdown() -> String {
         for (name, c) in &p.commands {
             page += &command_row(&p.id, name, c);
         }
+        if p.sunspec {
+            page += &sunspec_commands(p);
+        }
     }
     page += LOSS;
     for p in &profiles {
@@ -152,14 +155,59 @@ const LOSS: &str = "\n## When nobody speaks any more\n\n\
     keeps by itself (its own feed-in limit, the charger's safe current, a fuse). Unknown is taken as open.\n\n\
     | profile | command | falls back | then | in its source's words |\n|---|---|---|---|---|\n";
 
-/// What discovery makes of the models, with the reversion time written each time.
-fn sunspec_loss(p: &Profile) -> String {
-    let (wset, rates) = match p.quirks.battery {
+/// Whether a battery may be told its power by model 704, and by 124.
+fn battery_ways(p: &Profile) -> (bool, bool) {
+    match p.quirks.battery {
         None => (true, true),
         Some(BatteryWay::Wset704) => (true, false),
         Some(BatteryWay::NegativeRates124) => (false, true),
         Some(BatteryWay::Nothing) => (false, false),
+    }
+}
+
+/// What discovery makes of the models, where the device has them.
+fn sunspec_commands(p: &Profile) -> String {
+    let (wset, rates) = battery_ways(p);
+    let wear = p.quirks.wear();
+    let open = if wear == Wear::Unknown { "wear" } else { "" };
+    let rows = [
+        (wset, "`battery_power`, `battery_hold` (model 704)"),
+        (rates, "`battery_power`, `battery_hold` (model 124)"),
+        (rates, "`battery_charge_limit`, `battery_discharge_limit` (model 124)"),
+        (true, "`pv_limit` (models 123, 704)"),
+    ];
+    let by_hand = |(command, takes): (&str, &str)| {
+        format!(
+            "| `{}` | {command} | {takes} | on change | unknown: taken as never | {} | tried on no battery; wear; release |\n",
+            p.id,
+            worn(Wear::Unknown)
+        )
     };
+    let row = |(_, command): (bool, &str)| {
+        format!(
+            "| `{}` | {command} | kW | every {REFRESH_S} s | after {REVERSION_S} s | {} | {open} |\n",
+            p.id,
+            worn(wear)
+        )
+    };
+    let powers = rows.into_iter().filter(|r| r.0).map(row);
+    // For `madang write` only; a vendor's profile says nothing of a bank.
+    let bank = BANK.into_iter().filter(|_| p.quirks.battery.is_none()).map(by_hand);
+    powers.chain(bank).collect()
+}
+
+const BANK: [(&str, &str); 3] = [
+    ("`battery_connect` (model 802, by hand)", "on, off"),
+    (
+        "`battery_inverter_state` (model 802, by hand)",
+        "stopped, standby, started",
+    ),
+    ("`alarm_reset` (models 802, 715, by hand)", "on"),
+];
+
+/// What discovery makes of the models, with the reversion time written each time.
+fn sunspec_loss(p: &Profile) -> String {
+    let (wset, rates) = battery_ways(p);
     let rows = [
         (
             wset,
@@ -181,7 +229,10 @@ fn sunspec_loss(p: &Profile) -> String {
         ),
     ];
     let row = |(_, command, then, words): (bool, &str, &str, &str)| {
-        format!("| `{}` | {command} | after 60 s | {then} | {words} |\n", p.id)
+        format!(
+            "| `{}` | {command} | after {REVERSION_S} s | {then} | {words} |\n",
+            p.id
+        )
     };
     rows.into_iter().filter(|r| r.0).map(row).collect()
 }
@@ -221,7 +272,7 @@ fn command_row(profile: &str, name: &str, c: &Command) -> String {
         value_of(c),
         refreshed(c),
         fallback(c),
-        register(c),
+        worn(c.wear),
         c.unknown.join("; ")
     )
 }
@@ -239,8 +290,8 @@ fn fallback(c: &Command) -> String {
     }
 }
 
-fn register(c: &Command) -> &'static str {
-    match c.wear {
+fn worn(wear: Wear) -> &'static str {
+    match wear {
         Wear::Ram => "RAM",
         Wear::Nonvolatile => "wears: daily budget",
         Wear::Unknown => "unknown: taken as one that wears",
@@ -303,7 +354,7 @@ fn show_command(name: &str, c: &Command) {
         "  written {}; falls back {}; register {}",
         refreshed(c),
         fallback(c),
-        register(c)
+        worn(c.wear)
     );
     if let Some(loss) = &c.on_loss {
         println!("  when nobody speaks: {loss}");

@@ -2,7 +2,9 @@
 
 use super::profiles::{find, options};
 use super::{BAD, DONE, UNREACHABLE, USAGE};
-use crate::field::{PlannedWrite, ReadError, Wish, WriteOnce, plan_with_device, plan_without_device, write_once};
+use crate::field::{
+    INVERTER_STATES, PlannedWrite, ReadError, Wish, WriteOnce, plan_with_device, plan_without_device, write_once,
+};
 use crate::model::WriteOutcome;
 use crate::profile::{Command, Profile};
 use crate::time::SystemClock;
@@ -150,7 +152,7 @@ fn value(profile: &Profile, command: &str, text: &str) -> Result<Option<f64>, St
 }
 
 fn word(command: Option<&Command>, text: &str) -> Result<f64, String> {
-    let words = command.map(Command::words).unwrap_or_default();
+    let words = command.map_or(INVERTER_STATES.to_vec(), Command::words);
     let place = words.iter().position(|w| *w == text);
     place
         .map(|i| i as f64)
@@ -176,7 +178,8 @@ fn sunspec_unit(profile: &Profile, command: &str) -> Option<&'static str> {
     }
     match command {
         "battery_power" | "battery_charge_limit" | "battery_discharge_limit" | "pv_limit" => Some("kW"),
-        "battery_hold" => Some("on"),
+        "battery_hold" | "battery_connect" | "alarm_reset" => Some("on"),
+        "battery_inverter_state" => Some("word"),
         _ => None,
     }
 }
@@ -294,6 +297,8 @@ mod tests {
             ("dse-genset", "genset_start", "on", Some(1.0)),
             ("stiebel-wpm-sg-ready", "sg_ready", "boost", Some(2.0)),
             ("fronius-gen24", "battery_hold", "off", Some(0.0)),
+            ("sunspec", "battery_connect", "on", Some(1.0)),
+            ("sunspec", "battery_inverter_state", "started", Some(2.0)),
         ] {
             let found = read(profile, command, text).unwrap();
             let same = match (found, expected) {
@@ -312,6 +317,7 @@ mod tests {
             ("alfen-eve", "evse_current_limit", "on", "16 A"),
             ("dse-genset", "genset_start", "5 kW", "on or off"),
             ("stiebel-wpm-sg-ready", "sg_ready", "hot", "lock, normal, boost, forced"),
+            ("sunspec", "battery_inverter_state", "on", "stopped, standby, started"),
             ("goodwe-et", "battery_dance", "3 kW", "battery_power, export_limit"),
         ] {
             let why = read(profile, command, text).unwrap_err();

@@ -50,3 +50,4 @@ pub use proxy::{Allowed, Rules as ProxyRules, Upstream, serve as serve_proxy, up
 pub use read::{ReadError, ReadPoint, ReadReport, ReadValue, alone, read_once};
 pub use record::{Recorded, Recording, record, recorder, transport};
 pub use scan::{Confidence, FoundDevice, ScanOptions, ScanReport, Step as ScanStep, scan};
+pub use sunspec::INVERTER_STATES;

@@ -16,7 +16,7 @@ pub mod trace;
 pub use builtin::{builtin, builtin_names, text};
 pub use command::{Command, KeepAlive, Mark, Register, Require, Variant, Verify, Wear, When, Write, WriteValue};
 pub use parse::{ProfileFault, parse};
-pub use quirks::{BatteryWay, MeterSign, Quirks};
+pub use quirks::{BatteryWay, MeterSign, Quirks, REFRESH_S, REVERSION_S};
 
 /// Modbus register table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

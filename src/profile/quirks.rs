@@ -12,14 +12,21 @@
 //! meter_unit = 200                   # another unit id behind the same address whose models are read along
 //! meter_sign = "export_positive"     # the meter counts export as positive, against the standard
 //! wmax_kw = 10.0                     # what percentages of WMax mean where the device does not say
+//! wear = "unknown"                   # whether its control registers wear: "ram", "nonvolatile"; no model says, so unknown
 //! [quirks.names]                     # core name = name that discovery gives (see `field::sunspec`), "-" turns the sign
 //! ac_power = "active_power"
 //! active_power = "meter[1].active_power"
 //! pv1_power = "-mppt[1].dc_power"
 //! ```
 
+use super::Wear;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What a SunSpec device is commanded falls back this many seconds after the last refresh.
+pub const REVERSION_S: u16 = 60;
+/// Seconds between refreshes of a SunSpec command: a third of that.
+pub const REFRESH_S: f64 = 20.0;
 
 /// How a battery is told its power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +64,7 @@ pub struct Quirks {
     pub meter_unit: Option<u8>,
     pub meter_sign: Option<MeterSign>,
     pub wmax_kw: Option<f64>,
+    wear: Option<Wear>,
     #[serde(default)]
     pub names: BTreeMap<String, String>,
 }
@@ -72,8 +80,14 @@ impl Quirks {
             meter_unit: None,
             meter_sign: None,
             wmax_kw: None,
+            wear: None,
             names: BTreeMap::new(),
         }
+    }
+
+    /// Whether the registers of models 123, 124 and 704 wear. The models do not say, and what nobody says counts as if they did.
+    pub fn wear(&self) -> Wear {
+        self.wear.unwrap_or(Wear::Unknown)
     }
 
     /// What is wrong with the table: key and message.

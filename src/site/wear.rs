@@ -2,7 +2,7 @@
 
 use super::marks::commands;
 use super::{Fault, Severity, Site};
-use crate::profile::{Command, Wear};
+use crate::profile::{Profile, REFRESH_S, Wear};
 
 const DAY_S: f64 = 86_400.0;
 
@@ -16,69 +16,107 @@ pub(super) fn warn(site: &Site, faults: &mut Vec<Fault>) {
             continue;
         };
         for name in commands(site, device) {
-            let start = profile.commands.get("genset_start").filter(|_| name == "genset_power");
-            let Some(command) = profile.commands.get(name).or(start) else {
+            let Some(message) = refreshed(&profile, name).and_then(|r| r.message(name, device.writes_per_day)) else {
                 continue;
             };
-            if let Some(message) = message(name, command, device.writes_per_day) {
-                found.push(Fault {
-                    key: format!("devices.{}.writes_per_day", id.as_str()),
-                    message,
-                    severity: Severity::Warning,
-                    ..at.clone()
-                });
-            }
+            found.push(Fault {
+                key: format!("devices.{}.writes_per_day", id.as_str()),
+                message,
+                severity: Severity::Warning,
+                ..at.clone()
+            });
         }
     }
     faults.extend(found);
 }
 
-fn message(name: &str, command: &Command, budget: u32) -> Option<String> {
-    let every = command.refresh_s().filter(|_| command.wear == Wear::Unknown)?;
-    let needed = (DAY_S / every).ceil();
-    if f64::from(budget) >= needed {
-        return None;
+/// A command that is refreshed through registers of which nobody says whether they wear.
+struct Refreshed<'p> {
+    every_s: f64,
+    on_loss: &'p str,
+}
+
+fn refreshed<'p>(profile: &'p Profile, name: &str) -> Option<Refreshed<'p>> {
+    let start = profile.commands.get("genset_start").filter(|_| name == "genset_power");
+    let Some(command) = profile.commands.get(name).or(start) else {
+        let by_model = profile.sunspec && matches!(name, "battery_power" | "pv_limit");
+        return (by_model && profile.quirks.wear() == Wear::Unknown).then_some(Refreshed {
+            every_s: REFRESH_S,
+            on_loss: "its reversion time of 60 s elapses",
+        });
+    };
+    Some(Refreshed {
+        every_s: command.refresh_s().filter(|_| command.wear == Wear::Unknown)?,
+        on_loss: command.on_loss.as_deref().unwrap_or("nobody knows how"),
+    })
+}
+
+impl Refreshed<'_> {
+    fn message(&self, name: &str, budget: u32) -> Option<String> {
+        let Self { every_s, on_loss } = self;
+        let needed = (DAY_S / every_s).ceil();
+        if f64::from(budget) >= needed {
+            return None;
+        }
+        let minutes = (f64::from(budget) * every_s / 60.0).max(1.0).round();
+        Some(format!(
+            "{name} is refreshed every {every_s:.0} s and nobody says whether its registers wear: {budget} writes a day are \
+             used after {minutes:.0} min; then the device falls back ({on_loss}) and only limits that must hold are written. \
+             Ask its manufacturer; where they are RAM, set writes_per_day = {needed:.0} or more"
+        ))
     }
-    let minutes = (f64::from(budget) * every / 60.0).max(1.0).round();
-    let loss = command.on_loss.as_deref().unwrap_or("nobody knows how");
-    Some(format!(
-        "{name} is refreshed every {every:.0} s and nobody says whether its registers wear: {budget} writes a day are used \
-         after {minutes:.0} min; then the device falls back ({loss}) and only limits that must hold are written. Ask its \
-         manufacturer; where they are RAM, set writes_per_day = {needed:.0} or more"
-    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn command(wear: &str, refresh: &str) -> Command {
+    fn profile(wear: &str, refresh: &str) -> Profile {
         let text = format!(
             "schema = \"profile/1\"\nid = \"x\"\nkind = \"evse\"\n[link]\ntransport = [\"tcp\"]\n\
              [[blocks]]\nname = \"a\"\naddr = 0\ncount = 2\nevery = \"fast\"\n[[points]]\nname = \"evse_power\"\naddr = 0\n\
              [commands.evse_current_limit]\nunit = \"A\"\nset = [{{ addr = 1, scale = 1 }}]\nwear = \"{wear}\"\n{refresh}\n"
         );
-        let profile = crate::profile::parse(&text).unwrap();
-        profile.commands["evse_current_limit"].clone()
+        crate::profile::parse(&text).unwrap()
+    }
+
+    fn said(profile: &Profile, name: &str, budget: u32) -> Option<String> {
+        refreshed(profile, name)?.message(name, budget)
     }
 
     #[test]
     fn a_refresh_that_a_budget_does_not_cover_is_told_with_the_number_to_set() {
-        let said = |wear: &str, refresh: &str, budget| message("evse_current_limit", &command(wear, refresh), budget);
-        let why = said("unknown", "refresh_s = 10\ndevice_timeout_s = 60", 24).unwrap();
+        let limit = |wear: &str, refresh: &str, budget| said(&profile(wear, refresh), "evse_current_limit", budget);
+        let why = limit("unknown", "refresh_s = 10\ndevice_timeout_s = 60", 24).unwrap();
         assert!(
             why.contains("after 4 min") && why.contains("writes_per_day = 8640"),
             "{why}"
         );
         // The device's own timeout asks for a refresh as well.
-        assert!(said("unknown", "device_timeout_s = 60", 2_879).is_some());
+        assert!(limit("unknown", "device_timeout_s = 60", 2_879).is_some());
         for (wear, refresh, budget) in [
             ("unknown", "device_timeout_s = 60", 2_880),
             ("unknown", "device_timeout_s = 0", 24),
             ("ram", "refresh_s = 10", 24),
             ("nonvolatile", "device_timeout_s = 60", 24),
         ] {
-            assert_eq!(said(wear, refresh, budget), None, "{wear} {refresh}");
+            assert_eq!(limit(wear, refresh, budget), None, "{wear} {refresh}");
         }
+    }
+
+    #[test]
+    fn no_sunspec_model_says_that_its_registers_are_ram() {
+        let gen24 = crate::profile::builtin("fronius-gen24").unwrap();
+        for name in ["battery_power", "pv_limit"] {
+            let why = said(&gen24, name, 24).unwrap();
+            assert!(
+                why.contains("after 8 min") && why.contains("writes_per_day = 4320"),
+                "{why}"
+            );
+            assert_eq!(said(&gen24, name, 4_320), None);
+        }
+        let mut ram = gen24;
+        ram.quirks = toml::from_str("wear = \"ram\"").unwrap();
+        assert_eq!(said(&ram, "battery_power", 24), None);
     }
 }

@@ -1,7 +1,7 @@
 """Makes golden register images of SunSpec devices: registers encoded and values decoded by pysunspec2, so that neither our
 field nor our twin has a hand in them. Prints one JSON document a device, or writes tests/golden/sunspec/NAME.json with `write`.
 
-`layout` instead prints every model's points with offset, type, size, scale factor and mandatory flag, one a line."""
+`layout` instead prints every model's points with offset, type, size, scale factor, access and mandatory flag, one a line."""
 
 import json
 import math
@@ -158,7 +158,8 @@ def layout():
 
 def show(number, definition, offset, prefix):
     for p in definition["points"]:
-        print(number, prefix + p["name"], offset, p["type"], p["size"], p.get("sf", "-"), "M" if p.get("mandatory") == "M" else "-")
+        print(number, prefix + p["name"], offset, p["type"], p["size"], p.get("sf", "-"), p.get("access", "R"),
+              "M" if p.get("mandatory") == "M" else "-")
         offset += p["size"]
     for inner in definition.get("groups", []):
         repeated = inner.get("count", 1) != 1

@@ -9,6 +9,8 @@ use crate::model::WriteOutcome;
 use crate::profile::Wear;
 use chrono::TimeDelta;
 
+const DAY_S: f64 = 86_400.0;
+
 impl FieldDevice {
     /// Carries out an order: on change or when its refresh is due, never more than is allowed.
     pub async fn carry(&mut self, client: &mut Client, order: &Order) -> Written {
@@ -93,7 +95,7 @@ impl FieldDevice {
     /// Reasons that lie in time: unchanged, too soon, worn.
     pub(super) fn not_now(&mut self, order: &Order, value: f64, program: &Program) -> Option<String> {
         let (command, now) = (order.command.as_str(), order.now);
-        let wears = program.wear != Wear::Ram;
+        let saves = self.must_save(program);
         if let Some(told) = self.control.told.get_mut(command) {
             told.deadline = deadline(order);
             told.order.valid_until = order.valid_until;
@@ -101,7 +103,7 @@ impl FieldDevice {
             if fresh && told.program.set == program.set {
                 return Some("unchanged".into());
             }
-            if fresh && wears && !order.must && is_near(program, told.value, value) {
+            if fresh && saves && !order.must && is_near(program, told.value, value) {
                 return Some("within the deadband of a register that wears".into());
             }
         }
@@ -116,6 +118,13 @@ impl FieldDevice {
             return Some(format!("the device takes a write each {s} s at most"));
         }
         self.over_budget(order, program)
+    }
+
+    /// Registers wear, and their budget of writes does not cover the refreshes of a day: small changes are not worth one.
+    fn must_save(&self, program: &Program) -> bool {
+        let refreshes = DAY_S / program.refresh_s;
+        let covered = refreshes > 0.0 && f64::from(self.wiring.writes_per_day) >= refreshes;
+        program.wear != Wear::Ram && !covered
     }
 
     /// The budget of a register that wears is used. A limit that must hold is written all the same, and that is named.

@@ -4,16 +4,14 @@
 //!
 //! In: kW (passive sign for `battery_power`, magnitudes for limits). Scale factors and ratings are those last read.
 
+use super::bank::{ALARM_RESET, CONNECT, INVERTER_STATE};
 use super::tables::layout;
 use super::{Discovered, Model};
 use crate::field::codec::encode;
 use crate::field::control::{Effect, Law};
 use crate::field::program::{Check, Expect, Program, RegisterWrite, Span};
-use crate::profile::{BatteryWay, Table, Wear, WordOrder};
+use crate::profile::{BatteryWay, REFRESH_S, REVERSION_S, Table, WordOrder};
 
-/// Commands revert this many seconds after the last refresh.
-const REVERSION_S: u16 = 60;
-const REFRESH_S: f64 = 20.0;
 /// Bits of StorCtl_Mod (124): charging is limited, discharging is limited.
 const LIMIT_CHARGE: u16 = 1;
 const LIMIT_DISCHARGE: u16 = 2;
@@ -33,6 +31,9 @@ impl Discovered {
             ("battery_charge_limit", _) => self.limit_storage(LIMIT_CHARGE, value),
             ("battery_discharge_limit", _) => self.limit_storage(LIMIT_DISCHARGE, value),
             ("pv_limit", _) => self.limit(value),
+            (CONNECT, _) => self.connect(value),
+            (INVERTER_STATE, _) => self.tell_inverter_state(value),
+            (ALARM_RESET, _) => self.reset_alarms(value),
             _ => Err(format!("a SunSpec device has no command `{command}`")),
         }
     }
@@ -57,6 +58,7 @@ impl Discovered {
                 Some(m) => Ok(vec![m.write("WMaxLim_Ena", vec![0])?]),
                 None => Ok(vec![self.need(704)?.write("WMaxLimPctEna", vec![0])?]),
             },
+            (CONNECT | INVERTER_STATE | ALARM_RESET, _) => Ok(vec![]),
             _ => Err(format!("a SunSpec device has no command `{command}`")),
         }
     }
@@ -101,7 +103,7 @@ impl Discovered {
         self.quirks.battery.or_else(offered)
     }
 
-    fn need(&self, id: u16) -> Result<Model, String> {
+    pub(super) fn need(&self, id: u16) -> Result<Model, String> {
         self.model(id).ok_or_else(|| format!("the device has no model {id}"))
     }
 
@@ -187,7 +189,7 @@ impl Discovered {
             effect,
             set: vec![write],
             refresh_s: REFRESH_S,
-            wear: Wear::Ram,
+            wear: self.quirks.wear(),
         })
     }
 
@@ -243,7 +245,7 @@ impl Discovered {
             effect,
             set: vec![first, last],
             refresh_s: REFRESH_S,
-            wear: Wear::Ram,
+            wear: self.quirks.wear(),
         })
     }
 
@@ -342,9 +344,13 @@ impl Discovered {
 
 impl Model {
     /// One request with function 16 from a point on.
-    fn write(&self, point: &str, words: Vec<u16>) -> Result<RegisterWrite, String> {
-        let d = layout(self.id).and_then(|l| l.point(point));
-        let d = d.filter(|d| self.holds(d.offset, words.len() as u16));
+    pub(super) fn write(&self, point: &str, words: Vec<u16>) -> Result<RegisterWrite, String> {
+        let size = words.len() as u16;
+        let l = layout(self.id);
+        let d = l.and_then(|l| l.point(point)).filter(|d| self.holds(d.offset, size));
+        if l.zip(d).is_some_and(|(l, d)| !l.takes(d.offset, size)) {
+            return Err(format!("model {} takes no writes from {point} on", self.id));
+        }
         let addr = d.and_then(|d| self.addr.checked_add(d.offset));
         let addr = addr.ok_or_else(|| format!("model {} of this device has no {point}", self.id))?;
         Ok(RegisterWrite {
@@ -369,6 +375,7 @@ mod tests {
     use super::super::Identity;
     use super::*;
     use crate::field::map::Values;
+    use crate::profile::Wear;
 
     /// A device with these models from 40000 on, every register zero but those named: (model, point, raw).
     fn device(ids: &[(u16, u16)], shown: &[(u16, &str, i32)], quirks: &str) -> Discovered {
@@ -511,5 +518,50 @@ mod tests {
         assert!(d.kept_local().is_none() && local.kept_local().unwrap().contains("remote"));
         let none = device(&ids, &[], "battery = \"none\"");
         assert!(none.program("battery_power", 1.0).is_err());
+    }
+
+    #[test]
+    fn what_no_source_says_of_a_register_counts_as_one_that_wears() {
+        let wear = |d: &Discovered| ["battery_power", "pv_limit"].map(|c| d.program(c, 1.0).unwrap().wear);
+        assert_eq!(wear(&gen24(&[])), [Wear::Unknown; 2]);
+        let mut known = gen24(&[]);
+        known.quirks = toml::from_str("wear = \"ram\"").unwrap();
+        assert_eq!(wear(&known), [Wear::Ram; 2]);
+    }
+
+    #[test]
+    fn only_points_that_the_standard_lets_masters_write_are_written() {
+        let d = gen24(&[]);
+        let m = d.model(124).unwrap();
+        assert!(m.write("OutWRte", vec![0, 0, 0, 60]).is_ok());
+        // ChaState, and a span that runs from what takes writes into what does not.
+        for (point, words) in [("ChaState", vec![0]), ("MinRsvPct", vec![0, 0])] {
+            let why = m.write(point, words).unwrap_err();
+            assert!(why.contains("takes no writes"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_bank_is_disconnected_idle_and_with_its_inverter_stopped_in_one_request() {
+        let bank = |watts: i32| {
+            let shown = [
+                (802, "WChaRteMax", 5_000),
+                (802, "WDisChaRteMax", 5_000),
+                (802, "W", watts),
+            ];
+            device(&[(802, 62)], &shown, "")
+        };
+        let d = bank(50);
+        let m = d.model(802).unwrap().addr;
+        assert_eq!(writes(d.program("battery_connect", 1.0)), [(m + 50, vec![1])]);
+        assert_eq!(writes(d.program("battery_connect", 0.0)), [(m + 50, vec![2, 1])]);
+        assert_eq!(writes(d.program("battery_inverter_state", 2.0)), [(m + 51, vec![3])]);
+        assert_eq!(writes(d.program("alarm_reset", 1.0)), [(m + 20, vec![1])]);
+        assert!(d.program("alarm_reset", 0.0).is_err() && d.program("battery_inverter_state", 3.0).is_err());
+        let why = bank(-2_000).program("battery_connect", 0.0).unwrap_err();
+        assert!(why.contains("2.00 kW"), "{why}");
+        assert!(bank(-2_000).program("battery_connect", 1.0).is_ok());
+        // A device with nothing but a bank takes no power, and one without a bank is not connected.
+        assert!(d.program("battery_power", 1.0).is_err() && gen24(&[]).program("battery_connect", 1.0).is_err());
     }
 }

@@ -13,12 +13,14 @@
 //! **Scale factors** may change at any moment. They are read in the same request as the values they scale; where a model is
 //! too long for one request, its scale factors are read before and after, and a change between makes the values invalid.
 
+mod bank;
 mod control;
 mod discover;
 mod image;
 mod points;
 mod tables;
 
+pub use bank::INVERTER_STATES;
 pub use discover::discover;
 pub use image::Discovered;
 

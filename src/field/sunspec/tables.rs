@@ -31,6 +31,8 @@ pub struct Def {
     /// The sign turns to the passive one.
     pub turned: bool,
     pub mandatory: bool,
+    /// The standard lets a master write it.
+    pub writable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +57,15 @@ pub struct Layout {
 impl Layout {
     pub fn point(&self, name: &str) -> Option<&Def> {
         self.points.iter().find(|d| d.name == name)
+    }
+
+    /// Whether every one of `size` registers from `offset` on (from the ID register) takes writes.
+    pub fn takes(&self, offset: u16, size: u16) -> bool {
+        let writable = |at: u16| {
+            let mut points = self.points.iter();
+            points.any(|d| d.writable && (d.offset..d.offset + d.size).contains(&at))
+        };
+        (offset..offset.saturating_add(size)).all(writable)
     }
 }
 
@@ -135,7 +146,7 @@ fn def(words: &[&'static str], offset: u16) -> Option<Def> {
     let optional = |i: usize| words.get(i).copied().filter(|w| *w != "-");
     let shown = optional(4);
     Some(Def {
-        name: name.trim_end_matches('!'),
+        name: name.trim_end_matches(['!', '*']),
         offset,
         size: size.or(type_.registers())?,
         type_,
@@ -144,7 +155,8 @@ fn def(words: &[&'static str], offset: u16) -> Option<Def> {
         unit: optional(3).unwrap_or_default(),
         shown: shown.map(|s| s.trim_start_matches('-')),
         turned: shown.is_some_and(|s| s.starts_with('-')),
-        mandatory: name.ends_with('!'),
+        mandatory: name.contains('!'),
+        writable: name.ends_with('*'),
     })
 }
 
