@@ -154,6 +154,15 @@ fn options() -> Options {
 
 impl Bench {
     async fn new(wear: &str, manners: &str, delay: Option<i64>) -> Self {
+        let mut profile = PROFILE.replace("WEAR", wear).replace("MANNERS", manners);
+        if wear != "ram" {
+            // what wears is written on change only
+            profile = profile.replace("refresh_s = 20\n", "");
+        }
+        Self::of(&profile, delay).await
+    }
+
+    async fn of(profile: &str, delay: Option<i64>) -> Self {
         let pump = Pump {
             registers: vec![0; 64],
             delay,
@@ -170,11 +179,6 @@ impl Bench {
         });
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("profiles")).unwrap();
-        let mut profile = PROFILE.replace("WEAR", wear).replace("MANNERS", manners);
-        if wear != "ram" {
-            // what wears is written on change only
-            profile = profile.replace("refresh_s = 20\n", "");
-        }
         std::fs::write(folder.path().join("profiles/pump.toml"), profile).unwrap();
         let mut site = builtin("home-amsterdam").unwrap();
         site.plant.mode = Mode::Control;
@@ -241,6 +245,11 @@ impl Bench {
         let pump = self.pump.lock().unwrap();
         let of = pump.writes.iter().filter(|(_, addr, _)| *addr == 12);
         of.map(|(t, ..)| *t).collect()
+    }
+
+    /// Restarts noticed so far.
+    async fn restarts(&mut self) -> u64 {
+        self.field.scan(at(self.second)).await.devices[0].link.restarts
     }
 
     async fn health(&mut self) -> Option<CommandHealth> {
@@ -502,4 +511,70 @@ async fn a_stop_gives_everything_back() {
     assert_eq!(b.releases(), [2]);
     assert_eq!(b.health().await.map(|h| h.proof), None::<CommandProof>);
     assert!(b.field.memory().unwrap().devices[&Id::new("heat-pump")].held.is_empty());
+}
+
+/// The pump is switched on by register 30 before its first setpoint.
+fn armed() -> String {
+    let plain = PROFILE.replace("WEAR", "ram").replace("MANNERS", "");
+    plain.replace(
+        "unit = \"kW\"\nmin = 0",
+        "unit = \"kW\"\nmin = 0\narm = [{ addr = 30, value = 1 }]",
+    )
+}
+
+#[tokio::test]
+async fn a_device_that_forgot_all_it_was_told_is_told_anew_at_once_without_an_alarm() {
+    let mut b = Bench::of(&armed(), Some(0)).await;
+    b.cycle(None).await;
+    b.plan(2.0).await;
+    b.plan(2.0).await;
+    let forget = |b: &Bench| b.pump.lock().unwrap().registers.fill(0);
+    let armed = |b: &Bench| b.pump.lock().unwrap().registers[30];
+    forget(&b);
+    let at = b.second;
+    for _ in 0..3 {
+        b.plan(2.0).await;
+    }
+    let anew: Vec<i64> = b.setpoints().iter().map(|(t, _)| *t).filter(|t| *t > at).collect();
+    assert_eq!((anew, armed(&b), b.restarts().await), (vec![at + 1], 1, 1));
+    assert_eq!(b.health().await.unwrap().foreign, None);
+    // Again so soon: somebody takes it back, and that counts as answered once.
+    forget(&b);
+    for _ in 0..3 {
+        b.plan(2.0).await;
+    }
+    let foreign = b.health().await.unwrap().foreign.unwrap();
+    assert_eq!((foreign.reasserted, b.restarts().await), (1, 1));
+    // A value of zero alone, with everything else as we left it, is no restart.
+    let mut b = Bench::of(&self::armed(), Some(0)).await;
+    b.cycle(None).await;
+    b.plan(2.0).await;
+    b.pump.lock().unwrap().overwrite(0);
+    b.plan(2.0).await;
+    assert!(b.health().await.unwrap().foreign.is_some() && b.restarts().await == 0);
+}
+
+#[tokio::test]
+async fn an_uptime_that_begins_anew_has_everything_told_anew_whatever_the_registers_show() {
+    let uptime =
+        "[[points]]\nname = \"uptime\"\naddr = 22\ntype = \"u32\"\nunit = \"s\"\nrole = \"uptime\"\n[commands.";
+    let profile = armed().replacen("[commands.", uptime, 1);
+    let mut b = Bench::of(&profile, Some(0)).await;
+    let up = |b: &Bench, since: i64| b.pump.lock().unwrap().put(22, &[0, (b.second + 1 - since) as u16]);
+    up(&b, -5_000);
+    b.cycle(None).await;
+    for _ in 0..3 {
+        up(&b, -5_000);
+        b.plan(2.0).await;
+    }
+    // It comes back with a limit of its own (ABB's charger does).
+    b.pump.lock().unwrap().overwrite(4_321);
+    let at = b.second;
+    for _ in 0..4 {
+        up(&b, at);
+        b.plan(2.0).await;
+    }
+    let anew: Vec<i64> = b.setpoints().iter().map(|(t, _)| *t).filter(|t| *t > at).collect();
+    assert_eq!((anew, b.restarts().await), (vec![at + 2], 1));
+    assert_eq!(b.health().await.unwrap().foreign, None);
 }

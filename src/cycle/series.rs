@@ -121,6 +121,7 @@ fn devices(all: &mut Collector, report: &CycleReport) {
         all.add("device", "exceptions_total", id, link.exceptions as f64);
         all.add("device", "dropped_frames_total", id, link.dropped_frames as f64);
         all.add("device", "reconnects_total", id, link.reconnects as f64);
+        all.add("device", "restarts_total", id, link.restarts as f64);
         let foreign = d.commands.iter().any(|c| c.foreign.is_some());
         all.add("device", "foreign_controller", id, f64::from(u8::from(foreign)));
     }

@@ -6,6 +6,7 @@ use super::map::{BlockRead, DeviceType, Map, Value, Values, derive};
 use super::owned::Seen;
 use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
 use super::refusals::Refusals;
+use super::restart::Uptime;
 use super::silences::Silences;
 use super::sunspec::{self, Discovered};
 use crate::model::IdentityStatus;
@@ -45,6 +46,9 @@ pub struct FieldDevice {
     mismatch: Option<String>,
     /// When each keep-alive was last sent.
     alive: BTreeMap<String, Timestamp>,
+    uptime: Uptime,
+    /// How often it was found to have restarted without our losing the connection.
+    pub restarts: u64,
 }
 
 /// A poll under way: what is still to be read, and what was.
@@ -78,6 +82,8 @@ impl FieldDevice {
             probed: Vec::new(),
             mismatch: None,
             alive: BTreeMap::new(),
+            uptime: Uptime::default(),
+            restarts: 0,
             wiring,
             profile,
             found: None,
@@ -158,6 +164,30 @@ impl FieldDevice {
         }
     }
 
+    /// It holds nothing of ours any more: what is read once is read again, commands are armed and set anew with their next order.
+    pub(super) fn has_restarted(&mut self, why: &str) {
+        tracing::warn!(
+            "device {}: it has restarted ({why}); it is told everything anew",
+            self.id
+        );
+        self.restarts += 1;
+        self.control.forgive();
+        (self.last_slow, self.once_done) = (None, false);
+        self.alive.clear();
+    }
+
+    /// Where it shows for how long it has been running.
+    fn look_at_uptime(&mut self, now: Timestamp, values: &Values) {
+        let Some(name) = self.profile.uptime().map(|p| p.name.as_str()) else {
+            return;
+        };
+        let shown = values.get(name).and_then(Value::number);
+        if shown.is_some_and(|seconds| self.uptime.look(now, seconds)) {
+            let why = format!("`{name}` began anew");
+            self.has_restarted(&why);
+        }
+    }
+
     /// Starts a round where none is under way: the blocks that are due now.
     fn begin(&mut self, now: Timestamp) {
         let Some(map) = &self.map else { return };
@@ -222,6 +252,7 @@ impl FieldDevice {
         }
         derive(&self.profile.derived, &mut round.values);
         self.remember(&round.values);
+        self.look_at_uptime(round.now, &round.values);
         if !self.control.is_idle() && !round.partial {
             Box::pin(self.settle(client, round.now, &round.values, &round.seen)).await;
             Box::pin(self.beat(client)).await;

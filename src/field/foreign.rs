@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 /// Pauses before our value is asserted again: no write war.
 const PAUSES: [TimeDelta; 3] = [TimeDelta::seconds(10), TimeDelta::seconds(60), TimeDelta::minutes(5)];
 /// Once our value has held this long the other has gone.
-const GONE: TimeDelta = TimeDelta::minutes(10);
+pub const GONE: TimeDelta = TimeDelta::minutes(10);
 /// Hands off for this long, unless the owner says otherwise.
 pub const HANDS_OFF: TimeDelta = TimeDelta::days(1);
 
@@ -40,6 +40,15 @@ impl Other {
             next: Some(now + PAUSES[0]),
             last_seen: now,
         }
+    }
+
+    /// Ours was asserted so often before the other was known for one.
+    pub fn answered(mut self, times: u32) -> Self {
+        self.reasserted = times;
+        if let (Some(pause), Some(next)) = (PAUSES.get(times as usize), &mut self.next) {
+            *next = self.since + *pause;
+        }
+        self
     }
 
     /// It wrote again.

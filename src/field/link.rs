@@ -250,6 +250,7 @@ impl Attended {
             commands: d.control.health(now),
             link: LinkHealth {
                 unreadable: d.refusals.unreadable() as u64,
+                restarts: d.restarts,
                 ..client.health()
             },
             // who knows the sun says so

@@ -31,6 +31,7 @@ mod read;
 mod recognise;
 mod record;
 mod refusals;
+mod restart;
 mod scan;
 mod silences;
 mod sunspec;

@@ -1,7 +1,7 @@
 //! Everything in a profile that must fit together, all at once.
 
 use super::{
-    Block, Command, Derivation, Identify, KeepAlive, Point, Profile, ProfileFault, RegisterType, Table, Variant,
+    Block, Command, Derivation, Identify, KeepAlive, Point, Profile, ProfileFault, RegisterType, Role, Table, Variant,
     Verify, Wear, Write, WriteValue,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +108,10 @@ pub fn lint(p: &Profile, lines: &Lines) -> Vec<ProfileFault> {
         at(lines.of("blocks", i), &b.name, &mut |x| block(x, p, i, b));
     }
     for (i, point) in p.points.iter().enumerate() {
-        at(lines.of("points", i), &point.name, &mut |x| self::point(x, p, i, point));
+        at(lines.of("points", i), &point.name, &mut |x| {
+            self::point(x, p, i, point);
+            uptime(x, p, point);
+        });
     }
     for (i, d) in p.derived.iter().enumerate() {
         at(lines.of("derived", i), &d.name, &mut |x| derived(x, p, i));
@@ -125,6 +128,17 @@ pub fn lint(p: &Profile, lines: &Lines) -> Vec<ProfileFault> {
         at(lines.of_name("commands", name), name, &mut |x| command(x, p, name, c));
     }
     faults
+}
+
+fn uptime(x: &mut Place, p: &Profile, point: &Point) {
+    let is_uptime = point.role == Some(Role::Uptime);
+    x.when(is_uptime && point.unit != "s", || {
+        "an uptime counts seconds: unit = \"s\"".to_owned()
+    });
+    let others = p.points.iter().filter(|o| o.role == Some(Role::Uptime)).count();
+    x.when(is_uptime && others > 1, || {
+        "two points have the role `uptime`".to_owned()
+    });
 }
 
 fn id(x: &mut Place, p: &Profile) {

@@ -153,6 +153,10 @@ impl Profile {
         let point = self.points.iter().find(|p| p.name == name).map(|p| p.unit.as_str());
         point.or_else(|| self.derived.iter().find(|d| d.name == name).map(|d| d.unit.as_str()))
     }
+    /// The point that counts the seconds since the device started.
+    pub fn uptime(&self) -> Option<&Point> {
+        self.points.iter().find(|p| p.role == Some(Role::Uptime))
+    }
     /// Points whose values commands are made from, each once.
     pub fn points_for_commands(&self) -> Vec<String> {
         let mut names: Vec<String> = self
@@ -263,7 +267,16 @@ pub struct Point {
     pub mask: Option<u64>,
     /// From this raw value on another scale holds (firmware families that differ).
     pub other_scale: Option<OtherScale>,
+    pub role: Option<Role>,
     pub note: Option<String>,
+}
+
+/// What a point means to us besides its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Seconds since the device started: where it falls, the device has restarted and lost what it was told.
+    Uptime,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

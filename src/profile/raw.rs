@@ -2,7 +2,7 @@
 
 use super::{
     Block, Command, Derivation, Derived, Every, Expected, Identify, KeepAlive, Mark, OtherScale, Point, Register,
-    RegisterType, Require, Rule, Table, Variant, Verify, Wear, When, WordOrder, Write, WriteValue,
+    RegisterType, Require, Role, Rule, Table, Variant, Verify, Wear, When, WordOrder, Write, WriteValue,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -198,6 +198,7 @@ pub struct RawPoint {
     shift: u8,
     mask: Option<u64>,
     other_scale: Option<OtherScale>,
+    role: Option<Role>,
     note: Option<String>,
 }
 
@@ -228,6 +229,7 @@ impl RawPoint {
             shift: self.shift,
             mask: self.mask,
             other_scale: self.other_scale,
+            role: self.role,
             note: self.note,
         }
     }

@@ -35,6 +35,8 @@ struct State {
     waiting: Vec<(Timestamp, Order)>,
     /// When another master writes next.
     foreign: Option<Timestamp>,
+    /// When it restarts next.
+    restart: Option<Timestamp>,
     /// Writes of each register.
     worn: BTreeMap<u16, u64>,
     born: Option<Timestamp>,
@@ -65,6 +67,7 @@ impl Device {
             frozen: BTreeMap::new(),
             waiting: Vec::new(),
             foreign: None,
+            restart: None,
             worn: BTreeMap::new(),
             born: None,
         };
@@ -93,6 +96,7 @@ impl Device {
         state.born.get_or_insert(t);
         self.obey_late(&mut state, &mut world, t);
         self.meddle(&mut state, &mut world, t);
+        self.start_anew(&mut state, &mut world, t);
         let (mut after, mut times) = (Duration::ZERO, 1);
         let mut glitches = Vec::new();
         for fault in &self.faults {
@@ -260,6 +264,23 @@ impl Device {
         }
     }
 
+    /// The device restarts: its registers are as they were when it was born, and its components go their own way.
+    fn start_anew(&self, s: &mut State, world: &mut World, t: Timestamp) {
+        let every = self.faults.iter().find_map(|f| match f {
+            FaultKind::Restart(d) => Some(delta(*d)),
+            _ => None,
+        });
+        let Some(every) = every else { return };
+        if t < *s.restart.get_or_insert(t + every) {
+            return;
+        }
+        s.restart = Some(t + every);
+        for order in s.image.restart(t) {
+            // A component that cannot be released has nothing to take back.
+            let _unfit = order.carry_out(world);
+        }
+    }
+
     /// Another master takes the device back into its own hands.
     fn meddle(&self, s: &mut State, world: &mut World, t: Timestamp) {
         let every = self.faults.iter().find_map(|f| match f {
@@ -327,6 +348,14 @@ impl State {
 }
 
 impl Image {
+    /// Forgets what was written; what this makes its components do.
+    fn restart(&mut self, t: Timestamp) -> Vec<Order> {
+        match self {
+            Self::SunSpec(s) => s.restart(t),
+            Self::Mapped(m) => m.restart(t),
+        }
+    }
+
     fn write(&mut self, w: &mut World, t: Timestamp, table: Table, addr: u16, words: &[u16]) -> Result<Vec<Order>, u8> {
         match self {
             Self::SunSpec(s) if table == Table::Holding && !s.beside(addr) => s.write(t, addr, words),

@@ -55,6 +55,8 @@ pub enum FaultKind {
     Clipped(f64),
     /// Another master writes over our setpoint this often.
     Foreign(Duration),
+    /// The device restarts this often and forgets what it was told; its connections stay.
+    Restart(Duration),
     /// A register written this often takes no more writes.
     Worn(u64),
 }
@@ -83,6 +85,7 @@ Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
   delayed=5s        writes are obeyed after so long
   clipped=50%       no more than this share of the rating is carried out
   foreign=10min     another master writes over the setpoint this often
+  restart=10min     the device restarts this often, forgets what it was told and keeps its connections
   worn=1000         a register that was written so often takes no more writes";
 
 impl Fault {
@@ -135,6 +138,7 @@ impl FaultKind {
             "sentinel" => time(value, "40s").map(Self::Sentinel),
             "rescale" => time(value, "5min").map(Self::Rescale),
             "delayed" => time(value, "5s").map(Self::Delayed),
+            "restart" => time(value, "10min").map(Self::Restart),
             "foreign" => time(value, "10min").map(Self::Foreign),
             "drop" => share(value, 0.02).map(Self::Drop),
             "late" => share(value, 1.0).map(Self::Late),

@@ -6,7 +6,7 @@ use super::registers::{get, put, text};
 use super::shown::{healthy, plausible};
 use super::world::World;
 use crate::model::{Quantity, Target};
-use crate::profile::{Command, Expected, Identify, Point, Profile, RegisterType, Table, Wear, Write, WriteValue};
+use crate::profile::{Command, Expected, Identify, Point, Profile, RegisterType, Role, Table, Wear, Write, WriteValue};
 use crate::site::{Feed, Id, Kind, Site};
 use crate::time::Timestamp;
 use crate::units::{Current, Power};
@@ -26,6 +26,7 @@ pub struct Mapped {
     /// What masters wrote, by table (coils are their own) and address.
     written: BTreeMap<(bool, u16), u16>,
     lease_until: Option<Timestamp>,
+    started: Option<Timestamp>,
 }
 
 /// What the registers of a command ask for.
@@ -55,7 +56,19 @@ impl Mapped {
             profile,
             written: BTreeMap::new(),
             lease_until: None,
+            started: None,
         }
+    }
+
+    /// Forgets what was written; the components are nobody's any more.
+    pub fn restart(&mut self, t: Timestamp) -> Vec<Order> {
+        self.written.clear();
+        (self.lease_until, self.started) = (None, Some(t));
+        let released = self
+            .components
+            .iter()
+            .filter(|(_, kind)| !matches!(kind, Kind::Meter(_)));
+        released.map(|(c, _)| Order::new(c, Target::Release, t)).collect()
     }
 
     /// Registers (or bits) `addr..addr + count`; exception 2 where nothing is mapped.
@@ -111,6 +124,10 @@ impl Mapped {
 
     fn words_of(&self, world: &mut World, t: Timestamp, p: &Point) -> Vec<u16> {
         let left = self.lease_until.map_or(0.0, |u| (u - t).as_seconds_f64().max(0.0));
+        if p.role == Some(Role::Uptime) {
+            let since = self.started.map_or(t.timestamp(), |s| (t - s).num_seconds());
+            return self.raw(p, since as f64);
+        }
         match p.name.as_str() {
             "lease_left" | "setpoint_valid" => return self.raw(p, left.round()),
             "available" | "setpoint_accounted" => return self.raw(p, 1.0),

@@ -136,6 +136,8 @@ pub struct Control {
     worn: BTreeMap<String, String>,
     /// What the device held before our first write was looked at.
     inspected: BTreeSet<String>,
+    /// When a restart of the device was found by what it had forgotten of a command.
+    forgotten: BTreeMap<String, Timestamp>,
     /// Registers that cannot be read back.
     unreadable: BTreeSet<String>,
     last_write: Option<Timestamp>,
@@ -167,6 +169,12 @@ impl Control {
             told.proof = Proof::Unsure;
         }
         self.effects.clear();
+    }
+
+    /// The device has restarted: what it holds now is its own doing, not another controller's.
+    pub fn forgive(&mut self) {
+        self.others.retain(|_, other| other.reasserted > 0);
+        self.doubt();
     }
 
     /// The owner wants control again, whoever else may write.

@@ -5,9 +5,9 @@ use super::send::Trouble;
 use super::{Failure, Order, Proof, Reach, Told, Written};
 use crate::field::client::Client;
 use crate::field::device::FieldDevice;
-use crate::field::foreign::{Answer, HANDS_OFF, Other};
+use crate::field::foreign::{Answer, GONE, HANDS_OFF, Other};
 use crate::field::map::{BlockRead, Map, Value, Values};
-use crate::field::owned::{self, Seen};
+use crate::field::owned::{self, Cells, Seen};
 use crate::field::program::Expect;
 use crate::model::WriteOutcome;
 use crate::profile::Every;
@@ -215,6 +215,10 @@ impl FieldDevice {
         }
         match found {
             Ok(found) if found == told.own => {}
+            Ok(found) if self.forgot(client, told, &found, now).await => {
+                self.control.forgotten.insert(command.to_owned(), now);
+                self.has_restarted(&format!("it holds nothing of {command}"));
+            }
             Ok(found) => self.foreign(&told.order, owned::text(&found), now),
             Err(e) if e.is_refusal() => {
                 self.control.unreadable.insert(command.to_owned());
@@ -224,13 +228,38 @@ impl FieldDevice {
         }
     }
 
+    /// The device lost the command in a restart: with the value went what nobody else writes who takes it back, timers and
+    /// enables. So often that it happens once in a while; what is gone again soon after was taken by somebody.
+    async fn forgot(&self, client: &mut Client, told: &Told, found: &Cells, now: Timestamp) -> bool {
+        let command = told.order.command.as_str();
+        let lately = self.control.forgotten.get(command);
+        if lately.is_some_and(|t| now - *t < GONE) || self.control.others.contains_key(command) {
+            return false;
+        }
+        let released = owned::cells(&self.undo(command).unwrap_or_default());
+        let mut beside = owned::cells(&[&told.program.arm[..], &told.program.set].concat());
+        beside.retain(|c, word| *word != 0 && !told.own.contains_key(c) && !released.contains_key(c));
+        if beside.is_empty() || !self.is_nobodys(client, command, found).await {
+            return false;
+        }
+        let shown = owned::read(client, self.wiring.unit, &beside).await;
+        // A timer counts down; above what was written stands the device's own.
+        shown.is_ok_and(|shown| {
+            shown
+                .iter()
+                .all(|(c, word)| *word == 0 || beside.get(c).is_some_and(|w| word > w))
+        })
+    }
+
     pub(super) fn foreign(&mut self, order: &Order, found: String, now: Timestamp) {
         let command = order.command.as_str();
         tracing::warn!("device {}: another controller is active: {found}", self.id);
         let answer = match self.control.others.get_mut(command) {
             Some(other) => other.again(found, now),
             None => {
-                let other = Other::new(found, now);
+                // Told anew once already, for it looked like a restart.
+                let told_anew = self.control.forgotten.get(command).is_some_and(|t| now - *t < GONE);
+                let other = Other::new(found, now).answered(u32::from(told_anew));
                 self.control.others.insert(command.to_owned(), other);
                 Answer::Wait
             }
