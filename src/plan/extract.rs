@@ -16,9 +16,6 @@ const NAMED: f64 = 1e-6;
 /// And makes the whole plan a relaxed one from this size on.
 const BROKEN: f64 = 1e-5;
 
-/// Rounding that has added up over a day, kWh; beyond it something is wrong that the checker must see.
-const TRIFLE: f64 = 1e-4;
-
 /// Values of columns, without noise.
 fn values(x: &[f64], vars: &[Var]) -> Vec<f64> {
     vars.iter()
@@ -29,7 +26,6 @@ fn values(x: &[f64], vars: &[Var]) -> Vec<f64> {
 /// Brings the columns that follow from others to where they belong: parts into their order, deviations to what they make up
 /// for. A solver that works beside large penalties leaves them off by its tolerance, and the money with them.
 pub fn tidy(m: &Model<'_>, x: &mut [f64]) {
-    hold_bands(m, x);
     for parts in &m.ordered {
         let mut left: f64 = parts.iter().map(|v| x[v.0]).sum();
         for (k, v) in parts.iter().enumerate() {
@@ -48,54 +44,6 @@ pub fn tidy(m: &Model<'_>, x: &mut [f64]) {
             x[s.var.0] = value(beyond, x).max(0.0);
         }
     }
-}
-
-/// What each step's row is off by adds up over a day in the energy that follows from the powers; that energy is what counts.
-/// Where it leaves the band by such a trifle, the battery moves that much less and the grid makes up for it.
-fn hold_bands(m: &Model<'_>, x: &mut [f64]) {
-    for (b, v) in m.p.batteries.iter().zip(&m.batteries) {
-        let mut before = b.soc_start_kwh;
-        for t in m.steps() {
-            let (charge, discharge, dt) = (v.charge[t].0, v.discharge[t].0, m.dt[t]);
-            let after = |x: &[f64]| {
-                let gain = b.charge_eff * x[charge] - x[discharge] / b.discharge_eff - b.standby_kw;
-                (1.0 - b.loss_per_hour * dt) * before + dt * gain
-            };
-            let (under, over) = (b.soc_min_kwh - after(x), after(x) - b.soc_max_kwh);
-            if let Some((import, export)) = m.grid.as_ref().map(|g| (g.import[t].0, g.export[t].0)) {
-                // NaN where there is no limit
-                let room = |i: usize| (m.program.high[i] - x[i]).min(f64::INFINITY);
-                if (0.0..TRIFLE).contains(&under) {
-                    let room = room(import);
-                    less(x, discharge, under * b.discharge_eff / dt, (import, export), room);
-                } else if (0.0..TRIFLE).contains(&over) {
-                    let room = room(export);
-                    less(x, charge, over / (b.charge_eff * dt), (export, import), room);
-                }
-            }
-            before = after(x);
-            let energy = v.energy[t].0;
-            if (x[energy] - before).abs() < TRIFLE {
-                x[energy] = before;
-            }
-        }
-    }
-}
-
-/// `kw` less of `power`: less of the `opposite` of what makes up for it, or more of that; nothing where both would flow at once
-/// or it has no room.
-fn less(x: &mut [f64], power: usize, kw: f64, (more, opposite): (usize, usize), room: f64) {
-    if x[power] < kw {
-        return;
-    }
-    if x[opposite] >= kw {
-        x[opposite] -= kw;
-    } else if x[opposite] <= NOISE && room >= kw {
-        x[more] += kw;
-    } else {
-        return;
-    }
-    x[power] -= kw;
 }
 
 fn value(e: &Expr, x: &[f64]) -> f64 {
@@ -433,28 +381,4 @@ pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
         nodes: super::sensitivity::node_adders(m, d),
         wishes: super::sensitivity::wish_adders(m, d),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::formulation::formulate;
-
-    #[test]
-    fn what_rounding_adds_up_to_does_not_leave_the_band() {
-        let mut p = crate::plan::tests::small_home();
-        p.batteries[0].soc_start_kwh = 1.0;
-        let m = formulate(&p, None);
-        let b = &p.batteries[0];
-        let (grid, v) = (m.grid.as_ref().unwrap(), &m.batteries[0]);
-        let mut x = vec![0.0; m.program.cost.len()];
-        let empty = (b.soc_start_kwh - b.soc_min_kwh) * b.discharge_eff / m.dt[0];
-        x[v.discharge[0].0] = empty + 4e-6;
-        x[grid.import[0].0] = 1.0;
-        tidy(&m, &mut x);
-        let energy = plan(&m, &x).batteries[&b.id].energy_kwh[0];
-        assert!((energy - b.soc_min_kwh).abs() < 1e-9, "{energy} kWh");
-        let supplied = x[v.discharge[0].0] + x[grid.import[0].0];
-        assert!((supplied - 1.0 - empty - 4e-6).abs() < 1e-9, "{supplied} kW");
-    }
 }

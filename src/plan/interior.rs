@@ -3,7 +3,8 @@
 //! Mehrotra's predictor and corrector (SIAM J. Optim. 2, 1992) with bounds handled apart from the rows, so that what is
 //! factored has one row a constraint instead of one a bound. Columns in many rows (a demand peak) stay in the system as
 //! a border: `[A·Θ·Aᵀ  a; aᵀ  −1/θ]` is quasi-definite. Ordering finds the time structure by itself. Each direction
-//! is refined once against the true matrix. The answer is the middle of the optimal face, with duals.
+//! is refined once against the true matrix. The answer is the middle of the optimal face, with duals; at the end it is
+//! brought onto its rows, since what one row is off by adds up over all steps that follow.
 
 use super::ldl::Ldl;
 
@@ -16,6 +17,13 @@ const TOLERANCE: f64 = 1e-9;
 const ACCEPTABLE: f64 = 1e-7;
 /// Share of the way to the nearest bound that is gone.
 const STEP: f64 = 0.9995;
+/// Most steps from the answer onto its rows, and the error from which on it lies there.
+const ONTO_ROWS: usize = 3;
+const ON_ROW: f64 = 1e-13;
+/// Share of its distance to a bound that a column keeps in such a step.
+const NEAR: f64 = 0.1;
+/// Nearest to a bound that a column is taken to be there.
+const NEAREST: f64 = 1e-10;
 /// Added to each diagonal, relative; refinement takes it out again.
 const REGULAR: f64 = 1e-12;
 
@@ -93,10 +101,30 @@ pub fn solve(program: &Lp) -> Result<Point, String> {
     let (lp, scale) = program.standard();
     let mut search = Search::new(&lp)?;
     search.run()?;
+    search.onto_rows();
     let mut x = search.x;
     x.truncate(program.cost.len());
     let duals = search.y.iter().zip(&scale).map(|(y, s)| y * s).collect();
     Ok(Point { x, duals })
+}
+
+/// Brings another solver's answer onto its rows.
+pub fn onto_rows(program: &Lp, x: Vec<f64>) -> Result<Vec<f64>, String> {
+    let (lp, _) = program.standard();
+    let mut search = Search::new(&lp)?;
+    let mut left = program.rhs.clone();
+    program.subtract(&x, &mut left);
+    let slacks = left
+        .iter()
+        .zip(&program.at_most)
+        .filter(|(_, at_most)| **at_most)
+        .map(|(left, _)| *left);
+    let values = x.into_iter().chain(slacks);
+    let inside = |(x, width): (f64, &f64)| x.clamp(NEAREST, (width - NEAREST).max(NEAREST));
+    search.stand_at(values.zip(&lp.width).map(inside).collect());
+    search.onto_rows();
+    search.x.truncate(program.cost.len());
+    Ok(search.x)
 }
 
 /// The system that is factored: where each product of a column's entries is added.
@@ -165,6 +193,12 @@ impl System {
         }
         self.ldl.factor();
     }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    // what is not a number stays so
+    let larger = |a: f64, b: &f64| if b.abs() <= a || a.is_nan() { a } else { b.abs() };
+    values.iter().fold(0.0, larger)
 }
 
 /// The iterate: `x`, distance to the upper bound `v`, multipliers `y`, `z` (lower), `f` (upper).
@@ -255,7 +289,8 @@ impl<'a> Search<'a> {
             self.step();
         }
         if best.0 <= ACCEPTABLE {
-            (self.x, self.y) = (best.1, best.2);
+            self.y = best.2;
+            self.stand_at(best.1);
             return Ok(());
         }
         Err(format!("interior: did not converge (error {:.0e})", best.0))
@@ -273,10 +308,6 @@ impl<'a> Search<'a> {
         for j in 0..self.x.len() {
             self.dual[j] = self.lp.cost[j] - self.lp.transposed(j, &self.y) - self.z[j] + self.f[j];
         }
-        let largest = |v: &[f64]| {
-            v.iter()
-                .fold(0.0, |a: f64, b| if b.is_nan() { f64::NAN } else { a.max(b.abs()) })
-        };
         let money: f64 = self.lp.cost.iter().zip(&self.x).map(|(c, x)| c * x).sum();
         let primal = largest(&self.primal);
         let dual = largest(&self.dual) / (1.0 + largest(&self.lp.cost));
@@ -312,9 +343,43 @@ impl<'a> Search<'a> {
         self.go(primal, dual);
     }
 
-    /// Newton's direction for the present right-hand sides, refined once.
+    /// Moves `x` onto the rows by the least step `Θ·Aᵀ·(A·Θ·Aᵀ)⁻¹·(b − A·x)`, `Θ` the room to the nearest bound: what lies at
+    /// one hardly moves. (The last iterate's own `Θ` spans twenty powers of ten, and leaves rows out.)
+    fn onto_rows(&mut self) {
+        self.g.fill(0.0);
+        self.lp.residual(&self.x, &mut self.primal);
+        let mut before = largest(&self.primal);
+        for _ in 0..ONTO_ROWS {
+            if before <= ON_ROW {
+                return;
+            }
+            let room = |(x, v): (&f64, &f64)| x.min(*v).max(NEAREST);
+            self.theta = self.x.iter().zip(&self.v).map(room).collect();
+            self.system.factor(&self.theta);
+            self.towards_rows();
+            // what would leave its bounds goes most of the way; the next step knows that it has no more room
+            let stepped = |j: usize| {
+                (self.x[j] + self.dx[j]).clamp(NEAR * self.x[j], self.x[j] + (1.0 - NEAR) * self.v[j].max(0.0))
+            };
+            let x: Vec<f64> = (0..self.x.len()).map(stepped).collect();
+            self.lp.residual(&x, &mut self.primal);
+            let after = largest(&self.primal);
+            if after.is_nan() || after >= before {
+                return;
+            }
+            self.stand_at(x);
+            before = after;
+        }
+    }
+
+    fn stand_at(&mut self, x: Vec<f64>) {
+        self.v = self.lp.width.iter().zip(&x).map(|(w, x)| w - x).collect();
+        self.x = x;
+    }
+
+    /// Newton's direction for the present right-hand sides.
     fn direction(&mut self) {
-        let (lp, m) = (self.lp, self.lp.rhs.len());
+        let lp = self.lp;
         for j in 0..self.x.len() {
             let upper = if lp.width[j].is_finite() {
                 self.rf[j] / self.v[j]
@@ -323,6 +388,20 @@ impl<'a> Search<'a> {
             };
             self.g[j] = self.dual[j] - self.rz[j] / self.x[j] + upper;
         }
+        self.towards_rows();
+        for j in 0..self.x.len() {
+            self.dz[j] = (self.rz[j] - self.z[j] * self.dx[j]) / self.x[j];
+            self.df[j] = if lp.width[j].is_finite() {
+                (self.rf[j] + self.f[j] * self.dx[j]) / self.v[j]
+            } else {
+                0.0
+            };
+        }
+    }
+
+    /// `dx` and `dy` of `A·dx = b − A·x` and `dx = Θ·(Aᵀ·dy − g)`, refined once.
+    fn towards_rows(&mut self) {
+        let (lp, m) = (self.lp, self.lp.rhs.len());
         self.dy.fill(0.0);
         self.left.copy_from_slice(&self.primal);
         // the first pass starts from x-direction −θ·g, the second repairs what the first missed
@@ -350,25 +429,25 @@ impl<'a> Search<'a> {
                 lp.subtract(&self.dx, &mut self.left);
             }
         }
-        for j in 0..self.x.len() {
-            self.dz[j] = (self.rz[j] - self.z[j] * self.dx[j]) / self.x[j];
-            self.df[j] = if lp.width[j].is_finite() {
-                (self.rf[j] + self.f[j] * self.dx[j]) / self.v[j]
-            } else {
-                0.0
-            };
-        }
     }
 
-    /// Longest steps that keep everything positive, times `share`.
-    fn lengths(&self, share: f64) -> (f64, f64) {
-        let (mut primal, mut dual) = (1.0f64, 1.0f64);
+    /// Longest step of `x` that keeps it inside its bounds, times `share`.
+    fn primal_length(&self, share: f64) -> f64 {
+        let mut primal = 1.0f64;
         for j in 0..self.x.len() {
             if self.dx[j] < 0.0 {
                 primal = primal.min(-share * self.x[j] / self.dx[j]);
             } else if self.dx[j] > 0.0 {
                 primal = primal.min(share * self.v[j] / self.dx[j]);
             }
+        }
+        primal
+    }
+
+    /// Longest steps that keep everything positive, times `share`.
+    fn lengths(&self, share: f64) -> (f64, f64) {
+        let mut dual = 1.0f64;
+        for j in 0..self.x.len() {
             if self.dz[j] < 0.0 {
                 dual = dual.min(-share * self.z[j] / self.dz[j]);
             }
@@ -376,7 +455,7 @@ impl<'a> Search<'a> {
                 dual = dual.min(-share * self.f[j] / self.df[j]);
             }
         }
-        (primal, dual)
+        (self.primal_length(share), dual)
     }
 
     fn gap_after(&self, primal: f64, dual: f64) -> f64 {

@@ -370,3 +370,58 @@ fn prices_of_the_shipped_sites_lie_between_what_a_little_less_and_a_little_more_
         }
     }
 }
+
+/// Largest error of a row of the relaxed program, beside the row's own magnitude.
+fn relative_residual(program: &super::program::Program, x: &[f64]) -> f64 {
+    let error = |row: &super::program::Row| {
+        let parts = || row.terms.iter().map(|(v, k)| k * x[v.0]);
+        let over = parts().sum::<f64>() - row.rhs;
+        let size = parts().fold(1.0 + row.rhs.abs(), |sum, part| sum + part.abs());
+        let off = if row.sense == super::program::Sense::Equal {
+            over.abs()
+        } else {
+            over
+        };
+        off / size
+    };
+    program.rows.iter().map(error).fold(0.0, f64::max)
+}
+
+#[test]
+fn an_answer_lies_on_its_rows_so_that_a_day_of_them_adds_up_to_nothing() {
+    let mut problems: Vec<Problem> = Vec::new();
+    for name in ["home-amsterdam", "apartment-seoul", "island-microgrid"] {
+        let plant = plant(name);
+        let state = ControllerState::fresh(&plant, now());
+        for soc in [0.1, 0.5, 0.95] {
+            problems.push(problem(&plant, &snapshot(&plant, Some(soc)), &forecast(&plant, true), &state).problem);
+        }
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/solver-tests/cases");
+    for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()) {
+        if file.extension().is_some_and(|e| e == "json") {
+            problems.push(super::read_case(&std::fs::read_to_string(file).unwrap()).unwrap());
+        }
+    }
+    type Solver = fn(&super::program::Program) -> Result<super::solver::Answer, String>;
+    let solvers: [(&str, Solver, f64); 2] = [
+        ("interior", super::solver::with_interior, 1e-11),
+        ("clarabel", super::solver::with_clarabel, 2e-9),
+    ];
+    for (solver, solve, most) in solvers {
+        let mut worst = (0.0, String::new());
+        let mut solved = 0;
+        for p in &problems {
+            let elastic = p.elastic.or_else(|| Some(super::elastic_of(p)));
+            let program = super::formulation::formulate(p, elastic).program.relaxed();
+            let Ok(answer) = solve(&program) else { continue };
+            solved += 1;
+            let residual = relative_residual(&program, &answer.x);
+            if residual > worst.0 {
+                worst = (residual, p.id.clone());
+            }
+        }
+        assert_eq!(solved, problems.len(), "{solver}");
+        assert!(worst.0 < most, "{solver}: {worst:?}");
+    }
+}

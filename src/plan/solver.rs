@@ -116,6 +116,16 @@ fn clarabel_certified(program: &Program) -> Result<Answer, String> {
     }
 }
 
+/// Values of the columns that are left, brought onto the rows: what each row is off by would add up over a day.
+fn onto_rows(reduced: &Reduced, program: &Program, values: Vec<f64>) -> Vec<f64> {
+    let low = |k: usize| reduced.low[reduced.free[k]];
+    let shifted = values.iter().enumerate().map(|(k, x)| x - low(k)).collect();
+    match interior::onto_rows(&reduced.columns(program, 1.0), shifted) {
+        Ok(x) => x.iter().enumerate().map(|(k, x)| low(k) + x).collect(),
+        Err(_) => values,
+    }
+}
+
 /// Clarabel: interior answer and duals.
 pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
@@ -155,6 +165,7 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let values: Vec<f64> = columns.iter().map(|c| solution.value(*c)).collect();
     let dual = solution.compute_dual();
     let duals = references.into_iter().map(|r| dual.dual(r) * scale).collect();
+    let values = onto_rows(&reduced, program, values);
     reduced.answer(program, &values, Some(duals), ("clarabel", RESIDUAL_MAX))
 }
 
