@@ -4,11 +4,13 @@
 mod alternative;
 mod choices;
 mod commit;
+mod cuts;
 mod explain;
 mod extract;
 mod formulation;
 #[cfg(feature = "highs")]
 mod highs;
+mod improve;
 mod interior;
 mod ldl;
 mod problem;
@@ -73,7 +75,7 @@ impl SolveOptions {
     /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
     pub fn controller() -> Self {
         Self {
-            nodes: Some(1000),
+            nodes: Some(150),
             gap: 1e-3,
             ..Self::exact()
         }

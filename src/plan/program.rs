@@ -99,6 +99,18 @@ pub struct Row {
     pub rhs: f64,
 }
 
+impl Row {
+    /// `expr ≤ 0` or `expr = 0`
+    pub fn of(family: &'static str, expr: Expr, sense: Sense) -> Self {
+        Self {
+            family,
+            terms: merged(expr.terms),
+            sense,
+            rhs: -expr.constant,
+        }
+    }
+}
+
 /// Minimise `cost·x` over `low ≤ x ≤ high`, rows, and some columns integer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Program {
@@ -144,12 +156,7 @@ impl Program {
     }
 
     fn row(&mut self, family: &'static str, expr: Expr, sense: Sense) -> RowId {
-        self.rows.push(Row {
-            family,
-            terms: merged(expr.terms),
-            sense,
-            rhs: -expr.constant,
-        });
+        self.rows.push(Row::of(family, expr, sense));
         RowId(self.rows.len() - 1)
     }
 

@@ -90,6 +90,12 @@ impl Reduced {
         Ok(Self { low, high, free, rows })
     }
 
+    /// Cost that no column that is left moves.
+    pub fn held_cost(&self, program: &Program) -> f64 {
+        let moved: f64 = self.free.iter().map(|i| program.cost[*i] * self.low[*i]).sum();
+        program.objective(&self.low) - moved
+    }
+
     /// Typical price, so that won and euro meet the same tolerances.
     pub fn price_scale(&self, program: &Program) -> f64 {
         let mut costs: Vec<f64> = self

@@ -207,7 +207,13 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
         model.add_constraint(&terms[..], op, row.rhs);
     }
     let mut options = microlp::SolveOptions::default();
-    options.mip_gap = effort.gap;
+    // microlp's gap leaves out what no column of its own moves
+    let held = reduced.held_cost(program);
+    let own_share = start.map_or(1.0, |x| {
+        let cost = program.objective(x);
+        (cost - held).abs() / cost.abs().max(1.0)
+    });
+    options.mip_gap = effort.gap / own_share.max(1e-3);
     options.node_limit = effort.nodes;
     options.time_limit = effort.time;
     options.warm_start = start.map(|x| reduced.free.iter().zip(&columns).map(|(i, c)| (*c, x[*i])).collect());
@@ -217,11 +223,11 @@ pub fn with_microlp(program: &Program, effort: Effort, start: Option<&[f64]>) ->
         .into_solution()
         .map_err(|_| "microlp: no feasible point within its bound of nodes or time".to_owned())?;
     let values: Vec<f64> = columns.iter().map(|c| solution.var_value_raw(*c)).collect();
-    let gap = solution.gap();
+    let gap = solution.gap().map(|gap| gap * solution.objective().abs() * scale);
     let whole = program.integer.iter().any(|i| *i);
     let tolerance = if whole { SEARCH_RESIDUAL_MAX } else { RESIDUAL_MAX };
     let mut answer = reduced.answer(program, &values, None, ("microlp", tolerance))?;
-    answer.gap = gap.unwrap_or(f64::INFINITY);
+    answer.gap = gap.map_or(f64::INFINITY, |gap| gap / answer.objective.abs().max(1.0));
     Ok(answer)
 }
 

@@ -1,7 +1,7 @@
 //! Charge point: stays with need and shortfall, minimum current, demanded power, at once, surplus only, discharge.
 
 use super::commitment::{Commitment, Side};
-use super::{Model, Pair};
+use super::{Minimum, Model, Pair};
 use crate::model::{CarStore, EvProblem};
 use crate::plan::program::{Expr, RowId, Var};
 
@@ -176,8 +176,17 @@ fn constraint_ev_minimum(m: &mut Model<'_>, ev: &EvProblem, charge: &[Var]) -> V
     }
     let on: Vec<Var> = charge.iter().map(|_| m.program.binary()).collect();
     for (x, z) in charge.iter().zip(&on) {
-        m.program.at_most("constraint_ev_minimum", ev.charge_min_kw * *z, *x);
-        m.program.at_most("constraint_ev_minimum", *x, ev.charge_max_kw * *z);
+        let family = "constraint_ev_minimum";
+        let rows = [
+            m.program.at_most(family, ev.charge_min_kw * *z, *x),
+            m.program.at_most(family, *x, ev.charge_max_kw * *z),
+        ];
+        m.minima.push(Minimum {
+            v: *x,
+            z: *z,
+            least: ev.charge_min_kw,
+            rows,
+        });
     }
     on
 }

@@ -75,6 +75,15 @@ pub struct Pair {
     pub needed: bool,
 }
 
+/// A column that is zero or at least `least`, as its switch `z` and the two rows between them say.
+#[derive(Debug, Clone, Copy)]
+pub struct Minimum {
+    pub v: Var,
+    pub z: Var,
+    pub least: f64,
+    pub rows: [RowId; 2],
+}
+
 /// The program and where each quantity of the plan is in it.
 pub struct Model<'a> {
     pub p: &'a Problem,
@@ -92,6 +101,8 @@ pub struct Model<'a> {
     pub local_supply: Vec<Expr>,
     pub slacks: Vec<Slack>,
     pub pairs: Vec<Pair>,
+    /// Switches that cost nothing by themselves.
+    pub minima: Vec<Minimum>,
     pub fills: Vec<Fill>,
     /// Parts of one quantity that are filled in this order.
     pub ordered: Vec<Vec<Var>>,
@@ -187,6 +198,7 @@ impl<'a> Model<'a> {
             carbon: Expr::default(),
             slacks: Vec::new(),
             pairs: Vec::new(),
+            minima: Vec::new(),
             fills: Vec::new(),
             ordered: Vec::new(),
             preference: BTreeMap::new(),

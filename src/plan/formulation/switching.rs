@@ -58,9 +58,14 @@ impl Switched {
     /// The on/off path nearest to `wish` that keeps the minimum times and runs only where `may`: a start is taken only
     /// where it can last, a stop only where it may.
     pub fn nearest_path(&self, wish: &[bool], may: &[bool]) -> Vec<bool> {
-        let (mut on, mut hold) = (self.initial_on, 0);
+        Self::nearest(self.initial_on, (self.min_up_steps, self.min_down_steps), wish, may)
+    }
+
+    /// The same from an initial state and minimum steps up and down.
+    pub fn nearest(initial_on: bool, (up, down): (usize, usize), wish: &[bool], may: &[bool]) -> Vec<bool> {
+        let (mut on, mut hold) = (initial_on, 0);
         let steps = wish.len();
-        let can_last = |t: usize| may[t..steps.min(t + self.min_up_steps)].iter().all(|m| *m);
+        let can_last = |t: usize| may[t..steps.min(t + up)].iter().all(|m| *m);
         let mut path = Vec::with_capacity(steps);
         for t in 0..steps {
             let change = if on {
@@ -70,7 +75,7 @@ impl Switched {
             };
             if change {
                 on = !on;
-                hold = if on { self.min_up_steps } else { self.min_down_steps };
+                hold = if on { up } else { down };
             }
             hold = hold.saturating_sub(1);
             path.push(on);
