@@ -143,8 +143,16 @@ impl<'a, 'p> Sought<'a, 'p> {
             if rows.is_empty() {
                 break;
             }
+            let before = cut.rows.len();
             cut.rows.extend(rows);
-            relaxed = lp(&cut.relaxed())?;
+            match lp(&cut.relaxed()) {
+                Ok(tighter) => relaxed = tighter,
+                // they help the search; it goes without them where they are too much for the solver
+                Err(_) => {
+                    cut.rows.truncate(before);
+                    break;
+                }
+            }
         }
         Ok(Self {
             model,
