@@ -13,6 +13,7 @@ use super::{SolveError, SolveOptions, solve_edited};
 use crate::model::{Action, Alternative, Basis, Problem, Solution, Violation};
 use crate::time::Stopwatch;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// One part told to do something in one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -322,7 +323,7 @@ pub fn bus_price(problem: &Problem, t: usize, eps: f64, options: &SolveOptions) 
     both(eps, |change| {
         solve_edited(problem, problem.elastic, options, &|m| {
             let row = m.bus_rows[t];
-            m.program.rows[row.0].rhs += change / m.dt[t];
+            Rc::make_mut(&mut m.program.rows)[row.0].rhs += change / m.dt[t];
         })
     })
 }
@@ -339,7 +340,7 @@ pub fn stored_value(
         solve_edited(problem, problem.elastic, options, &|m| {
             if let Some((_, v)) = m.p.batteries.iter().zip(&m.batteries).find(|(b, _)| b.id == part) {
                 let row = v.energy_rows[t];
-                m.program.rows[row.0].rhs += change;
+                Rc::make_mut(&mut m.program.rows)[row.0].rhs += change;
             }
         })
     })?;

@@ -127,7 +127,7 @@ mod tests {
             let relaxed = with_interior(&program.relaxed()).unwrap();
             let rows = broken(&program, &gated, &relaxed.x);
             assert!(!rows.is_empty(), "{}", p.id);
-            program.rows.extend(rows);
+            std::rc::Rc::make_mut(&mut program.rows).extend(rows);
             let (residual, family) = program.residual(&whole.x);
             assert!(residual < 1e-6, "{}: {family} {residual}", p.id);
             let bound = with_interior(&program.relaxed()).unwrap().objective;

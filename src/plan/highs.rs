@@ -1,42 +1,14 @@
-//! HiGHS through good_lp, where it is compiled in (feature `highs`, see docs/planning.md): linear programs with
-//! duals, and whole numbers.
+//! HiGHS through good_lp for whole numbers, where it is compiled in (feature `highs`, see docs/planning.md). Linear
+//! programs go to an instance that may be kept: `kept.rs`.
 
 use super::program::Program;
 use super::reduce::Reduced;
-use super::solver::{Answer, Effort, RESIDUAL_MAX, SEARCH_RESIDUAL_MAX, certified, constraint_of, sum};
+use super::solver::{Answer, Effort, RESIDUAL_MAX, SEARCH_RESIDUAL_MAX, constraint_of, sum};
 use good_lp::solvers::highs::{HighsParallelType, HighsProblem, highs};
-use good_lp::{
-    DualValues, Solution, SolutionStatus, SolutionWithDual, SolverModel, Variable, WithInitialSolution, variable,
-    variables,
-};
+use good_lp::{Solution, SolutionStatus, SolverModel, Variable, WithInitialSolution, variable, variables};
 
 /// Feasibility of rows and reduced costs, below what an answer is measured by.
 const TOLERANCE: f64 = 1e-9;
-
-/// A vertex with duals.
-pub fn linear(program: &Program) -> Result<Answer, String> {
-    let reduced = Reduced::of(program)?;
-    if reduced.free.is_empty() {
-        return reduced.answer(
-            program,
-            &[],
-            Some(vec![0.0; reduced.rows.len()]),
-            ("highs", RESIDUAL_MAX),
-        );
-    }
-    let scale = reduced.price_scale(program);
-    let (columns, mut model) = built(&reduced, program, scale);
-    let references: Vec<_> = reduced
-        .rows
-        .iter()
-        .map(|row| model.add_constraint(constraint_of(row, &columns)))
-        .collect();
-    let mut solution = model.solve().map_err(|e| format!("highs: {e}"))?;
-    let values: Vec<f64> = columns.iter().map(|c| solution.value(*c)).collect();
-    let dual = solution.compute_dual();
-    let duals = references.into_iter().map(|r| dual.dual(r) * scale).collect();
-    certified(&reduced, program, &values, duals, "highs")
-}
 
 /// Branch and bound; bounded by time alone, since good_lp passes on no limit of nodes. Where it was cut short its bound is
 /// not known.

@@ -12,6 +12,8 @@ mod formulation;
 mod highs;
 mod improve;
 mod interior;
+#[cfg(feature = "highs")]
+mod kept;
 mod ldl;
 mod problem;
 mod program;
@@ -36,6 +38,8 @@ pub use alternative::{BothSides, Choice, alternatives, bounded, bus_price, exact
 pub use choices::choices;
 pub use extract::in_objective;
 pub use formulation::has_integers;
+#[cfg(feature = "highs")]
+pub use kept::Kept;
 pub use problem::problem;
 pub use raw::raw_clarabel_ms;
 pub use schedule::{Made, schedule};
@@ -49,6 +53,38 @@ pub const SOLVERS: [&str; 4] = ["auto", "interior", "clarabel", "microlp"];
 #[cfg(feature = "highs")]
 pub const SOLVERS: [&str; 5] = ["auto", "interior", "clarabel", "microlp", "highs"];
 
+/// What may plan for a running site.
+#[cfg(not(feature = "highs"))]
+pub const CONTROLLERS: [&str; 1] = ["auto"];
+/// The same with HiGHS compiled in.
+#[cfg(feature = "highs")]
+pub const CONTROLLERS: [&str; 2] = ["auto", "highs"];
+
+/// What HiGHS keeps from one plan to the next; nothing, where it is not compiled in.
+#[cfg(not(feature = "highs"))]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept(());
+
+#[cfg(not(feature = "highs"))]
+impl Kept {
+    /// The next plan begins, so many steps later.
+    pub fn next(&self, _: usize) {}
+    pub fn starts(&self) -> Starts {
+        Starts::default()
+    }
+}
+
+/// How often what was kept was of use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Starts {
+    /// Programs solved from the last optimum.
+    pub hot: usize,
+    /// Programs solved without it.
+    pub cold: usize,
+    /// Of those, solved cold because the hot answer did not hold.
+    pub refused: usize,
+}
+
 /// How to solve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SolveOptions {
@@ -60,6 +96,8 @@ pub struct SolveOptions {
     pub nodes: Option<u64>,
     /// Relative gap at which a plan counts as optimal.
     pub gap: f64,
+    /// What is kept from one plan to the next, of whoever plans again and again; read by HiGHS alone.
+    pub kept: Option<Kept>,
 }
 
 impl SolveOptions {
@@ -70,6 +108,7 @@ impl SolveOptions {
             deadline: None,
             nodes: None,
             gap: 1e-7,
+            kept: None,
         }
     }
     /// Cheap enough for every interval: bounded by nodes, so that virtual time is deterministic.
@@ -218,7 +257,8 @@ pub fn solve_without(problem: &Problem, family: &str, options: &SolveOptions) ->
     let elastic = problem.elastic.or_else(|| Some(elastic_of(problem)));
     solve_edited(problem, elastic, options, &|m| {
         // rows keep their places, since duals are read by them
-        for row in m.program.rows.iter_mut().filter(|r| r.family == family) {
+        let rows = std::rc::Rc::make_mut(&mut m.program.rows);
+        for row in rows.iter_mut().filter(|r| r.family == family) {
             row.terms.clear();
             (row.sense, row.rhs) = (program::Sense::AtMost, 0.0);
         }

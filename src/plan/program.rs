@@ -3,6 +3,7 @@
 //! Kept apart from any solver so that every answer can be re-costed and its residual recomputed here.
 
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
+use std::rc::Rc;
 
 /// A column of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,10 +36,13 @@ impl From<f64> for Expr {
 impl Mul<Var> for f64 {
     type Output = Expr;
     fn mul(self, v: Var) -> Expr {
-        Expr {
-            terms: vec![(v, self)],
+        // room for what is added next
+        let mut expr = Expr {
+            terms: Vec::with_capacity(4),
             constant: 0.0,
-        }
+        };
+        expr.terms.push((v, self));
+        expr
     }
 }
 impl Mul<&Expr> for f64 {
@@ -59,7 +63,9 @@ impl<E: Into<Expr>> AddAssign<E> for Expr {
 }
 impl<E: Into<Expr>> SubAssign<E> for Expr {
     fn sub_assign(&mut self, other: E) {
-        *self += -other.into();
+        let other = other.into();
+        self.terms.extend(other.terms.into_iter().map(|(v, k)| (v, -k)));
+        self.constant -= other.constant;
     }
 }
 impl<E: Into<Expr>> Add<E> for Expr {
@@ -76,10 +82,19 @@ impl<E: Into<Expr>> Sub<E> for Expr {
         self
     }
 }
+impl Expr {
+    /// Adds `k · other`.
+    pub fn add(&mut self, k: f64, other: &Self) {
+        self.terms.extend(other.terms.iter().map(|(v, a)| (*v, k * a)));
+        self.constant += k * other.constant;
+    }
+}
 impl Neg for Expr {
     type Output = Self;
-    fn neg(self) -> Self {
-        -1.0 * &self
+    fn neg(mut self) -> Self {
+        self.terms.iter_mut().for_each(|(_, k)| *k = -*k);
+        self.constant = -self.constant;
+        self
     }
 }
 
@@ -97,6 +112,26 @@ pub struct Row {
     pub terms: Vec<(Var, f64)>,
     pub sense: Sense,
     pub rhs: f64,
+    pub mark: Mark,
+}
+
+/// Whose a column or row is and of which step: what names it the same in the problem a step later. Only a solver that
+/// starts from an earlier answer reads it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    owner: u32,
+    pub step: u32,
+}
+
+impl Mark {
+    /// The same thing, `shift` steps later.
+    #[cfg(feature = "highs")]
+    pub fn later(self, shift: u32) -> Self {
+        Self {
+            step: self.step + shift,
+            ..self
+        }
+    }
 }
 
 impl Row {
@@ -107,6 +142,7 @@ impl Row {
             terms: merged(expr.terms),
             sense,
             rhs: -expr.constant,
+            mark: Mark::default(),
         }
     }
 }
@@ -118,18 +154,46 @@ pub struct Program {
     pub low: Vec<f64>,
     pub high: Vec<f64>,
     pub integer: Vec<bool>,
-    pub rows: Vec<Row>,
+    /// Shared by the programs that differ in bounds alone.
+    pub rows: Rc<Vec<Row>>,
     /// Cost that no variable moves.
     pub constant: f64,
+    /// Of each column.
+    pub marks: Vec<Mark>,
+    /// Of what is made next.
+    mark: Mark,
 }
 
 impl Program {
+    /// What is made from here on belongs to the component of that id.
+    pub fn owned_by(&mut self, id: &str) {
+        // FNV: two ids with the same number would only make a worse start for a solver
+        let owner = id
+            .bytes()
+            .fold(0x811c_9dc5, |h: u32, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        self.mark = Mark { owner, step: 0 };
+    }
+    /// What is made next is of step `t`.
+    pub fn at(&mut self, t: usize) -> &mut Self {
+        self.mark.step = t as u32;
+        self
+    }
+    /// The last step that a column of the terms is of.
+    fn step_of(&self, terms: &[(Var, f64)]) -> u32 {
+        terms.iter().map(|(v, _)| self.marks[v.0].step).max().unwrap_or(0)
+    }
+    /// What is made next is of the last step of the terms.
+    pub fn at_step_of(&mut self, expr: &Expr) -> &mut Self {
+        self.mark.step = self.step_of(&expr.terms);
+        self
+    }
     /// A column within finite bounds.
     pub fn var(&mut self, low: f64, high: f64) -> Var {
         self.cost.push(0.0);
         self.low.push(low);
         self.high.push(high.max(low));
         self.integer.push(false);
+        self.marks.push(self.mark);
         Var(self.cost.len() - 1)
     }
     /// A column that is 0 or 1.
@@ -156,7 +220,15 @@ impl Program {
     }
 
     fn row(&mut self, family: &'static str, expr: Expr, sense: Sense) -> RowId {
-        self.rows.push(Row::of(family, expr, sense));
+        let mark = Mark {
+            step: self.step_of(&expr.terms),
+            ..self.mark
+        };
+        let row = Row {
+            mark,
+            ..Row::of(family, expr, sense)
+        };
+        Rc::make_mut(&mut self.rows).push(row);
         RowId(self.rows.len() - 1)
     }
 
@@ -190,7 +262,7 @@ impl Program {
     /// Largest violation of any row, in the row's own unit, and its family.
     pub fn residual(&self, x: &[f64]) -> (f64, &'static str) {
         let mut worst = (0.0, "none");
-        for row in &self.rows {
+        for row in self.rows.iter() {
             let left: f64 = row.terms.iter().map(|(v, k)| k * x[v.0]).sum();
             let amount = match row.sense {
                 Sense::AtMost => left - row.rhs,
@@ -207,15 +279,15 @@ impl Program {
 /// Adds up repeated variables and drops zeros, in order of the columns.
 fn merged(mut terms: Vec<(Var, f64)>) -> Vec<(Var, f64)> {
     terms.sort_by_key(|(v, _)| *v);
-    let mut out: Vec<(Var, f64)> = Vec::with_capacity(terms.len());
-    for (v, k) in terms {
-        match out.last_mut() {
-            Some((last, sum)) if *last == v => *sum += k,
-            _ => out.push((v, k)),
+    terms.dedup_by(|(v, k), (last, sum)| {
+        let same = v == last;
+        if same {
+            *sum += *k;
         }
-    }
-    out.retain(|(_, k)| *k != 0.0);
-    out
+        same
+    });
+    terms.retain(|(_, k)| *k != 0.0);
+    terms
 }
 
 #[cfg(test)]

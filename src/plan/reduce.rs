@@ -16,7 +16,7 @@ pub struct Reduced {
 
 pub struct ReducedRow {
     /// Row of the original program.
-    origin: usize,
+    pub origin: usize,
     /// (position in `free`, coefficient)
     pub terms: Vec<(usize, f64)>,
     pub sense: Sense,
@@ -104,11 +104,12 @@ impl Reduced {
             .map(|i| program.cost[*i].abs())
             .filter(|c| *c > 0.0)
             .collect();
-        costs.sort_by(f64::total_cmp);
-        costs
-            .get(costs.len() / 2)
-            .copied()
-            .map_or(1.0, |median| (4.0 * median).clamp(1e-6, 1e9))
+        if costs.is_empty() {
+            return 1.0;
+        }
+        let middle = costs.len() / 2;
+        let (_, median, _) = costs.select_nth_unstable_by(middle, f64::total_cmp);
+        (4.0 * *median).clamp(1e-6, 1e9)
     }
 
     /// Puts the point together again, clips it to its bounds and measures it.

@@ -13,6 +13,7 @@ use super::round;
 use super::solver::{self, Answer, Effort};
 use super::{SolveError, SolveOptions};
 use crate::time::Stopwatch;
+use std::rc::Rc;
 
 /// Flow below this counts as none, kW.
 const FLOW: f64 = 1e-6;
@@ -47,12 +48,13 @@ struct Sought<'a, 'p> {
 
 /// Runs the search; `Err` only when no solver found any point.
 pub fn search(model: &Model<'_>, options: &SolveOptions, watch: &Stopwatch) -> Result<Found, SolveError> {
+    let kept = options.kept.as_ref();
     let lp = |p: &Program| match options.solver.as_str() {
         "microlp" => solver::with_simplex(p),
         "clarabel" => solver::with_clarabel(p),
         "interior" => solver::with_interior(p),
-        "highs" => solver::with_highs(p),
-        _ => solver::linear(p),
+        "highs" => solver::with_highs(p, kept),
+        _ => solver::linear(p, kept),
     };
     let mut sought = Sought::of(model, options, &lp).map_err(SolveError::Failed)?;
     let mut best: Option<Answer> = None;
@@ -144,12 +146,12 @@ impl<'a, 'p> Sought<'a, 'p> {
                 break;
             }
             let before = cut.rows.len();
-            cut.rows.extend(rows);
+            Rc::make_mut(&mut cut.rows).extend(rows);
             match lp(&cut.relaxed()) {
                 Ok(tighter) => relaxed = tighter,
                 // they help the search; it goes without them where they are too much for the solver
                 Err(_) => {
-                    cut.rows.truncate(before);
+                    Rc::make_mut(&mut cut.rows).truncate(before);
                     break;
                 }
             }
@@ -227,9 +229,11 @@ impl<'a, 'p> Sought<'a, 'p> {
 /// Takes a switch that costs nothing, and its rows, out of the program: the rows keep their places.
 fn leave_out(program: &mut Program, minimum: &Minimum) {
     (program.high[minimum.z.0], program.integer[minimum.z.0]) = (0.0, false);
-    for row in minimum.rows.map(|r| r.0) {
-        program.rows[row].terms.clear();
-        (program.rows[row].sense, program.rows[row].rhs) = (Sense::AtMost, 0.0);
+    let rows = Rc::make_mut(&mut program.rows);
+    for row in minimum.rows {
+        let row = &mut rows[row.0];
+        row.terms.clear();
+        (row.sense, row.rhs) = (Sense::AtMost, 0.0);
     }
 }
 
@@ -237,7 +241,7 @@ fn put_back(program: &mut Program, whole: &Program, minimum: &Minimum) {
     let z = minimum.z.0;
     (program.low[z], program.high[z], program.integer[z]) = (whole.low[z], whole.high[z], whole.integer[z]);
     for row in minimum.rows.map(|r| r.0) {
-        program.rows[row] = whole.rows[row].clone();
+        Rc::make_mut(&mut program.rows)[row] = whole.rows[row].clone();
     }
 }
 

@@ -30,7 +30,12 @@ fn quantiles(mean: Vec<f64>) -> Quantiles {
 
 /// Evening peak in the load, a bell of sun, prices that fall at noon, one car at each charge point from step 0.
 pub fn forecast(plant: &Plant, cars: bool) -> Forecast {
-    let grid = TimeGrid::aligned(now(), TimeDelta::minutes(15), TimeDelta::hours(24));
+    forecast_at(plant, cars, now())
+}
+
+/// The same from an instant of that day on.
+pub fn forecast_at(plant: &Plant, cars: bool, start: Timestamp) -> Forecast {
+    let grid = TimeGrid::aligned(start, TimeDelta::minutes(15), TimeDelta::hours(24));
     let tz = plant.location.time_zone;
     let hour = |t: Timestamp| {
         use chrono::Timelike;

@@ -1,5 +1,6 @@
 //! The solvers behind one door: a [`Program`] in, a point that was measured here out. No status is believed.
 
+use super::Kept;
 use super::interior;
 use super::program::{Program, Sense};
 use super::reduce::{Reduced, ReducedRow};
@@ -42,23 +43,23 @@ pub struct Effort {
 
 /// Solves an LP with our interior-point method; where its answer does not hold with Clarabel, then with a simplex. What
 /// Clarabel says without a certificate is taken last.
-pub fn linear(program: &Program) -> Result<Answer, String> {
+pub fn linear(program: &Program, kept: Option<&Kept>) -> Result<Answer, String> {
     let then = |whys: String, next: Result<Answer, String>| next.map_err(|why| format!("{whys}; {why}"));
     with_interior(program)
         .or_else(|whys| then(whys, clarabel_certified(program)))
-        .or_else(|whys| then(whys, with_highs(program)))
+        .or_else(|whys| then(whys, with_highs(program, kept)))
         .or_else(|whys| then(whys, with_simplex(program)))
         .or_else(|whys| then(whys, with_clarabel(program)))
 }
 
-/// HiGHS on an LP, where it is compiled in.
+/// HiGHS on an LP, where it is compiled in; from what is kept of the last plan, where anything is.
 #[cfg(feature = "highs")]
-pub fn with_highs(program: &Program) -> Result<Answer, String> {
-    super::highs::linear(program)
+pub fn with_highs(program: &Program, kept: Option<&Kept>) -> Result<Answer, String> {
+    super::kept::linear(program, kept)
 }
 
 #[cfg(not(feature = "highs"))]
-pub fn with_highs(_: &Program) -> Result<Answer, String> {
+pub fn with_highs(_: &Program, _: Option<&Kept>) -> Result<Answer, String> {
     Err("highs is not compiled in".into())
 }
 
@@ -80,7 +81,7 @@ pub fn with_interior(program: &Program) -> Result<Answer, String> {
     let lows = reduced.free.iter().map(|i| reduced.low[*i]);
     let values: Vec<f64> = lows.zip(&point.x).map(|(low, x)| low + x).collect();
     let duals: Vec<f64> = point.duals.iter().map(|d| d * scale).collect();
-    certified(&reduced, program, &values, duals, "interior")
+    certified(&reduced, program, &values, duals, ("interior", RESIDUAL_MAX))
 }
 
 /// Measures the answer and takes it only where its own prices prove it the best.
@@ -89,10 +90,10 @@ pub fn certified(
     program: &Program,
     values: &[f64],
     duals: Vec<f64>,
-    solver: &'static str,
+    (solver, residual): (&'static str, f64),
 ) -> Result<Answer, String> {
     let bound = reduced.bound(program, &duals);
-    let answer = reduced.answer(program, values, Some(duals), (solver, RESIDUAL_MAX))?;
+    let answer = reduced.answer(program, values, Some(duals), (solver, residual))?;
     let gap = (answer.objective - bound) / answer.objective.abs().max(1.0);
     if gap.is_nan() || gap > CERTIFIED {
         return Err(format!("{solver}: its prices leave a gap of {gap:.0e}"));

@@ -58,7 +58,7 @@ fn variable_battery<'a>(m: &mut Model<'a>, b: &'a BatteryProblem) -> BatteryVars
     let v = BatteryVars {
         charge: m.per_step(|_| b.charge_max_kw),
         discharge: m.per_step(|_| b.discharge_max_kw),
-        energy: m.steps().map(|_| m.program.var(low, high)).collect(),
+        energy: m.steps().map(|t| m.program.at(t).var(low, high)).collect(),
         energy_rows: Vec::new(),
     };
     for t in m.steps() {

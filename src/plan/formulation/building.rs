@@ -70,7 +70,7 @@ fn constraint_building_temperature(m: &mut Model<'_>, b: &BuildingProblem, heat:
         let r = response(b, m.dt[t]);
         let alone = r.per_kw * gain(b, t) + (1.0 - r.keep) * outdoor(b, t);
         (low, high) = (r.keep * low + alone, r.keep * high + alone + r.per_kw * b.heat_max_kw);
-        let next = m.program.var(low - 1e-6, high + 1e-6);
+        let next = m.program.at(t).var(low - 1e-6, high + 1e-6);
         let warmed = r.keep * &before + r.per_kw * heat[t] + alone;
         m.program.equal("constraint_building_temperature", next, warmed);
         before = next.into();

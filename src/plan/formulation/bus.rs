@@ -7,8 +7,9 @@ use crate::plan::program::Expr;
 /// `Σ draw = 0`; its dual is the price of electricity.
 pub fn constraint_bus_balance(m: &mut Model<'_>) {
     for t in m.steps() {
-        let total = m.draw.values().fold(Expr::default(), |sum, d| sum + d[t].clone());
-        let row = m.program.equal("constraint_bus_balance", -total, 0.0);
+        let mut supply = Expr::default();
+        m.draw.values().for_each(|draw| supply.add(-1.0, &draw[t]));
+        let row = m.program.equal("constraint_bus_balance", supply, 0.0);
         m.bus_rows.push(row);
     }
 }

@@ -58,15 +58,19 @@ impl Model<'_> {
         above: Side,
         below: Side,
     ) -> Option<RowId> {
-        let over = expr.clone() - baseline.into();
-        let under = -over.clone();
-        let (low, high) = self.range(&over);
-        let above = (high > 0.0 && !above.is_free()).then(|| self.deviation(c, &over, high, above));
-        let below = (low < 0.0 && !below.is_free()).then(|| self.deviation(c, &under, -low, below));
+        let baseline = baseline.into();
+        let (low, high) = self.range_over(expr, &baseline);
+        let (is_above, is_below) = (high > 0.0 && !above.is_free(), low < 0.0 && !below.is_free());
+        if !is_above && !is_below {
+            return None;
+        }
+        let over = expr.clone() - baseline;
+        let above = is_above.then(|| self.deviation(c, &over, high, above));
+        let below = is_below.then(|| self.deviation(c, &-over.clone(), -low, below));
         match (above, below) {
             (Some(above), Some(below)) => Some(self.program.equal(c.family, over - above + below, 0.0)),
             (Some(above), None) => Some(self.program.at_most(c.family, over - above, 0.0)),
-            (None, Some(below)) => Some(self.program.at_most(c.family, under - below, 0.0)),
+            (None, Some(below)) => Some(self.program.at_most(c.family, -over - below, 0.0)),
             (None, None) => None,
         }
     }
@@ -76,7 +80,7 @@ impl Model<'_> {
         let (price, money) = match (side, self.elastic) {
             (Side::Shared(deviation), _) => return deviation,
             (Side::Worth(price), _) => {
-                let var = self.program.var(0.0, reach);
+                let var = self.program.at_step_of(beyond).var(0.0, reach);
                 self.program.cost(price, var);
                 return var.into();
             }
@@ -85,7 +89,7 @@ impl Model<'_> {
             (Side::Band, Some(elastic)) => (elastic.soc_per_kwh, false),
             (Side::Free | Side::Limit | Side::Band, _) => return Expr::default(),
         };
-        let var = self.program.var(0.0, reach);
+        let var = self.program.at_step_of(beyond).var(0.0, reach);
         self.slack(Slack {
             name: c.name,
             component: c.component.to_owned(),

@@ -20,7 +20,7 @@ pub fn deferrable<'a>(m: &mut Model<'a>, d: &'a DeferrableProblem) {
     }
     constraint_deferrable_energy(m, d, &power);
     let switched = d.switches().then(|| {
-        let on = m.steps().map(|_| m.program.binary()).collect();
+        let on = m.steps().map(|t| m.program.at(t).binary()).collect();
         let s = variable_switching(m, on, d.initial_on, (d.min_on_steps, d.min_off_steps));
         constraint_deferrable_power(m, d, &power, &s);
         constraint_deferrable_switching(m, &s);
@@ -35,7 +35,7 @@ pub fn deferrable<'a>(m: &mut Model<'a>, d: &'a DeferrableProblem) {
 
 /// `Σ dt·p + missed = energy`
 fn constraint_deferrable_energy(m: &mut Model<'_>, d: &DeferrableProblem, power: &[Var]) {
-    let missed = m.program.var(0.0, d.energy_kwh);
+    let missed = m.program.at(0).var(0.0, d.energy_kwh);
     m.slack(Slack {
         name: "missed_energy",
         component: d.id.clone(),

@@ -86,7 +86,7 @@ fn variable_ev_power<'a>(m: &mut Model<'a>, ev: &'a EvProblem, stays: &[Stay]) -
     let here = |t: usize| stays.iter().any(|s| s.steps.contains(&t));
     let mut power = |kw: f64| -> Vec<Var> {
         let high = |t: usize| if here(t) { kw } else { 0.0 };
-        (arrive..end).map(|t| m.program.var(0.0, high(t))).collect()
+        (arrive..end).map(|t| m.program.at(t).var(0.0, high(t))).collect()
     };
     let charge = power(ev.charge_max_kw);
     // who wants it at once does not give any back
@@ -125,7 +125,7 @@ fn constraint_ev_energy(m: &mut Model<'_>, ev: &EvProblem, v: &EvVars, stay: &St
     for t in stay.steps.clone() {
         level += gain(m, ev, v, t);
     }
-    let shortfall = m.program.var(0.0, stay.need);
+    let shortfall = m.program.at(0).var(0.0, stay.need);
     m.program.cost(stay.shortfall_cost, shortfall);
     level += shortfall;
     let extra = (ev.extra_max_kwh > 0.0).then(|| m.program.var(0.0, ev.extra_max_kwh));
@@ -145,7 +145,7 @@ fn constraint_ev_store(m: &mut Model<'_>, store: &CarStore, ev: &EvProblem, v: &
     let (low, high) = (store.min_kwh.min(start), store.capacity_kwh.max(start));
     let mut before = carried.clone() + start;
     for t in stay.steps.clone() {
-        let e = m.program.var(low, high);
+        let e = m.program.at(t).var(low, high);
         let after = before + gain(m, ev, v, t);
         m.program.equal("constraint_ev_store", e, after);
         before = e.into();
@@ -174,7 +174,8 @@ fn constraint_ev_minimum(m: &mut Model<'_>, ev: &EvProblem, charge: &[Var]) -> V
     if ev.charge_min_kw <= 0.0 {
         return Vec::new();
     }
-    let on: Vec<Var> = charge.iter().map(|_| m.program.binary()).collect();
+    let on = charge.iter().map(|x| m.program.at_step_of(&(*x).into()).binary());
+    let on: Vec<Var> = on.collect();
     for (x, z) in charge.iter().zip(&on) {
         let family = "constraint_ev_minimum";
         let rows = [
@@ -201,7 +202,7 @@ fn constraint_ev_at_once(m: &mut Model<'_>, ev: &EvProblem, v: &EvVars, stay: &S
     for t in stay.steps.clone() {
         let dt = m.dt[t];
         wanted = (wanted + ev.charge_eff * dt * ev.charge_max_kw).min(stay.need);
-        let so_far = m.program.var(0.0, stay.need + ev.extra_max_kwh);
+        let so_far = m.program.at(t).var(0.0, stay.need + ev.extra_max_kwh);
         let after = before + gain(m, ev, v, t);
         m.program.equal("constraint_ev_at_once", so_far, after);
         let late = m.program.var(0.0, wanted);

@@ -58,7 +58,7 @@ fn constraint_genset_part_load(m: &mut Model<'_>, g: &GensetProblem, power: &[Va
         .map(|s| s.up_to_kw - std::mem::replace(&mut from, s.up_to_kw))
         .collect();
     for t in m.steps().filter(|_| !lengths.is_empty()) {
-        let parts: Vec<Var> = lengths.iter().map(|l| m.program.var(0.0, *l)).collect();
+        let parts: Vec<Var> = lengths.iter().map(|l| m.program.at(t).var(0.0, *l)).collect();
         for (part, segment) in parts.iter().zip(&g.part_load) {
             m.program.cost(segment.fuel_cost_per_kwh * m.dt[t], *part);
         }
@@ -75,7 +75,7 @@ fn variable_genset_on(m: &mut Model<'_>, g: &GensetProblem) -> Vec<Var> {
     let mut on: Vec<Var> = Vec::with_capacity(m.dt.len());
     for t in m.steps() {
         let same = t > g.fixed_steps && t > 0 && block(t).is_some() && block(t) == block(t - 1);
-        let z = if same { on[t - 1] } else { m.program.binary() };
+        let z = if same { on[t - 1] } else { m.program.at(t).binary() };
         on.push(z);
     }
     on

@@ -86,7 +86,7 @@ fn constraint_grid_peak(m: &mut Model<'_>, g: &GridProblem, v: &mut GridVars) {
     }
     let windows = windows(m, g, v);
     let highest = windows.iter().map(|(mean, _)| m.range(mean).1).fold(0.0, f64::max);
-    let over = m.program.var(0.0, highest - g.peak_so_far_kw);
+    let over = m.program.at(0).var(0.0, highest - g.peak_so_far_kw);
     m.program.cost(g.demand_charge_per_kw, 1.0 * over + g.peak_so_far_kw);
     let c = Commitment {
         family: "constraint_grid_peak",
@@ -111,7 +111,7 @@ fn constraint_grid_capacity(m: &mut Model<'_>, g: &GridProblem, v: &GridVars) {
         unit,
     };
     if capacity.overrun_per_kw > 0.0 && highest > capacity.subscribed_kw {
-        let over = m.program.var(0.0, highest - capacity.subscribed_kw);
+        let over = m.program.at(0).var(0.0, highest - capacity.subscribed_kw);
         m.slack(Slack {
             name: "capacity_overrun",
             component: "grid".into(),
@@ -150,7 +150,7 @@ fn constraint_grid_blocks(m: &mut Model<'_>, g: &GridProblem, v: &GridVars) {
     let energy = m.steps().fold(Expr::default(), |sum, t| sum + m.dt[t] * v.import[t]);
     let (_, most) = m.range(&energy);
     let size = |b: &BlockProblem| b.size_kwh.unwrap_or(most).min(most);
-    let used: Vec<Var> = g.blocks.iter().map(|b| m.program.var(0.0, size(b))).collect();
+    let used: Vec<Var> = g.blocks.iter().map(|b| m.program.at(0).var(0.0, size(b))).collect();
     for (used, block) in used.iter().zip(&g.blocks) {
         m.program.cost(block.price, *used);
     }

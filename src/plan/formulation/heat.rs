@@ -73,7 +73,7 @@ fn burn(m: &mut Model<'_>, c: &ChpProblem, t: usize, fuel: Expr) {
 }
 
 fn chp_switching(m: &mut Model<'_>, c: &ChpProblem, s: ChpSwitching, electric: &[Var]) -> Switched {
-    let on: Vec<Var> = m.steps().map(|_| m.program.binary()).collect();
+    let on: Vec<Var> = m.steps().map(|t| m.program.at(t).binary()).collect();
     constraint_chp_power(m, c, s.electric_min_kw, electric, &on);
     let switched = variable_switching(m, on, s.initial_on, (s.min_up_steps, s.min_down_steps));
     constraint_chp_switching(m, &switched);
@@ -141,7 +141,7 @@ fn tank(m: &mut Model<'_>, k: &TankProblem, supply: &mut [Expr]) -> TankVars {
     let mut v = TankVars {
         net: m
             .steps()
-            .map(|_| m.program.var(-k.discharge_max_kw, k.charge_max_kw))
+            .map(|t| m.program.at(t).var(-k.discharge_max_kw, k.charge_max_kw))
             .collect(),
         energy: m.per_step(|_| top),
         energy_rows: Vec::new(),

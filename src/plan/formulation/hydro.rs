@@ -64,7 +64,7 @@ fn constraint_hydro_volume(m: &mut Model<'_>, h: &HydroProblem, turbine: &[Var],
     let mut before = Expr::from(start);
     for t in m.steps() {
         let k = PER_HOUR * m.dt[t];
-        let volume = m.program.var(bottom, top);
+        let volume = m.program.at(t).var(bottom, top);
         let band = Expr::from(volume);
         m.commit(c("hydro_volume"), &band, low, Side::Free, Side::Limit);
         m.commit(c("hydro_volume"), &band, high, Side::Limit, Side::Free);

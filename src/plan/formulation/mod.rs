@@ -133,40 +133,51 @@ pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
     loads::variable_sheddable_power(&mut m);
     pv::variable_pv_power(&mut m);
     for b in &p.batteries {
+        m.program.owned_by(&b.id);
         battery::battery(&mut m, b);
     }
     for ev in &p.evs {
+        m.program.owned_by(&ev.id);
         ev::ev(&mut m, ev);
     }
     for s in &p.shiftable {
+        m.program.owned_by(&s.id);
         shiftable::shiftable(&mut m, s);
     }
     shiftable::constraint_shiftable_sequence(&mut m);
     for d in &p.deferrable {
+        m.program.owned_by(&d.id);
         deferrable::deferrable(&mut m, d);
     }
     for g in &p.gensets {
+        m.program.owned_by(&g.id);
         genset::genset(&mut m, g);
     }
     if let Some(h) = &p.heat {
+        m.program.owned_by("heat");
         heat::heat(&mut m, h);
     }
     for h in &p.hydro {
+        m.program.owned_by(&h.id);
         hydro::hydro(&mut m, h);
     }
     loads::widen_unserved(&mut m);
     if let Some(g) = &p.grid {
+        m.program.owned_by("grid");
         grid::grid(&mut m, g);
     }
 
+    m.program.owned_by("bus");
     bus::constraint_bus_balance(&mut m);
     bus::constraint_circuit_power(&mut m);
     bus::constraint_surplus_claims(&mut m);
     bus::constraint_local_supply(&mut m);
+    m.program.owned_by("site");
     site::constraint_carbon_cap(&mut m);
     site::constraint_lifeline_energy(&mut m);
     site::constraint_site_self_sufficiency(&mut m);
     site::constraint_site_renewable(&mut m);
+    m.program.owned_by("taste");
     taste::taste_stick(&mut m);
     m
 }
@@ -224,7 +235,7 @@ impl<'a> Model<'a> {
 
     /// A column for each step, `0 ≤ v ≤ high(t)`.
     fn per_step(&mut self, high: impl Fn(usize) -> f64) -> Vec<Var> {
-        self.steps().map(|t| self.program.var(0.0, high(t))).collect()
+        self.steps().map(|t| self.program.at(t).var(0.0, high(t))).collect()
     }
 
     /// A cost that steers but is not money of the case.
@@ -261,7 +272,15 @@ impl<'a> Model<'a> {
 
     /// Smallest and largest value of an expression within the bounds of its columns.
     fn range(&self, e: &Expr) -> (f64, f64) {
-        e.terms.iter().fold((e.constant, e.constant), |(low, high), (v, k)| {
+        self.range_over(e, &Expr::default())
+    }
+
+    /// The same of `e − baseline`.
+    fn range_over(&self, e: &Expr, baseline: &Expr) -> (f64, f64) {
+        let constant = e.constant - baseline.constant;
+        let terms = e.terms.iter().copied();
+        let less = baseline.terms.iter().map(|(v, k)| (*v, -k));
+        terms.chain(less).fold((constant, constant), |(low, high), (v, k)| {
             let (a, b) = (k * self.program.low[v.0], k * self.program.high[v.0]);
             (low + a.min(b), high + a.max(b))
         })

@@ -43,7 +43,7 @@ fn variable_shiftable_start<'a>(m: &mut Model<'a>, s: &'a ShiftableProblem) -> V
     let firsts: Vec<usize> = (s.earliest_step..latest).filter(|k| room(*k)).collect();
     let mut starts = Vec::new();
     for k in firsts {
-        let z = m.program.binary();
+        let z = m.program.at(k).binary();
         let run = run_from(&m.dt, k, &phases);
         for (i, kw) in run.kw.iter().enumerate() {
             m.draws(&s.id, k + i, *kw * z);
@@ -55,7 +55,7 @@ fn variable_shiftable_start<'a>(m: &mut Model<'a>, s: &'a ShiftableProblem) -> V
 
 /// `Σ start + missed = 1`
 fn constraint_shiftable_once(m: &mut Model<'_>, s: &ShiftableProblem, starts: &[(Var, Run)]) {
-    let missed = m.program.var(0.0, 1.0);
+    let missed = m.program.at(0).var(0.0, 1.0);
     m.slack(Slack {
         name: "missed_run",
         component: s.id.clone(),
@@ -95,7 +95,7 @@ fn too_early(m: &mut Model<'_>, s: &ShiftableProblem) -> Expr {
     let Some(elastic) = m.elastic else {
         return Expr::default();
     };
-    let var = m.program.var(0.0, 1.0);
+    let var = m.program.at(0).var(0.0, 1.0);
     m.slack(Slack {
         name: "too_early",
         component: s.id.clone(),

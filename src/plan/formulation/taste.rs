@@ -21,7 +21,7 @@ pub fn taste_stick(m: &mut Model<'_>) {
                 continue;
             }
             let price = m.dt[t] * price(stick, t);
-            let up = m.program.var(0.0, (high - kw).max(0.0));
+            let up = m.program.at(t).var(0.0, (high - kw).max(0.0));
             let down = m.program.var(0.0, (kw - low).max(0.0));
             m.prefer(price, up);
             m.prefer(price, down);
