@@ -65,6 +65,7 @@ pub fn live(demo: &Demo) -> Result<(), String> {
             pacer,
             opened,
             restored: Some(state),
+            solver: "auto".into(),
         };
         service.serve().await
     });

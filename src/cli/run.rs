@@ -7,6 +7,7 @@ use super::{BAD, DONE, UNREACHABLE, site_or_exit, state_dir};
 use crate::backtest::{Market, NoMarket};
 use crate::cycle::PricePort;
 use crate::field::{Dial, Field, Options};
+use crate::plan;
 use crate::site::marks::{Marks, standings};
 use crate::site::{Mode, Site};
 use crate::time::{Clock, Pacer, SystemClock};
@@ -29,6 +30,9 @@ pub struct Args {
     /// Port of page and API on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8420)]
     port: u16,
+    /// Solver that plans: auto, or highs where it is compiled in (it keeps its last plan and starts from it)
+    #[arg(long, default_value = "auto", value_parser = plan::CONTROLLERS)]
+    solver: String,
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -67,6 +71,7 @@ fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
             pacer: Pacer::System,
             opened,
             restored: None,
+            solver: args.solver.clone(),
         };
         service.serve().await
     });

@@ -25,6 +25,8 @@ pub struct Service<F> {
     pub opened: Opened,
     /// State to go on from instead of the journal's.
     pub restored: Option<ControllerState>,
+    /// Who plans: one of `plan::CONTROLLERS`.
+    pub solver: String,
 }
 
 impl<F: FieldPort> Service<F> {
@@ -45,7 +47,7 @@ impl<F: FieldPort> Service<F> {
             explain: true,
             oracle: None,
         };
-        let planner = Planner::threaded().map_err(|e| format!("cannot start the planner's thread: {e}"))?;
+        let planner = Planner::threaded(&self.solver).map_err(|e| format!("cannot start the planner's thread: {e}"))?;
         let mut controller: Controller<F, FileJournal> =
             Controller::new(config, self.field, journal, self.prices, planner, restored, now);
         let stop = Stop {

@@ -3,9 +3,9 @@
 use crate::model::{
     Alternative, ControllerState, Forecast, PlacedProblem, Problem, Schedule, Snapshot, Solution, Trigger,
 };
-use crate::plan::{self, BothSides, Made, Sensitivity, SolveError, SolveOptions};
+use crate::plan::{self, BothSides, Kept, Made, Sensitivity, SolveError, SolveOptions};
 use crate::site::{Id, Plant};
-use crate::time::Timestamp;
+use crate::time::{TimeGrid, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -39,10 +39,15 @@ pub enum PlanOutcome {
 
 /// Forecast → problem → solution → schedule → independent check → what the alternatives of this interval would cost. Pure.
 pub fn make_plan(input: &PlanInput) -> PlanOutcome {
+    make_plan_with(input, SolveOptions::controller())
+}
+
+/// The same with a solver of one's choice and what it keeps.
+fn make_plan_with(input: &PlanInput, options: SolveOptions) -> PlanOutcome {
     let mut placed = plan::problem(&input.plant, &input.snapshot, &input.forecast, &input.state);
     let options = SolveOptions {
         deadline: input.deadline,
-        ..SolveOptions::controller()
+        ..options
     };
     let old = steady(input);
     let (mut solution, sensitivity) = match found(&input.plant, &mut placed, old, &options) {
@@ -162,6 +167,38 @@ fn hedged(input: &PlanInput, options: &SolveOptions, solution: &mut Solution) ->
     worth
 }
 
+/// The solver of a planner that plans again and again, and what it keeps from one plan to the next.
+struct Solving {
+    options: SolveOptions,
+    kept: Kept,
+    /// Of the last plan.
+    grid: Option<TimeGrid>,
+}
+
+impl Solving {
+    fn new(solver: String) -> Self {
+        let kept = Kept::default();
+        let options = SolveOptions {
+            solver,
+            kept: Some(kept.clone()),
+            ..SolveOptions::controller()
+        };
+        Self {
+            options,
+            kept,
+            grid: None,
+        }
+    }
+
+    fn make_plan(&mut self, input: &PlanInput) -> PlanOutcome {
+        let grid = &input.forecast.grid;
+        let over = self.grid.as_ref().and_then(|last| last.index_of(grid.start));
+        self.kept.next(over.unwrap_or(0));
+        self.grid = Some(grid.clone());
+        make_plan_with(input, self.options.clone())
+    }
+}
+
 /// Where plans are made.
 #[derive(Debug)]
 pub enum Planner {
@@ -180,13 +217,15 @@ impl Planner {
         Self::Inline(None)
     }
 
-    /// Starts the solver thread; it ends when the planner is dropped.
-    pub fn threaded() -> std::io::Result<Self> {
+    /// Starts the solver thread; it ends when the planner is dropped. The solver is one of [`plan::CONTROLLERS`].
+    pub fn threaded(solver: &str) -> std::io::Result<Self> {
         let (ask, questions) = mpsc::sync_channel::<PlanInput>(1);
         let (reply, answers) = mpsc::channel();
+        let solver = solver.to_owned();
         std::thread::Builder::new().name("planner".into()).spawn(move || {
+            let mut solving = Solving::new(solver);
             while let Ok(input) = questions.recv() {
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make_plan(&input)))
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| solving.make_plan(&input)))
                     .unwrap_or_else(|_| PlanOutcome::Rejected("the planner stopped in the middle of a plan".into()));
                 if reply.send(outcome).is_err() {
                     break;
