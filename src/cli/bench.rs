@@ -15,7 +15,7 @@ use std::sync::Arc;
     after_help = "Examples:\n  madang bench plan\n  madang bench sites\n  madang bench savings --seeds 20\n  madang bench savings --site island-microgrid --seeds 5 --json"
 )]
 pub struct Args {
-    /// plan (problem to checked and explained schedule, CPU, against raw Clarabel), sites (one plan of each shipped site), live (memory, CPU and start of a running controller), field (the links against raw C and libmodbus, 1,000 devices, a serial scan), savings (seeds × seasons of every policy), stability (how often plans change their mind); default: plan
+    /// plan (problem to checked and explained schedule, CPU, against raw Clarabel), replan (of that, the plans that follow each other), sites (one plan of each shipped site), live (memory, CPU and start of a running controller), field (the links against raw C and libmodbus, 1,000 devices, a serial scan), savings (seeds × seasons of every policy), stability (how often plans change their mind); default: plan
     name: Option<String>,
     /// Seeds of `savings`
     #[arg(long, default_value_t = 5)]
@@ -37,13 +37,16 @@ pub fn run(args: Args) -> ExitCode {
             Some(of) => super::bench_plan::memory_of(of),
             None => super::bench_plan::run(args.json),
         },
+        Some("replan") => super::bench_plan::replans_alone(args.json),
         Some("sites") => one_plan_each(&args),
         Some("savings") => savings(&args),
         Some("stability") => sites(&args).and_then(|sites| super::bench_stability::stability(&sites, args.json)),
         Some("field") => super::bench_field::field(args.json),
         Some("live") => super::bench_live::live(args.site.as_deref().unwrap_or("apartment-seoul"), args.json),
         Some(other) => {
-            eprintln!("there is no benchmark `{other}`; there are plan, sites, live, field, savings and stability");
+            eprintln!(
+                "there is no benchmark `{other}`; there are plan, replan, sites, live, field, savings and stability"
+            );
             Err(USAGE)
         }
     };

@@ -35,6 +35,23 @@ struct Timing {
     holds: bool,
 }
 
+/// Plans that follow each other, CPU ms, median.
+#[derive(Debug, Serialize)]
+struct Replan {
+    problem: String,
+    solver: String,
+    /// Where an instance is kept: how the programs (alternatives too) were started.
+    starts: Option<plan::Starts>,
+    /// Problem to checked schedule, median and worst; what of it is not building and checking.
+    plan_ms: f64,
+    worst_ms: f64,
+    solve_ms: f64,
+    /// With the explanation of the current interval.
+    explained_ms: f64,
+    target_ms: Option<f64>,
+    holds: bool,
+}
+
 #[derive(Debug, Serialize)]
 struct Memory {
     steps: usize,
@@ -57,7 +74,7 @@ struct Report {
     timings: Vec<Timing>,
     /// Time of our way through Clarabel over Clarabel alone, same matrix.
     overhead_over_raw: f64,
-    replan: Vec<Timing>,
+    replan: Vec<Replan>,
     whole_numbers: Vec<Family>,
     cases_ms: f64,
     cases_proven: usize,
@@ -85,6 +102,19 @@ pub fn run(json: bool) -> Result<u8, u8> {
     Ok(if report.holds { DONE } else { BAD })
 }
 
+/// `madang bench replan`.
+pub fn replans_alone(json: bool) -> Result<u8, u8> {
+    let replans = replan().map_err(|why| {
+        eprintln!("{why}");
+        BAD
+    })?;
+    match json {
+        true => println!("{}", serde_json::json!(replans)),
+        false => show_replans(&replans),
+    }
+    Ok(if replans.iter().all(|r| r.holds) { DONE } else { BAD })
+}
+
 fn report() -> Result<Report, String> {
     let fleet = solvers().map(|s| Ok((s.to_owned(), homes_per_second(s)?)));
     let homes_per_second = fleet.collect::<Result<_, String>>()?;
@@ -110,12 +140,19 @@ fn report() -> Result<Report, String> {
 /// Everything that must hold, in the order of the report.
 fn verdicts(r: &Report) -> Vec<Verdict> {
     let verdict = |what: String, measured: String, holds: bool| Verdict { what, measured, holds };
-    let timed = r.timings.iter().chain(&r.replan);
-    let mut all: Vec<Verdict> = timed
-        .filter_map(|t| {
-            let most = t.target_ms?;
-            let what = format!("{} with {}, at most {most:.0} ms", t.problem, t.solver);
-            Some(verdict(what, format!("{:.2} ms", t.plan_ms), t.holds))
+    let timings = r
+        .timings
+        .iter()
+        .map(|t| (&t.problem, &t.solver, t.plan_ms, t.target_ms, t.holds));
+    let replans = r
+        .replan
+        .iter()
+        .map(|t| (&t.problem, &t.solver, t.plan_ms, t.target_ms, t.holds));
+    let mut all: Vec<Verdict> = timings
+        .chain(replans)
+        .filter_map(|(problem, solver, ms, target, holds)| {
+            let what = format!("{problem} with {solver}, at most {:.0} ms", target?);
+            Some(verdict(what, format!("{ms:.2} ms"), holds))
         })
         .collect();
     all.push(verdict(
@@ -184,39 +221,57 @@ fn timing_or_refusal(
 }
 
 fn timing(name: &str, p: &Problem, solver: &str, raw: f64, target_ms: Option<f64>) -> Result<Timing, String> {
-    let mut times = Vec::new();
-    let mut explaining = Vec::new();
-    let mut said = String::new();
-    for _ in 0..RUNS {
-        let watch = Stopwatch::start();
-        let (solution, sensitivity) = plan::solve_explained(p, &options(solver)).map_err(|e| e.to_string())?;
-        let report = check::check(p, &solution);
-        if !report.ok {
-            return Err(report.faults.join("; "));
-        }
-        let before = watch.cpu_ms();
-        // what everything could do else in the current interval, solved again each
-        let told = plan::alternatives(p, &solution, sensitivity.as_ref(), 0, &options(solver));
-        explaining.push(watch.cpu_ms() - before);
-        if told.is_empty() {
-            return Err("nothing was explained".into());
-        }
-        times.push(watch.cpu_ms());
-        said = solution.solver;
+    let runs = (0..RUNS).map(|_| planned(p, &options(solver)));
+    let runs = runs.collect::<Result<Vec<_>, String>>()?;
+    let mut timing = summary(name, runs, raw);
+    timing.target_ms = target_ms;
+    timing.holds = target_ms.is_none_or(|most| timing.plan_ms <= most);
+    Ok(timing)
+}
+
+/// One plan as the planner makes it, and what it took, CPU ms.
+struct Planned {
+    solution: Solution,
+    steps: usize,
+    plan_ms: f64,
+    explain_ms: f64,
+}
+
+fn planned(p: &Problem, options: &SolveOptions) -> Result<Planned, String> {
+    let watch = Stopwatch::start();
+    let (solution, sensitivity) = plan::solve_explained(p, options).map_err(|e| e.to_string())?;
+    let report = check::check(p, &solution);
+    if !report.ok {
+        return Err(report.faults.join("; "));
     }
-    let worst_ms = times.iter().fold(0.0, |a: f64, b| a.max(*b));
-    let plan_ms = median(times);
-    Ok(Timing {
-        problem: name.into(),
+    let before = watch.cpu_ms();
+    // what everything could do else in the current interval, solved again each
+    let told = plan::alternatives(p, &solution, sensitivity.as_ref(), 0, options);
+    let plan_ms = watch.cpu_ms();
+    if told.is_empty() {
+        return Err("nothing was explained".into());
+    }
+    Ok(Planned {
+        solution,
         steps: p.steps,
-        solver: said,
         plan_ms,
-        worst_ms,
-        explain_ms: median(explaining),
-        against_raw: raw / plan_ms,
-        target_ms,
-        holds: target_ms.is_none_or(|most| plan_ms <= most),
+        explain_ms: plan_ms - before,
     })
+}
+
+fn summary(name: &str, runs: Vec<Planned>, raw: f64) -> Timing {
+    let plan_ms = median(runs.iter().map(|r| r.plan_ms).collect());
+    Timing {
+        problem: name.into(),
+        steps: runs.first().map_or(0, |r| r.steps),
+        solver: runs.last().map_or(String::new(), |r| r.solution.solver.clone()),
+        plan_ms,
+        worst_ms: runs.iter().fold(0.0, |a: f64, r| a.max(r.plan_ms)),
+        explain_ms: median(runs.iter().map(|r| r.explain_ms).collect()),
+        against_raw: raw / plan_ms,
+        target_ms: None,
+        holds: true,
+    }
 }
 
 fn options(solver: &str) -> SolveOptions {
@@ -253,19 +308,63 @@ fn overhead() -> Result<f64, String> {
     Ok(median(ours) / median(raw))
 }
 
-fn replan() -> Result<Vec<Timing>, String> {
+/// The next plans, each a step later than the one before, loads and sun forecast anew.
+fn replan() -> Result<Vec<Replan>, String> {
     let mut all = Vec::new();
-    for (name, p) in [
-        ("home with a car, a step later", problems::home_with_car()?),
-        ("site, a step later", problems::site_day()?),
+    for (name, p, target) in [
+        ("home with a car, a step later", problems::home_with_car()?, 1.0),
+        ("site, a step later", problems::site_day()?, 2.0),
     ] {
-        let later = problems::one_step_later(&p, &checked(&p, "auto")?);
-        let raw = plan::raw_clarabel_ms(&later)?;
+        let mut truth = p.clone();
+        let mut day = vec![p];
+        for seed in 0..RUNS as u64 {
+            truth = problems::one_step_later(&truth, &checked(&day[day.len() - 1], "auto")?);
+            day.push(problems::forecast_anew(&truth, seed));
+        }
         for solver in solvers() {
-            all.extend(timing_or_refusal(name, &later, solver, raw, None)?);
+            all.extend(replans_or_refusal(name, &day, &options(solver), None));
+        }
+        if plan::SOLVERS.contains(&"highs") {
+            let options = SolveOptions {
+                kept: Some(plan::Kept::default()),
+                ..options("highs")
+            };
+            all.extend(replans_or_refusal(name, &day, &options, Some(target)));
         }
     }
     Ok(all)
+}
+
+fn replans_or_refusal(name: &str, day: &[Problem], options: &SolveOptions, target: Option<f64>) -> Option<Replan> {
+    let timed = replans(name, day, options, target);
+    timed
+        .map_err(|why| eprintln!("{name} with {}: {why}", options.solver))
+        .ok()
+}
+
+/// All but the first are timed.
+fn replans(name: &str, day: &[Problem], options: &SolveOptions, target_ms: Option<f64>) -> Result<Replan, String> {
+    let mut runs = Vec::new();
+    for p in day {
+        if let Some(kept) = &options.kept {
+            kept.next(1);
+        }
+        runs.push(planned(p, options)?);
+    }
+    runs.remove(0);
+    let of = |ms: fn(&Planned) -> f64| median(runs.iter().map(ms).collect());
+    let plan_ms = of(|r| r.plan_ms - r.explain_ms);
+    Ok(Replan {
+        problem: name.into(),
+        solver: runs[0].solution.solver.clone(),
+        starts: options.kept.as_ref().map(plan::Kept::starts),
+        plan_ms,
+        worst_ms: runs.iter().fold(0.0, |a: f64, r| a.max(r.plan_ms - r.explain_ms)),
+        solve_ms: of(|r| r.solution.solve_ms),
+        explained_ms: of(|r| r.plan_ms),
+        target_ms,
+        holds: target_ms.is_none_or(|most| plan_ms <= most),
+    })
 }
 
 /// CPU ms of all reference cases, how many were proven right, how many there are.
@@ -355,12 +454,13 @@ fn show(r: &Report) {
         "{:<32}{:>6} {:<18}{:>9}{:>9}{:>9}{:>12}",
         "", "steps", "solver", "median", "worst", "explain", "raw / ours"
     );
-    for t in r.timings.iter().chain(&r.replan) {
+    for t in &r.timings {
         println!(
             "{:<32}{:>6} {:<18}{:>9.2}{:>9.2}{:>9.2}{:>11.1}x",
             t.problem, t.steps, t.solver, t.plan_ms, t.worst_ms, t.explain_ms, t.against_raw
         );
     }
+    show_replans(&r.replan);
     whole::show(&r.whole_numbers);
     if r.memory.is_empty() {
         println!("memory   skipped: no /proc/self/status");
@@ -383,4 +483,34 @@ fn show(r: &Report) {
             v.measured
         );
     }
+}
+
+fn show_replans(all: &[Replan]) {
+    println!(
+        "\nthe next {RUNS} plans, each a step later, 5 % forecast noise: problem to checked schedule, CPU ms, median"
+    );
+    println!(
+        "{:<32}{:<18}{:>9}{:>9}{:>9}{:>11}",
+        "", "solver", "median", "worst", "solving", "explained"
+    );
+    for t in all {
+        let kept = if t.starts.is_some() { ", kept" } else { "" };
+        print!(
+            "{:<32}{:<18}{:>9.2}{:>9.2}{:>9.2}{:>11.2}",
+            t.problem,
+            format!("{}{kept}", t.solver),
+            t.plan_ms,
+            t.worst_ms,
+            t.solve_ms,
+            t.explained_ms
+        );
+        match t.starts {
+            Some(s) => println!(
+                "   {} programs hot, {} cold, {} of them refused hot",
+                s.hot, s.cold, s.refused
+            ),
+            None => println!(),
+        }
+    }
+    println!();
 }

@@ -205,5 +205,15 @@ pub fn one_step_later(p: &Problem, s: &crate::model::Solution) -> Problem {
         e.arrive_step = e.arrive_step.saturating_sub(1);
         e.depart_step = e.depart_step.saturating_sub(1);
     }
+    next.evs.retain(|e| e.depart_step > 0);
     next
+}
+
+/// The same with loads and sun forecast anew: each step up to 5 % off.
+pub fn forecast_anew(p: &Problem, seed: u64) -> Problem {
+    let mut p = p.clone();
+    let mut noise = Noise(seed);
+    let sun = p.pv.iter_mut().flat_map(|pv| &mut pv.available_kw);
+    sun.chain(&mut p.load_kw).for_each(|kw| *kw *= noise.around(1.0, 0.05));
+    p
 }
