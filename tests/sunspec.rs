@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Process, python};
 
@@ -31,13 +31,17 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Registers behind a unit id, as a device with nothing else has them.
+/// Registers behind a unit id, as a device with nothing else has them; it takes every write.
 struct Plain {
     base: u16,
-    words: Vec<u16>,
+    words: Mutex<Vec<u16>>,
     unit: u8,
     /// Refuses to read an ID together with its length.
     apart: Vec<u16>,
+    /// Says nothing to reads of more than an ID and a length from here on.
+    mute_from: Option<u16>,
+    /// Addresses written, in order.
+    written: Mutex<Vec<u16>>,
 }
 
 impl Plain {
@@ -49,27 +53,42 @@ impl Plain {
             .map(|w| w.as_u64().unwrap() as u16);
         Self {
             base: golden["base"].as_u64().unwrap() as u16,
-            words: words.collect(),
+            words: Mutex::new(words.collect()),
             unit: 1,
             apart: vec![],
+            mute_from: None,
+            written: Mutex::default(),
         }
     }
 
-    fn answer(&self, pdu: &[u8]) -> Vec<u8> {
+    /// `None`: it says nothing.
+    fn answer(&self, pdu: &[u8]) -> Option<Vec<u8>> {
         let word = |i: usize| usize::from(u16::from_be_bytes([pdu[i], pdu[i + 1]]));
         let (addr, count) = (word(1), word(3));
+        if pdu[0] == 16 {
+            self.written.lock().unwrap().push(addr as u16);
+            let at = addr - usize::from(self.base);
+            for (i, held) in self.words.lock().unwrap()[at..at + count].iter_mut().enumerate() {
+                *held = word(6 + 2 * i) as u16;
+            }
+            return Some(pdu[..5].to_vec());
+        }
+        if self.mute_from.is_some_and(|m| addr >= usize::from(m) && count > 2) {
+            return None;
+        }
         let apart = count > 1 && self.apart.iter().any(|a| usize::from(*a) == addr);
         let from = addr.checked_sub(usize::from(self.base));
-        match from
-            .and_then(|f| self.words.get(f..f + count))
-            .filter(|_| pdu[0] == 3 && !apart && count <= 125)
-        {
+        let held = self.words.lock().unwrap();
+        let words = from
+            .and_then(|f| held.get(f..f + count))
+            .filter(|_| pdu[0] == 3 && !apart && count <= 125);
+        Some(match words {
             Some(words) => {
                 let bytes = words.iter().flat_map(|w| w.to_be_bytes());
                 [vec![3, (count * 2) as u8], bytes.collect()].concat()
             }
             None => vec![pdu[0] | 0x80, 2],
-        }
+        })
     }
 
     fn talk(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -82,8 +101,9 @@ impl Plain {
             let answer = if header[6] == self.unit {
                 self.answer(&pdu)
             } else {
-                vec![pdu[0] | 0x80, 11]
+                Some(vec![pdu[0] | 0x80, 11])
             };
+            let Some(answer) = answer else { continue };
             let mut frame = header[..5].to_vec();
             frame.push(answer.len() as u8 + 1);
             frame.push(header[6]);
@@ -93,9 +113,13 @@ impl Plain {
     }
 
     fn serve(self) -> u16 {
+        Arc::new(self).listen()
+    }
+
+    fn listen(self: Arc<Self>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let plain = Arc::new(self);
+        let plain = self;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let plain = plain.clone();
@@ -268,9 +292,10 @@ fn a_map_whose_ids_and_lengths_must_be_read_apart_is_found() {
     let golden = golden("hybrid");
     let mut plain = Plain::of(&golden);
     let mut at = 2;
-    while at < plain.words.len() {
+    let words = plain.words.get_mut().unwrap();
+    while at < words.len() {
         plain.apart.push(plain.base + at as u16);
-        at += 2 + usize::from(plain.words[at + 1]);
+        at += 2 + usize::from(words[at + 1]);
     }
     assert!(plain.apart.len() > 8);
     let (code, report, why) = read(plain.serve(), "sunspec", 1);
@@ -283,9 +308,9 @@ fn lengths_that_cannot_be_end_the_map_and_leave_what_came_before() {
     let golden = golden("hybrid");
     let mut plain = Plain::of(&golden);
     // The length of model 120, and with it all that follows, is nonsense.
-    let at = 2 + 68 + 52;
-    assert_eq!(plain.words[at], 120);
-    plain.words[at + 1] = 0xFFF0;
+    let (at, words) = (2 + 68 + 52, plain.words.get_mut().unwrap());
+    assert_eq!(words[at], 120);
+    words[at + 1] = 0xFFF0;
     let (code, report, why) = read(plain.serve(), "sunspec", 1);
     assert_eq!(code, Some(0), "{why}");
     agrees("nonsense", &report, &golden, &HYBRID[..6]);
@@ -539,6 +564,45 @@ async fn a_battery_that_holds_its_command_and_does_not_obey_is_found_out_and_giv
             "{fault}: {proof:?} is shown until it obeys"
         );
     }
+}
+
+#[tokio::test]
+async fn a_device_that_hides_a_block_hears_the_heartbeat_all_the_same() {
+    /// ControllerHb of the image's model 715.
+    const CONTROLLER_HB: u16 = 50_423 + 5;
+    let mut plain = Plain::of(&golden("der"));
+    // It says nothing of its battery modules (model 804).
+    plain.mute_from = Some(50_588);
+    let plain = Arc::new(plain);
+    let port = plain.clone().listen();
+    let mut site = madang::site::builtin("apartment-seoul").unwrap();
+    site.plant.mode = Mode::Control;
+    let feeds = |d: &madang::site::Device| d.components.contains(&Id::new("battery"));
+    site.wiring.devices.retain(|_, d| feeds(d));
+    let device = site.wiring.devices.values_mut().next().unwrap();
+    device.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
+    device.unit = 1;
+    let options = Options {
+        patience: Duration::from_secs(5),
+        silent_after: TimeDelta::hours(1),
+    };
+    let mut field = Field::new(&site, &Dial::Sockets, options).unwrap();
+    let mut beats = Vec::new();
+    for cycle in 0..5 {
+        let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(cycle);
+        field.scan(now).await;
+        let setpoint = Setpoint {
+            component: Id::new("battery"),
+            target: Target::Power(Power::kw(-3.0)),
+            valid_until: now + TimeDelta::seconds(60),
+            reason: Reason::new(ReasonCode::FollowPlan),
+            decision: DecisionId(cycle as u64),
+        };
+        field.apply(now, &[setpoint]).await;
+        let written = plain.written.lock().unwrap();
+        beats.push(written.iter().filter(|a| **a == CONTROLLER_HB).count());
+    }
+    assert_eq!(beats, [0, 1, 2, 3, 4], "{:?}", plain.written.lock().unwrap());
 }
 
 #[test]

@@ -253,8 +253,10 @@ impl FieldDevice {
         derive(&self.profile.derived, &mut round.values);
         self.remember(&round.values);
         self.look_at_uptime(round.now, &round.values);
-        if !self.control.is_idle() && !round.partial {
-            Box::pin(self.settle(client, round.now, &round.values, &round.seen)).await;
+        if !self.control.is_idle() {
+            if !round.partial {
+                Box::pin(self.settle(client, round.now, &round.values, &round.seen)).await;
+            }
             Box::pin(self.beat(client)).await;
         }
         self.stay_alive(client, round.now).await?;

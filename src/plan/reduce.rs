@@ -146,11 +146,6 @@ impl Reduced {
         })
     }
 
-    /// Duals of the rows that are left, from those of all rows.
-    pub fn kept(&self, duals: &[f64]) -> Vec<f64> {
-        self.rows.iter().map(|row| duals[row.origin]).collect()
-    }
-
     /// What no point can cost less than, for any prices of the rows (Lagrange): a certificate that needs no trust in the
     /// solver that found the prices.
     pub fn bound(&self, program: &Program, duals: &[f64]) -> f64 {

@@ -104,17 +104,15 @@ pub fn certified(
 /// Clarabel, taken only where its own prices prove its answer the best.
 fn clarabel_certified(program: &Program) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
-    let answer = with_clarabel(program)?;
-    let gap = match &answer.duals {
-        Some(duals) => {
-            (answer.objective - reduced.bound(program, &reduced.kept(duals))) / answer.objective.abs().max(1.0)
-        }
-        None => f64::NAN,
-    };
-    match gap <= CERTIFIED {
-        true => Ok(answer),
-        false => Err(format!("clarabel: its prices leave a gap of {gap:.0e}")),
-    }
+    let (values, duals) = by_clarabel(&reduced, program)?;
+    certified(&reduced, program, &values, duals, ("clarabel", RESIDUAL_MAX))
+}
+
+/// Clarabel: interior answer and duals.
+pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
+    let reduced = Reduced::of(program)?;
+    let (values, duals) = by_clarabel(&reduced, program)?;
+    reduced.answer(program, &values, Some(duals), ("clarabel", RESIDUAL_MAX))
 }
 
 /// Values of the columns that are left, brought onto the rows: what each row is off by would add up over a day.
@@ -127,16 +125,10 @@ fn onto_rows(reduced: &Reduced, program: &Program, values: Vec<f64>) -> Vec<f64>
     }
 }
 
-/// Clarabel: interior answer and duals.
-pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
-    let reduced = Reduced::of(program)?;
+/// Values of the columns and duals of the rows that are left.
+fn by_clarabel(reduced: &Reduced, program: &Program) -> Result<(Vec<f64>, Vec<f64>), String> {
     if reduced.free.is_empty() {
-        return reduced.answer(
-            program,
-            &[],
-            Some(vec![0.0; reduced.rows.len()]),
-            ("clarabel", RESIDUAL_MAX),
-        );
+        return Ok((vec![], vec![0.0; reduced.rows.len()]));
     }
     let mut vars = variables!();
     let columns: Vec<Variable> = reduced
@@ -166,8 +158,7 @@ pub fn with_clarabel(program: &Program) -> Result<Answer, String> {
     let values: Vec<f64> = columns.iter().map(|c| solution.value(*c)).collect();
     let dual = solution.compute_dual();
     let duals = references.into_iter().map(|r| dual.dual(r) * scale).collect();
-    let values = onto_rows(&reduced, program, values);
-    reduced.answer(program, &values, Some(duals), ("clarabel", RESIDUAL_MAX))
+    Ok((onto_rows(reduced, program, values), duals))
 }
 
 /// microlp on an LP: a vertex, no duals.

@@ -1,7 +1,7 @@
 //! Inverters that sleep: one that feeds nothing but PV and falls silent with the sun is not broken. Its power is zero, and
 //! nobody is called.
 
-use super::plausible::power_key;
+use super::plausible::key;
 use crate::model::{DeviceHealth, Quantity};
 use crate::reading::Reading;
 use crate::site::{Id, Kind, Plant};
@@ -29,7 +29,7 @@ pub fn rest(
 ) -> Vec<DeviceHealth> {
     let low = plant.location.sun(now).is_some_and(|s| s.elevation() < LOW_SUN);
     let sleeps = |d: &DeviceHealth| {
-        let known = |id: &Id| accepted.get(&power_key(id)).copied();
+        let known = |id: &Id| accepted.get(&key(id, Quantity::ActivePower)?).copied();
         let faded = d.components.iter().all(|id| fades(plant, id, known(id), now));
         low && faded && !d.components.is_empty()
     };
@@ -74,7 +74,7 @@ mod tests {
         let now: Timestamp = format!("2026-05-12T{}:00+09:00", row.at).parse().unwrap();
         let pv = Id::new("pv");
         let kept = row.heard.map(|(h, kw)| (now - TimeDelta::hours(h), kw));
-        let accepted = kept.map(|k| (power_key(&pv), k)).into_iter().collect();
+        let accepted = kept.and_then(|k| Some((key(&pv, Quantity::ActivePower)?, k))).into_iter().collect();
         let device = DeviceHealth {
             online: row.online,
             ..DeviceHealth::unheard(Id::new("pv-inverter"), vec![pv.clone()])

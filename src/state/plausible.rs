@@ -58,7 +58,7 @@ impl Judge<'_> {
     /// The reading; or the last good one, held; or none.
     pub fn check(&mut self, component: &Id, quantity: Quantity, reading: Reading<f64>) -> Reading<f64> {
         let Some(value) = reading.usable() else { return reading };
-        let Some(name) = remembered(quantity) else {
+        let Some(key) = key(component, quantity) else {
             return match self.lone_fault(component, quantity, value, None) {
                 None => reading,
                 Some(fault) => {
@@ -67,7 +67,6 @@ impl Judge<'_> {
                 }
             };
         };
-        let key = format!("{component}/{name}");
         let before = self.accepted.get(&key).copied();
         let fault = self
             .lone_fault(component, quantity, value, before.map(|(_, v)| v))
@@ -219,8 +218,8 @@ impl Judge<'_> {
 pub fn emptied(list: &[Measurement], accepted: &BTreeMap<String, (Timestamp, f64)>) -> BTreeSet<Id> {
     let is_counter = |q| matches!(q, Quantity::EnergyImport | Quantity::EnergyExport);
     let fell = |m: &&Measurement| {
-        let name = remembered(m.quantity).filter(|_| is_counter(m.quantity));
-        let before = name.and_then(|n| accepted.get(&format!("{}/{n}", m.component)));
+        let key = key(&m.component, m.quantity).filter(|_| is_counter(m.quantity));
+        let before = key.and_then(|k| accepted.get(&k));
         let shown = m.reading.usable();
         shown
             .zip(before)
@@ -229,20 +228,16 @@ pub fn emptied(list: &[Measurement], accepted: &BTreeMap<String, (Timestamp, f64
     list.iter().filter(fell).map(|m| m.component.clone()).collect()
 }
 
-/// Where the last accepted power of a component is remembered.
-pub fn power_key(component: &Id) -> String {
-    format!("{component}/power")
-}
-
-/// Quantities whose last value is remembered, by the name it is kept under.
-fn remembered(quantity: Quantity) -> Option<&'static str> {
-    match quantity {
-        Quantity::ActivePower => Some("power"),
-        Quantity::StateOfCharge => Some("soc"),
-        Quantity::EnergyImport => Some("import"),
-        Quantity::EnergyExport => Some("export"),
-        _ => None,
-    }
+/// Where the last accepted value of a quantity is remembered; `None` for what is judged without its past.
+pub fn key(component: &Id, quantity: Quantity) -> Option<String> {
+    let name = match quantity {
+        Quantity::ActivePower => "power",
+        Quantity::StateOfCharge => "soc",
+        Quantity::EnergyImport => "import",
+        Quantity::EnergyExport => "export",
+        _ => return None,
+    };
+    Some(format!("{component}/{name}"))
 }
 
 /// "Not available" times a power of ten.
