@@ -73,7 +73,8 @@ pub struct Connection {
     manners: Manners,
     guard: Option<Guard>,
     pub stats: Arc<LineStats>,
-    alarm: Alarm,
+    /// One timer for all requests: setting it anew is cheaper than making one.
+    timer: Pin<Box<Sleep>>,
     silent: u32,
     not_before: Instant,
     reopen_at: Instant,
@@ -93,7 +94,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             backoff: Backoff::new(seed_of(&address.to_string())),
-            alarm: Alarm::new(now),
+            timer: Box::pin(sleep_until(now)),
             stats,
             dial,
             device,
@@ -181,10 +182,11 @@ impl Connection {
         };
         let pdu = ask.request(request.words);
         self.in_flight = Some((unit, ask));
+        self.timer.as_mut().reset(begun + patience);
         let answer = tokio::select! {
             biased;
             answer = guard.call(unit, request.others, &pdu) => Some(answer.map(|pdu| ask.understand(pdu, request.words))),
-            () = self.alarm.rings(begun + patience) => None,
+            () = self.timer.as_mut() => None,
         };
         self.in_flight = None;
         self.took = begun.elapsed();
@@ -289,33 +291,6 @@ impl Connection {
         let stats = self.stats.clone();
         self.guard = Some(guarded(stream, &self.address, self.manners.echo_tid, stats));
         Ok(())
-    }
-}
-
-/// One timer for all requests. Nearly all are answered long before their time: it is left as it stands while it rings before
-/// the time asked for, and set anew when it does, a few times a second instead of with each request.
-struct Alarm {
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Alarm {
-    fn new(now: Instant) -> Self {
-        Self {
-            timer: Box::pin(sleep_until(now)),
-        }
-    }
-
-    async fn rings(&mut self, at: Instant) {
-        if self.timer.deadline() > at {
-            self.timer.as_mut().reset(at);
-        }
-        loop {
-            self.timer.as_mut().await;
-            if self.timer.deadline() >= at {
-                return;
-            }
-            self.timer.as_mut().reset(at);
-        }
     }
 }
 
