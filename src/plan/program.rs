@@ -2,6 +2,7 @@
 //!
 //! Kept apart from any solver so that every answer can be re-costed and its residual recomputed here.
 
+use smallvec::{SmallVec, smallvec};
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
 use std::rc::Rc;
 
@@ -13,10 +14,13 @@ pub struct Var(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowId(pub usize);
 
+/// Terms of an expression; most have few, which then need no memory of their own.
+type Terms = SmallVec<[(Var, f64); 4]>;
+
 /// Linear expression `Σ k·v + constant`; a variable may appear more than once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Expr {
-    pub terms: Vec<(Var, f64)>,
+    pub terms: Terms,
     pub constant: f64,
 }
 
@@ -28,7 +32,7 @@ impl From<Var> for Expr {
 impl From<f64> for Expr {
     fn from(constant: f64) -> Self {
         Self {
-            terms: Vec::new(),
+            terms: Terms::new(),
             constant,
         }
     }
@@ -36,13 +40,10 @@ impl From<f64> for Expr {
 impl Mul<Var> for f64 {
     type Output = Expr;
     fn mul(self, v: Var) -> Expr {
-        // room for what is added next
-        let mut expr = Expr {
-            terms: Vec::with_capacity(4),
+        Expr {
+            terms: smallvec![(v, self)],
             constant: 0.0,
-        };
-        expr.terms.push((v, self));
-        expr
+        }
     }
 }
 impl Mul<&Expr> for f64 {
@@ -277,7 +278,7 @@ impl Program {
 }
 
 /// Adds up repeated variables and drops zeros, in order of the columns.
-fn merged(mut terms: Vec<(Var, f64)>) -> Vec<(Var, f64)> {
+fn merged(mut terms: Terms) -> Vec<(Var, f64)> {
     terms.sort_by_key(|(v, _)| *v);
     terms.dedup_by(|(v, k), (last, sum)| {
         let same = v == last;
@@ -287,7 +288,7 @@ fn merged(mut terms: Vec<(Var, f64)>) -> Vec<(Var, f64)> {
         same
     });
     terms.retain(|(_, k)| *k != 0.0);
-    terms
+    terms.into_vec()
 }
 
 #[cfg(test)]
