@@ -107,6 +107,9 @@ impl Instance {
             return Err(Fault::Shape("basis"));
         }
         self.set_int(c"simplex_iteration_limit", iterations)?;
+        // near an optimum moving bounds about costs more (a twentieth) than the stalls it prevents; `iterations` ends those
+        let perturbed = if start.is_some() { 0.0 } else { 1.0 };
+        self.set_number(c"primal_simplex_bound_perturbation_multiplier", perturbed)?;
         self.pass(&lp)?;
         if let Some(basis) = start {
             self.start_from(basis)?;

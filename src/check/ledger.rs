@@ -94,8 +94,9 @@ impl<'a> Ledger<'a> {
 
     /// A series of non-negative powers.
     pub fn positive(&mut self, component: &str, what: &str, values: &[f64]) {
+        let what = format!("{what} is negative");
         for (t, v) in values.iter().enumerate() {
-            self.excess(&format!("{what} is negative"), component, t, -v);
+            self.excess(&what, component, t, -v);
         }
     }
 

@@ -17,8 +17,9 @@ use std::rc::Rc;
 /// Largest row violation of an answer from a hot start; a cold one is measured as every other solver's.
 const HOT_RESIDUAL_MAX: f64 = 1e-7;
 
-/// Most simplex iterations a column and row: an end for a start that cycles.
+/// Most simplex iterations a column and row: an end for what cycles. A hot start that needs half a cold solve is none.
 const ITERATIONS: i32 = 20;
+const HOT_ITERATIONS: i32 = 1;
 
 /// Handle of what is kept; clones share it. It stays on its thread.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +140,8 @@ impl Memory {
             Some(instance) => instance,
             none => none.insert(Instance::new()?),
         };
-        let size = lp.cost.len() + lp.rhs.len();
+        let size = (lp.cost.len() + lp.rhs.len()) as i32;
+        let iterations = size * if start.is_some() { HOT_ITERATIONS } else { ITERATIONS };
         let mut optimum = instance.solve(
             Lp {
                 cost: &lp.cost,
@@ -152,7 +154,7 @@ impl Memory {
                 value: &lp.value,
             },
             start,
-            ITERATIONS * size as i32,
+            iterations,
         )?;
         #[cfg(test)]
         if let (Some(_), Some(spoil)) = (start, self.spoil) {

@@ -74,7 +74,10 @@ mod tests {
         let now: Timestamp = format!("2026-05-12T{}:00+09:00", row.at).parse().unwrap();
         let pv = Id::new("pv");
         let kept = row.heard.map(|(h, kw)| (now - TimeDelta::hours(h), kw));
-        let accepted = kept.and_then(|k| Some((key(&pv, Quantity::ActivePower)?, k))).into_iter().collect();
+        let accepted = kept
+            .and_then(|k| Some((key(&pv, Quantity::ActivePower)?, k)))
+            .into_iter()
+            .collect();
         let device = DeviceHealth {
             online: row.online,
             ..DeviceHealth::unheard(Id::new("pv-inverter"), vec![pv.clone()])
