@@ -69,6 +69,15 @@ impl Kept {
 /// A vertex with duals: hot from what is kept, cold where nothing is or where the hot answer does not hold.
 pub fn linear(program: &Program, kept: Option<&Kept>) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
+    if reduced.free.is_empty() {
+        return certified(
+            &reduced,
+            program,
+            &[],
+            vec![0.0; reduced.rows.len()],
+            ("highs", RESIDUAL_MAX),
+        );
+    }
     let fresh = Kept::default();
     let mut memory = kept.unwrap_or(&fresh).0.borrow_mut();
     if let Some(start) = memory.base.as_ref().map(|b| b.start(program, &reduced, memory.passed)) {
@@ -284,7 +293,7 @@ mod tests {
         let right = linear(&program, None).unwrap().objective;
         let wrong: [fn(&mut Optimum); 3] = [
             // just beyond what a hot residual may be, and within what a cold one may
-            |o| o.x.iter_mut().for_each(|x| *x += 2e-7),
+            |o| o.x.iter_mut().for_each(|x| *x += 4e-8),
             |o| o.x.fill(0.0),
             |o| o.duals.iter_mut().for_each(|y| *y += 0.1),
         ];
