@@ -21,6 +21,11 @@ const BASE: u16 = 40_000;
 const TENTH: u16 = 0xFFFF;
 const HUNDREDTH: u16 = 0xFFFE;
 
+/// Watts in the steps of 10 that most ratings count in.
+fn tens(watts: f64) -> u16 {
+    (watts / 10.0).round() as u16
+}
+
 #[derive(Debug)]
 pub struct SunSpec {
     base: u16,
@@ -129,6 +134,14 @@ impl SunSpec {
 
     /// What never changes: identity, ratings, scale factors.
     fn fixed(&mut self, device: &Id, profile: &Profile) {
+        self.fixed_identity(device, profile);
+        self.fixed_inverter();
+        self.fixed_strings_and_meter();
+        self.fixed_der();
+    }
+
+    /// Model 1.
+    fn fixed_identity(&mut self, device: &Id, profile: &Profile) {
         let known = profile
             .models
             .first()
@@ -151,6 +164,10 @@ impl SunSpec {
         self.set(1, 42, &text(env!("CARGO_PKG_VERSION"), 8));
         self.set(1, 50, &text(device.as_str(), 16));
         self.set(1, 66, &[1, 0x8000]);
+    }
+
+    /// Models 103 and 120 to 124.
+    fn fixed_inverter(&mut self) {
         self.set(103, 6, &[TENTH]);
         self.set(103, 13, &[TENTH]);
         self.set(103, 15, &[1]);
@@ -170,7 +187,6 @@ impl SunSpec {
         self.set(124, 10, &[4_000, 3]);
         self.set(124, 21, &[HUNDREDTH]);
         self.set(124, 24, &[TENTH]);
-        let tens = |w: f64| (w / 10.0).round() as u16;
         self.set(120, 2, &[4, tens(self.pv_max_w), 1]);
         self.set(121, 2, &[tens(self.pv_max_w)]);
         self.set(121, 22, &[1]);
@@ -182,6 +198,10 @@ impl SunSpec {
         self.set(124, 17, &[0, 1]);
         self.set(124, 22, &[HUNDREDTH]);
         self.set(124, 25, &[HUNDREDTH]);
+    }
+
+    /// Models 160 and 203.
+    fn fixed_strings_and_meter(&mut self) {
         self.set(160, 2, &[HUNDREDTH, TENTH, 1, 0]);
         self.set(160, 8, &[4]);
         for i in 0..4 {
@@ -193,6 +213,10 @@ impl SunSpec {
         self.set(203, 17, &[HUNDREDTH]);
         self.set(203, 22, &[1]);
         self.set(203, 54, &[0]);
+    }
+
+    /// Models 701 to 715.
+    fn fixed_der(&mut self) {
         self.set(701, 113, &[TENTH, TENTH, HUNDREDTH, 1]);
         self.set(701, 120, &[0]);
         let rating = tens(self.charge_max_w);
