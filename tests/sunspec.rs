@@ -505,6 +505,17 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
     );
 }
 
+/// 3 kW out of the battery for a minute.
+fn discharging(now: Timestamp, cycle: i64) -> Setpoint {
+    Setpoint {
+        component: Id::new("battery"),
+        target: Target::Power(Power::kw(-3.0)),
+        valid_until: now + TimeDelta::seconds(60),
+        reason: Reason::new(ReasonCode::FollowPlan),
+        decision: DecisionId(cycle as u64),
+    }
+}
+
 /// Tells the battery of a lone twin to discharge for some cycles of ten seconds (of the controller's time): what failed and what
 /// was written then, and how the command stands at the end.
 async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Option<CommandProof>) {
@@ -524,13 +535,7 @@ async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Optio
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(10 * cycle);
         let scan = field.scan(now).await;
         proof = scan.devices[0].commands.first().map(|c| c.proof.clone());
-        let setpoint = Setpoint {
-            component: Id::new("battery"),
-            target: Target::Power(Power::kw(-3.0)),
-            valid_until: now + TimeDelta::seconds(60),
-            reason: Reason::new(ReasonCode::FollowPlan),
-            decision: DecisionId(cycle as u64),
-        };
+        let setpoint = discharging(now, cycle);
         for r in field.apply(now, &[setpoint]).await {
             if let WriteOutcome::Failed(why) = r.outcome {
                 failed.push((why, r.writes.len()));
@@ -591,13 +596,7 @@ async fn a_device_that_hides_a_block_hears_the_heartbeat_all_the_same() {
     for cycle in 0..5 {
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(cycle);
         field.scan(now).await;
-        let setpoint = Setpoint {
-            component: Id::new("battery"),
-            target: Target::Power(Power::kw(-3.0)),
-            valid_until: now + TimeDelta::seconds(60),
-            reason: Reason::new(ReasonCode::FollowPlan),
-            decision: DecisionId(cycle as u64),
-        };
+        let setpoint = discharging(now, cycle);
         field.apply(now, &[setpoint]).await;
         let written = plain.written.lock().unwrap();
         beats.push(written.iter().filter(|a| **a == CONTROLLER_HB).count());
