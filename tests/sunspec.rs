@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Dial, Field, Options};
 use madang::model::{CommandProof, DecisionId, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
-use madang::site::{Address, Id, Mode};
+use madang::site::{Address, Device, Id, Mode, Site};
 use madang::time::Timestamp;
 use madang::units::Power;
 use serde_json::Value;
@@ -119,10 +119,9 @@ impl Plain {
     fn listen(self: Arc<Self>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let plain = self;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let plain = plain.clone();
+                let plain = self.clone();
                 std::thread::spawn(move || plain.talk(stream));
             }
         });
@@ -505,6 +504,15 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
     );
 }
 
+/// The field of a site over sockets, in no hurry to call a device silent.
+fn field_of(site: &Site) -> Field {
+    let options = Options {
+        patience: Duration::from_secs(5),
+        silent_after: TimeDelta::hours(1),
+    };
+    Field::new(site, &Dial::Sockets, options).unwrap()
+}
+
 /// 3 kW out of the battery for a minute.
 fn discharging(now: Timestamp, cycle: i64) -> Setpoint {
     Setpoint {
@@ -525,11 +533,7 @@ async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Optio
     site.wiring.devices.retain(|id, _| id.as_str() == "inverter");
     let device = site.wiring.devices.get_mut(&Id::new("inverter")).unwrap();
     device.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
-    let options = Options {
-        patience: Duration::from_secs(5),
-        silent_after: TimeDelta::hours(1),
-    };
-    let mut field = Field::new(&site, &Dial::Sockets, options).unwrap();
+    let mut field = field_of(&site);
     let (mut failed, mut proof) = (Vec::new(), None);
     for cycle in 0..cycles {
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(10 * cycle);
@@ -582,16 +586,12 @@ async fn a_device_that_hides_a_block_hears_the_heartbeat_all_the_same() {
     let port = plain.clone().listen();
     let mut site = madang::site::builtin("apartment-seoul").unwrap();
     site.plant.mode = Mode::Control;
-    let feeds = |d: &madang::site::Device| d.components.contains(&Id::new("battery"));
+    let feeds = |d: &Device| d.components.contains(&Id::new("battery"));
     site.wiring.devices.retain(|_, d| feeds(d));
     let device = site.wiring.devices.values_mut().next().unwrap();
     device.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
     device.unit = 1;
-    let options = Options {
-        patience: Duration::from_secs(5),
-        silent_after: TimeDelta::hours(1),
-    };
-    let mut field = Field::new(&site, &Dial::Sockets, options).unwrap();
+    let mut field = field_of(&site);
     let mut beats = Vec::new();
     for cycle in 0..5 {
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(cycle);

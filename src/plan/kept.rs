@@ -17,8 +17,9 @@ use std::rc::Rc;
 /// Largest row violation of an answer from a hot start; a cold one is measured as every other solver's.
 const HOT_RESIDUAL_MAX: f64 = 1e-7;
 
-/// Most simplex iterations a column and row: an end for what cycles. A hot start that needs half a cold solve is none.
+/// Most simplex iterations a column and row: an end for what cycles.
 const ITERATIONS: i32 = 20;
+/// The same from a hot start, which is near its optimum or of no use.
 const HOT_ITERATIONS: i32 = 1;
 
 /// Handle of what is kept; clones share it. It stays on its thread.
@@ -70,13 +71,7 @@ impl Kept {
 pub fn linear(program: &Program, kept: Option<&Kept>) -> Result<Answer, String> {
     let reduced = Reduced::of(program)?;
     if reduced.free.is_empty() {
-        return certified(
-            &reduced,
-            program,
-            &[],
-            vec![0.0; reduced.rows.len()],
-            ("highs", RESIDUAL_MAX),
-        );
+        return reduced.answer(program, &[], Some(vec![]), ("highs", RESIDUAL_MAX));
     }
     let fresh = Kept::default();
     let mut memory = kept.unwrap_or(&fresh).0.borrow_mut();

@@ -11,6 +11,7 @@ pub struct Reduced {
     pub high: Vec<f64>,
     /// Original index of each column that is left.
     pub free: Vec<usize>,
+    /// Each has a column that is left: without any there are none.
     pub rows: Vec<ReducedRow>,
 }
 

@@ -128,7 +128,7 @@ fn onto_rows(reduced: &Reduced, program: &Program, values: Vec<f64>) -> Vec<f64>
 /// Values of the columns and duals of the rows that are left.
 fn by_clarabel(reduced: &Reduced, program: &Program) -> Result<(Vec<f64>, Vec<f64>), String> {
     if reduced.free.is_empty() {
-        return Ok((vec![], vec![0.0; reduced.rows.len()]));
+        return Ok((vec![], vec![]));
     }
     let mut vars = variables!();
     let columns: Vec<Variable> = reduced

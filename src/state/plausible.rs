@@ -216,16 +216,16 @@ impl Judge<'_> {
 
 /// Components of which a counter stands at zero that did not before.
 pub fn emptied(list: &[Measurement], accepted: &BTreeMap<String, (Timestamp, f64)>) -> BTreeSet<Id> {
-    let is_counter = |q| matches!(q, Quantity::EnergyImport | Quantity::EnergyExport);
+    let is_counter = |m: &&Measurement| matches!(m.quantity, Quantity::EnergyImport | Quantity::EnergyExport);
     let fell = |m: &&Measurement| {
-        let key = key(&m.component, m.quantity).filter(|_| is_counter(m.quantity));
-        let before = key.and_then(|k| accepted.get(&k));
+        let before = key(&m.component, m.quantity).and_then(|k| accepted.get(&k));
         let shown = m.reading.usable();
         shown
             .zip(before)
             .is_some_and(|(v, (_, b))| v.abs() < EMPTY_KWH && *b > v + EMPTY_KWH)
     };
-    list.iter().filter(fell).map(|m| m.component.clone()).collect()
+    let fallen = list.iter().filter(is_counter).filter(fell);
+    fallen.map(|m| m.component.clone()).collect()
 }
 
 /// Where the last accepted value of a quantity is remembered; `None` for what is judged without its past.
