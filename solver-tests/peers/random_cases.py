@@ -3,9 +3,10 @@
 `madang solve` states must be the same. `random.rs` compares our solvers on one formulation; this compares formulations.
 
 usage: random_cases.py MADANG [COUNT] [SEED]     needs numpy and scipy (PyPI)
-Exit 1 where a cost differs; the case is then kept in the folder that is named.
+Exit 1 where a cost differs; the case is then kept where its line says.
 """
 import json
+import pathlib
 import random
 import subprocess
 import sys
@@ -40,13 +41,12 @@ def case_of(seed):
             "import_max_kw": some(r, 0.5, rnd(2, 12)) or series(1, 12), "export_max_kw": rnd(0, 10), "buy": buy,
             "sell": series(-0.1, 0.4) if r.random() < 0.3 else [round(b - rnd(0, 0.2), 3) for b in buy],
             "co2_kg_per_kwh": some(r, 0.4, series(0, 0.6)), "demand_charge_per_kw": some(r, 0.3, rnd(0.1, 3)),
-            "peak_so_far_kw": some(r, 0.3, rnd(0, 5)), "exclusive": True,
+            "peak_so_far_kw": some(r, 0.3, rnd(0, 5)),
+            "exclusive": r.random() < 0.7,
         }
+    # what must be taken must have somewhere to go
     c["pv"] = [{"id": f"pv{i}", "available_kw": series(0, 8),
-                "curtailable": some(r, 0.3, c["spill_cost_per_kwh"] is None)} for i in range(r.randint(0, 2))]
-    for pv in c["pv"]:
-        if pv["curtailable"] is False and c["spill_cost_per_kwh"] is None:
-            pv["curtailable"] = True
+                "curtailable": c["spill_cost_per_kwh"] is None or r.random() < 0.7} for i in range(r.randint(0, 2))]
     c["batteries"] = [battery(r, rnd, i) for i in range(r.randint(0, 2))]
     c["evs"] = [car(r, rnd, steps, i) for i in range(r.randint(0, 2))]
     c["gensets"] = [genset(r, rnd, i) for i in range(r.choice([0, 0, 1, 2]))]
@@ -63,7 +63,8 @@ def battery(r, rnd, i):
     b = {"id": f"bat{i}", "soc_min_kwh": low, "soc_max_kwh": size, "soc_start_kwh": rnd(0.5 * size, size),
          "charge_max_kw": rnd(0.5, 5), "discharge_max_kw": rnd(0.5, 5), "charge_eff": rnd(0.85, 1),
          "discharge_eff": rnd(0.85, 1), "wear_cost_per_kwh": some(r, 0.5, rnd(0, 0.05)),
-         "end_value_per_kwh": some(r, 0.5, rnd(0, 0.3)), "exclusive": True}
+         "end_value_per_kwh": some(r, 0.5, rnd(0, 0.3)), "exclusive": r.random() < 0.7,
+         "soc_end_kwh": some(r, 0.1, rnd(low, size))}
     if low == 0.0 or r.random() < 0.2:
         b["soc_min_kwh"], b["loss_per_hour"] = 0.0, rnd(0, 0.01)
     else:
@@ -96,14 +97,15 @@ def heat(r, rnd, series):
                      "co2_kg_per_kwh_fuel": 0.2}] if r.random() < 0.6 else []
     h["heat_pumps"] = [{"id": "hp", "electric_max_kw": rnd(0.5, 3), "cop": series(2, 5)}] if r.random() < 0.6 else []
     h["tanks"] = [{"id": "tank", "capacity_kwh": rnd(3, 12), "start_kwh": rnd(0, 3), "charge_max_kw": rnd(1, 6),
-                   "discharge_max_kw": rnd(1, 6), "loss_per_hour": rnd(0, 0.02)}] if r.random() < 0.6 else []
+                   "discharge_max_kw": rnd(1, 6), "loss_per_hour": rnd(0, 0.02),
+                   "end_min_kwh": some(r, 0.3, rnd(0, 3))}] if r.random() < 0.6 else []
     return h
 
 
 def hydro(r, rnd, series):
     start = rnd(20_000, 40_000)
     return {"id": "hydro", "turbine_max_m3s": rnd(0.2, 1), "kw_per_m3s": rnd(3, 12), "volume_min_m3": rnd(0, 5_000),
-            "volume_max_m3": 60_000, "volume_start_m3": start, "inflow_m3s": series(0, 0.4), "min_release_m3s": rnd(0, 0.05),
+            "volume_max_m3": 60_000, "volume_start_m3": start, "volume_end_min_m3": some(r, 0.5, rnd(0, start)), "inflow_m3s": series(0, 0.4), "min_release_m3s": rnd(0, 0.05),
             "water_value_per_m3": rnd(0, 0.0001)}
 
 
@@ -125,6 +127,11 @@ class Rows:
         self.row([(a, 1), (z, -a_max)], -np.inf, 0)
         self.row([(b, 1), (z, b_max)], -np.inf, b_max)
 
+    def level(self, e, before, keep, start, moves, inflow=0.0):
+        """`e = keep·before + Σ k·x + inflow` over the (x, k) of `moves`; before the first step the level is `start`."""
+        rest = inflow + (keep * start if before is None else 0.0)
+        self.row([(e, 1)] + [(x, -k) for x, k in moves] + ([] if before is None else [(before, -keep)]), rest, rest)
+
     def solve(self):
         entries = [(i, j, k) for i, (terms, _, _) in enumerate(self.rows) for j, k in terms]
         i, j, k = zip(*entries)
@@ -132,6 +139,8 @@ class Rows:
         found = milp(self.cost, integrality=self.whole, bounds=Bounds(self.low, self.high),
                      constraints=LinearConstraint(matrix, [r[1] for r in self.rows], [r[2] for r in self.rows]),
                      options={"mip_rel_gap": 1e-9, "time_limit": 60})
+        if found.status not in (0, 2):
+            sys.exit(f"SciPy neither solved the case nor found it infeasible: {found.message}")
         return found.fun if found.status == 0 else None
 
 
@@ -158,24 +167,30 @@ def optimum(c):
             e = m.var(at(g["export_max_kw"], t), cost=-dt * g["sell"][t])
             bus[t] += [(i, 1), (e, -1)]
             m.emitted.append((i, dt * at(g.get("co2_kg_per_kwh"), t)))
-            m.either(i, top, e, at(g["export_max_kw"], t))
+            if g["exclusive"]:
+                m.either(i, top, e, at(g["export_max_kw"], t))
             if peak is not None:
                 m.row([(peak, 1), (i, -1)], 0, np.inf)
     for pv in c["pv"]:
         for t in range(T):
             top = pv["available_kw"][t]
-            bus[t].append((m.var(top, low=top if pv["curtailable"] is False else 0), 1))
+            bus[t].append((m.var(top, low=0 if pv["curtailable"] else top), 1))
     for b in c["batteries"]:
         keep, before = 1 - (b.get("loss_per_hour") or 0) * dt, None
         for t in range(T):
             wear = dt * (b.get("wear_cost_per_kwh") or 0)
             into, out = m.var(b["charge_max_kw"], cost=wear), m.var(b["discharge_max_kw"], cost=wear)
-            low = max(b["soc_min_kwh"], (b.get("soc_end_min_kwh") or 0) if t == T - 1 else 0)
-            e = m.var(b["soc_max_kwh"], low=low, cost=-(b.get("end_value_per_kwh") or 0) if t == T - 1 else 0)
-            terms = [(e, 1), (into, -dt * b["charge_eff"]), (out, dt / b["discharge_eff"])]
-            rest = keep * b["soc_start_kwh"] if before is None else 0.0
-            m.row(terms + ([] if before is None else [(before, -keep)]), rest, rest)
-            m.either(into, b["charge_max_kw"], out, b["discharge_max_kw"])
+            low, high, worth = b["soc_min_kwh"], b["soc_max_kwh"], 0.0
+            if t == T - 1:
+                worth = b.get("end_value_per_kwh") or 0.0
+                low = max(low, b.get("soc_end_min_kwh") or 0.0)
+                if (end := b["soc_end_kwh"]) is not None:
+                    low, high = max(low, end), min(high, end)
+            e = m.var(high, low=low, cost=-worth)
+            moves = [(into, dt * b["charge_eff"]), (out, -dt / b["discharge_eff"])]
+            m.level(e, before, keep, b["soc_start_kwh"], moves)
+            if b["exclusive"]:
+                m.either(into, b["charge_max_kw"], out, b["discharge_max_kw"])
             bus[t] += [(out, 1), (into, -1)]
             before = e
     for v in c["evs"]:
@@ -196,9 +211,10 @@ def optimum(c):
         for t in range(T):
             last = t == T - 1
             q, s = m.var(h["turbine_max_m3s"]), m.var()
-            e = m.var(h["volume_max_m3"], low=h["volume_min_m3"], cost=-h["water_value_per_m3"] if last else 0)
-            rest = 3600 * dt * h["inflow_m3s"][t] + (h["volume_start_m3"] if before is None else 0)
-            m.row([(e, 1), (q, 3600 * dt), (s, 3600 * dt)] + ([] if before is None else [(before, -1)]), rest, rest)
+            low = max(h["volume_min_m3"], (h["volume_end_min_m3"] or 0.0) if last else 0.0)
+            e = m.var(h["volume_max_m3"], low=low, cost=-h["water_value_per_m3"] if last else 0)
+            moves = [(q, -3600 * dt), (s, -3600 * dt)]
+            m.level(e, before, 1.0, h["volume_start_m3"], moves, 3600 * dt * h["inflow_m3s"][t])
             m.row([(q, 1), (s, 1)], h["min_release_m3s"], np.inf)
             bus[t].append((q, h["kw_per_m3s"]))
             before = e
@@ -213,8 +229,7 @@ def optimum(c):
 
 def genset_rows(m, g, T, dt, carbon, bus):
     fuel = dt * (g["fuel_cost_per_kwh"] + carbon * (g.get("co2_kg_per_kwh") or 0))
-    before, starts, stops = (1 if g.get("initial_on") else 0), [], []
-    last = None
+    before, starts, stops = None, [], []
     for t in range(T):
         p = m.var(g["max_kw"], cost=fuel)
         bus[t].append((p, 1))
@@ -225,15 +240,14 @@ def genset_rows(m, g, T, dt, carbon, bus):
         start, stop = m.var(1, cost=g["start_cost"], whole=1), m.var(1, whole=1)
         m.row([(p, 1), (on, -g["max_kw"])], -np.inf, 0)
         m.row([(p, 1), (on, -g["min_kw"])], 0, np.inf)
-        rest = before if last is None else 0
-        m.row([(on, 1), (start, -1), (stop, 1)] + ([] if last is None else [(last, -1)]), rest, rest)
+        m.level(on, before, 1, int(g["initial_on"]), [(start, 1), (stop, -1)])
         m.row([(start, 1), (stop, 1)], -np.inf, 1)
         starts.append(start), stops.append(stop)
         for s in starts[-g["min_up_steps"]:]:
             m.row([(on, 1), (s, -1)], 0, np.inf)
         for s in stops[-g["min_down_steps"]:]:
             m.row([(on, 1), (s, 1)], -np.inf, 1)
-        last = on
+        before = on
 
 
 def heat_rows(m, h, T, dt, carbon, bus, warm):
@@ -257,41 +271,47 @@ def heat_rows(m, h, T, dt, carbon, bus, warm):
     for k in h["tanks"]:
         before, keep = None, 1 - k["loss_per_hour"] * dt
         for t in range(T):
-            into, out, e = m.var(k["charge_max_kw"]), m.var(k["discharge_max_kw"]), m.var(k["capacity_kwh"])
-            rest = keep * k["start_kwh"] if before is None else 0.0
-            m.row([(e, 1), (into, -dt), (out, dt)] + ([] if before is None else [(before, -keep)]), rest, rest)
+            into, out = m.var(k["charge_max_kw"]), m.var(k["discharge_max_kw"])
+            e = m.var(k["capacity_kwh"], low=(k["end_min_kwh"] or 0.0) if t == T - 1 else 0.0)
+            m.level(e, before, keep, k["start_kwh"], [(into, dt), (out, -dt)])
             warm[t] += [(out, 1), (into, -1)]
             before = e
     for t in range(T):
         m.row(warm[t], h["load_kw"][t], h["load_kw"][t])
 
 
-def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    madang, count, first = sys.argv[1], *(int(n) for n in (sys.argv[2:] + ["500", "0"][len(sys.argv) - 2:])[:2])
-    folder = tempfile.mkdtemp(prefix="madang-random-")
-    bad = whole = 0
+def same(ours, best):
+    if best is None:
+        return ours["status"] == "relaxed"
+    return ours["status"] == "optimal" and abs(ours["objective"] - best) <= 2e-6 * max(1, abs(best))
+
+
+def main(madang, count=500, first=0):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="madang-random-"))
+    bad = none = whole = 0
     for start in range(first, first + count, BATCH):
         cases = [case_of(s) for s in range(start, min(start + BATCH, first + count))]
-        files = []
-        for c in cases:
-            files.append(f"{folder}/{c['id']}.json")
-            json.dump(c, open(files[-1], "w"))
+        files = [folder / f"{c['id']}.json" for c in cases]
+        for file, c in zip(files, cases):
+            file.write_text(json.dumps(c))
         done = subprocess.run([madang, "solve", *files, "--json"], capture_output=True, text=True)
         told = json.loads(done.stdout) if done.stdout else sys.exit(done.stderr)
-        for c, ours in zip(cases, told):
+        for file, c, ours in zip(files, cases, told):
             best = optimum(c)
+            none += best is None
             whole += ours["solver"] != "interior"
-            if best is None:
-                same = ours["status"] == "relaxed"
+            if same(ours, best):
+                file.unlink()
             else:
-                same = ours["status"] == "optimal" and abs(ours["objective"] - best) <= 2e-6 * max(1, abs(best))
-            if not same:
                 bad += 1
-                print(f"{folder}/{c['id']}.json: ours {ours['status']} {ours['objective']}, SciPy {best}")
-    print(f"{count} cases from seed {first}: {bad} differ; {whole} took a search or another solver")
+                print(f"{file}: ours {ours['status']} {ours['objective']}, SciPy {best}")
+    if not bad:
+        folder.rmdir()
+    print(f"{count} cases from seed {first}: {bad} differ; {none} have no plan, {whole} took a search or another solver")
     sys.exit(bad > 0)
 
 
-main()
+if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
+    main(sys.argv[1], *map(int, sys.argv[2:]))
