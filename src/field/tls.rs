@@ -3,6 +3,7 @@
 //! In: names of PEM files. Out: a session to put on a socket. No content of a key is ever part of a message.
 
 use crate::site::TlsFiles;
+use crate::site::file::read_bytes;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,16 +59,20 @@ fn needed<'f>(file: Option<&'f Path>, what: &str) -> io::Result<&'f Path> {
 }
 
 fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = read.map_err(|e| wrong(&file.display().to_string(), &e))?;
+    let name = file.display().to_string();
+    let text = read_bytes(file).map_err(|e| wrong(&name, &e))?;
+    let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let all = read.map_err(|e| wrong(&name, &e))?;
     if all.is_empty() {
-        return Err(wrong(&file.display().to_string(), &"it holds no certificate"));
+        return Err(wrong(&name, &"it holds no certificate"));
     }
     Ok(all)
 }
 
 fn key(file: &Path) -> io::Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(file).map_err(|e| wrong(&file.display().to_string(), &e))
+    let name = file.display().to_string();
+    let text = read_bytes(file).map_err(|e| wrong(&name, &e))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|e| wrong(&name, &e))
 }
 
 fn wrong(what: &str, why: &dyn std::fmt::Display) -> io::Error {

@@ -14,9 +14,6 @@ use toml::de::DeTable;
 #[folder = "sites/"]
 struct Shipped;
 
-/// No site file or data file is larger than this.
-const MOST_BYTES: u64 = 16 << 20;
-
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("cannot read {path}: {source}; give a folder that holds site.toml, or a path to one")]
@@ -80,7 +77,10 @@ impl Source {
             .as_ref()
             .map(|f| f.join("profiles").join(format!("{name}.toml")));
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if let Some(text) = own.filter(|_| plain).and_then(|path| read_text(&path).ok()) {
+        if let Some(text) = own
+            .filter(|_| plain)
+            .and_then(|path| super::file::read_text(&path).ok())
+        {
             let faults = profile::parse(&text).err()?;
             let first = faults.first()?;
             let more = faults.len() - 1;
@@ -139,7 +139,7 @@ impl Site {
             .as_ref()
             .map(|f| f.join("profiles").join(format!("{name}.toml")));
         match own.filter(|path| path.exists()) {
-            Some(path) => profile::parse(&read_text(&path).ok()?).ok(),
+            Some(path) => profile::parse(&super::file::read_text(&path).ok()?).ok(),
             None => profile::builtin(name),
         }
     }
@@ -163,7 +163,7 @@ fn from_disk(path: &Path) -> Result<Source, LoadError> {
     } else {
         path.to_owned()
     };
-    let text = read_text(&file).map_err(|source| LoadError::Io {
+    let text = super::file::read_text(&file).map_err(|source| LoadError::Io {
         path: file.display().to_string(),
         source,
     })?;
@@ -183,14 +183,6 @@ pub fn load(path: &Path) -> Result<(Site, Vec<Fault>), LoadError> {
 /// Loads a site by folder, file or the name of one inside the binary.
 pub fn find(site: &str) -> Result<(Site, Vec<Fault>), LoadError> {
     source(site)?.site().map_err(LoadError::Faults)
-}
-
-/// Text of a file of bounded size; bytes that are not UTF-8 become a mark the parser will refuse in place.
-fn read_text(file: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(file)?.len() > MOST_BYTES {
-        return Err(std::io::Error::other("larger than 16 MiB"));
-    }
-    Ok(String::from_utf8_lossy(&std::fs::read(file)?).into_owned())
 }
 
 /// Names of the sites inside the binary.
@@ -239,6 +231,6 @@ impl Site {
             return Err(format!("the site has no file `{name}`"));
         };
         let path = folder.join(name);
-        read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
+        super::file::read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
     }
 }

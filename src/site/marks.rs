@@ -82,7 +82,7 @@ impl Marks {
     /// Marks of a site folder; none where there is no file.
     pub fn load(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        match std::fs::read_to_string(&path) {
+        match super::file::read_text(&path) {
             Ok(text) => Self::parse(&text).map_err(|why| format!("{}: {why}", path.display())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(format!("cannot read {}: {e}", path.display())),

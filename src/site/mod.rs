@@ -3,6 +3,7 @@
 //! Input: `sites/<name>/site.toml`. Output: [`Site`], or every fault at once with line, key, value and what is allowed.
 
 mod feeds;
+pub mod file;
 mod load;
 pub mod marks;
 mod parse;
