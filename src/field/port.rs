@@ -4,7 +4,9 @@ use super::client::Client;
 use super::control::{Order, Reach, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
+use super::hand::Hand;
 use super::link::{Attended, INBOX, Job, Polled, serve};
+use super::link_thread::LinkThread;
 use super::map::{DeviceType, Value};
 use crate::cycle::FieldPort;
 use crate::model::{
@@ -27,6 +29,10 @@ pub struct Options {
     /// A device silent for this long (site time) is offline.
     pub silent_after: TimeDelta,
 }
+
+/// Giving back is waited for this long: a request under way, its time-out, and the writes behind it, within the five seconds in
+/// which the process ends.
+const RELEASE: Duration = Duration::from_millis(2_500);
 
 /// The way to a device's own queue on its link.
 struct DeviceHandle {
@@ -51,8 +57,20 @@ pub struct Field {
 }
 
 impl Field {
-    /// Starts one task per physical link (peer). Profiles come from the binary or from the site's `profiles` folder.
+    /// Starts one task per physical link (peer) on a thread of the links: whatever holds up who calls the field does not hold
+    /// up leases, and not giving back.
+    pub fn on_thread(site: &Site, options: Options, thread: &LinkThread) -> Result<Self, String> {
+        let _entered = thread.enter();
+        Self::spawning(site, &Dial::Sockets, options, |attended| thread.spawn(serve(attended)))
+    }
+
+    /// Starts one task per physical link (peer) on the caller's runtime. Profiles come from the binary or from the site's
+    /// `profiles` folder.
     pub fn new(site: &Site, dial: &Dial, options: Options) -> Result<Self, String> {
+        Self::spawning(site, dial, options, |attended| drop(tokio::spawn(serve(attended))))
+    }
+
+    fn spawning(site: &Site, dial: &Dial, options: Options, spawn: impl Fn(Vec<Attended>)) -> Result<Self, String> {
         let mut by_peer: BTreeMap<String, Vec<FieldDevice>> = BTreeMap::new();
         let mut health = BTreeMap::new();
         let mut types: BTreeMap<&str, DeviceType> = BTreeMap::new();
@@ -85,7 +103,7 @@ impl Field {
                 devices.insert(device.id.clone(), DeviceHandle { jobs, pending: None });
                 attended.push(Attended::new(device, client, inbox));
             }
-            tokio::spawn(serve(attended));
+            spawn(attended);
         }
         Ok(Self {
             feeds: site.wiring.feeds(&site.plant),
@@ -99,6 +117,12 @@ impl Field {
             settled: Vec::new(),
             memory: FieldMemory::default(),
         })
+    }
+
+    /// The way to give all devices back beside whoever holds the field.
+    pub fn hand(&self) -> Hand {
+        let link = |(id, handle): (&Id, &DeviceHandle)| (id.clone(), handle.jobs.downgrade());
+        Hand::new(self.devices.iter().map(link).collect())
     }
 
     fn ask_devices(&mut self, now: Timestamp) {
@@ -353,7 +377,8 @@ pub fn find_profile(site: &Site, name: &str) -> Result<Profile, String> {
     if let Some(folder) = &site.folder {
         let file = folder.join("profiles").join(format!("{name}.toml"));
         if file.exists() {
-            let text = std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+            let text =
+                crate::site::file::read_text(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
             return crate::profile::parse(&text).map_err(|faults| {
                 let list: Vec<String> = faults
                     .iter()
@@ -415,14 +440,16 @@ impl FieldPort for Field {
     }
 
     async fn release(&mut self) -> Vec<WriteReport> {
+        let deadline = tokio::time::Instant::now() + RELEASE;
         let mut waiting = Vec::new();
         for link in self.devices.values() {
             let (answer, receiver) = oneshot::channel();
-            if link.jobs.send(Job::ReleaseAll { answer }).await.is_ok() {
+            let asked = link.jobs.send(Job::ReleaseAll { answer });
+            // A link that takes nothing gives back by its leases, and when the field is gone.
+            if let Ok(Ok(())) = tokio::time::timeout_at(deadline, asked).await {
                 waiting.push(receiver);
             }
         }
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
         let mut reports = Vec::new();
         for receiver in waiting {
             if let Ok(Ok(all)) = tokio::time::timeout_at(deadline, receiver).await {
