@@ -91,6 +91,13 @@ impl<T: Copy> Reading<T> {
             _ => self,
         }
     }
+    /// The same reading, as old as before after the clock jumped by `step`.
+    pub fn moved(self, step: TimeDelta) -> Self {
+        Self {
+            at: self.at + step,
+            ..self
+        }
+    }
     /// The same value, held over in place of one that is not believed.
     pub fn held(self) -> Self {
         match self.quality {

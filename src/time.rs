@@ -1,12 +1,16 @@
 //! Time: instants, intervals, grids, clocks, holidays. The only module that reads a clock.
 //!
 //! Inside everything is UTC; local time exists only in tariffs, in wishes ("departure 07:30") and in what people see.
-//! Three kinds of time run the same rooms: the system's, a stepped one that a pacer moves (accelerated, or without the
-//! wire), and tokio's paused one (virtual, with in-memory pipes).
+//! Three kinds of time run the same rooms: a live site's, which goes on evenly and is told what the wall clock says
+//! ([`SiteClock`]), a stepped one that a pacer moves (accelerated, or without the wire), and tokio's paused one (virtual,
+//! with in-memory pipes).
+
+mod site_clock;
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+pub use site_clock::{SiteClock, Turn, Word};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,7 +21,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// The system's clock, for `run` and for `demo` at speed 1.
+/// The wall clock, for commands that are over in a moment; it may jump at any time.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
@@ -73,8 +77,8 @@ impl Clock for TokioClock {
 /// Waits for the next cycle in one of the kinds of time (DESIGN: one loop for all of them).
 #[derive(Debug, Clone)]
 pub enum Pacer {
-    /// Wall clock.
-    System,
+    /// Real time, even whatever the wall clock does: `run`, `demo` and `twin` at speed 1.
+    Live(Arc<SiteClock>),
     /// `speed` site seconds a second; an overloaded machine slows site time, no cycle is skipped.
     Scaled {
         clock: Arc<SteppedClock>,
@@ -99,10 +103,23 @@ impl Pacer {
         }
     }
 
+    /// Real time from now on.
+    pub fn live() -> Self {
+        Self::Live(SiteClock::new())
+    }
+
+    /// A look at the wall clock, where there is one; virtual and accelerated time cannot step.
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Live(clock) => clock.follow(),
+            Self::Scaled { .. } | Self::Tokio(_) | Self::Free(_) => Turn::default(),
+        }
+    }
+
     /// The clock that belongs to this pace.
     pub fn clock(&self) -> Arc<dyn Clock> {
         match self {
-            Self::System => Arc::new(SystemClock),
+            Self::Live(clock) => clock.clone(),
             Self::Scaled { clock, .. } | Self::Free(clock) => clock.clone(),
             Self::Tokio(c) => Arc::new(*c),
         }
@@ -111,8 +128,8 @@ impl Pacer {
     /// Returns once site time has reached `t`.
     pub async fn wait_until(&mut self, t: Timestamp) {
         match self {
-            Self::System => {
-                if let Ok(d) = (t - Utc::now()).to_std() {
+            Self::Live(clock) => {
+                if let Ok(d) = (t - clock.now()).to_std() {
                     tokio::time::sleep(d).await;
                 }
             }

@@ -57,6 +57,7 @@ fn run_site(name: &str, folder: &Path, length: TimeDelta, limits: Limits) -> Con
     let stop = Stop {
         at: Some(start() + length),
         told,
+        beat: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut pacer = Pacer::Free(SteppedClock::new(start()));

@@ -143,7 +143,11 @@ async fn closed_loop<F: FieldPort>(
         &mut controller,
         &mut pacer,
         &mut inbox,
-        Stop { at: Some(end), told },
+        Stop {
+            at: Some(end),
+            told,
+            beat: Default::default(),
+        },
         publish,
     )
     .await;

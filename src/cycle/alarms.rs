@@ -4,6 +4,7 @@ use super::ports::Alarm;
 use crate::model::{CommandProof, ControllerState, IdentityStatus, Rung, Snapshot, WriteOutcome, WriteReport};
 use crate::site::Id;
 use crate::time::Timestamp;
+use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
 /// Keeps since when each alarm stands.
@@ -13,6 +14,11 @@ pub struct Alarms {
 }
 
 impl Alarms {
+    /// The clock jumped; alarms stand as long as before.
+    pub fn step(&mut self, step: TimeDelta) {
+        self.since.values_mut().for_each(|t| *t += step);
+    }
+
     /// Alarms of this cycle; those that were there before keep their start.
     pub fn update(
         &mut self,

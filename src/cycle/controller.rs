@@ -1,9 +1,14 @@
 //! One controller of one site: its state, its ports, and what one cycle does.
 
+mod aside;
+mod clock;
+mod tally;
+
 use super::alarms::{Alarms, alarm};
+use super::even::Even;
 use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
-use super::ports::{Alarm, Counts, CycleReport, FieldPort, JournalPort, PricePort, Record};
+use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
     ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger,
     WriteOutcome, WriteReport,
@@ -12,9 +17,12 @@ use crate::site::{Id, Mode, Plant};
 use crate::tariff::PriceSeries;
 use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
 use crate::{dispatch, forecast, state};
+pub use aside::Aside;
 use chrono::TimeDelta;
+pub use clock::CLOCK_WRONG;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub use tally::Tally;
 
 /// A plan is asked for when an interval starts and adopted this much later, so that solver time moves nothing.
 const ADOPT_AFTER: TimeDelta = TimeDelta::seconds(2);
@@ -38,49 +46,9 @@ pub struct Config {
     pub oracle: Option<Oracle>,
 }
 
-/// Running counts for reports.
-#[derive(Debug, Clone, Default)]
-pub struct Tally {
-    pub plans: u64,
-    pub rejected: u64,
-    /// Plans that were due but had to be replaced by a fallback rung, counted by interval.
-    pub fallback: u64,
-    pub solve_ms: Vec<f64>,
-    pub writes_issued: u64,
-    pub writes_verified: u64,
-    pub writes_failed: u64,
-    /// Cycles in which a limit held something back.
-    pub binding_cycles: u64,
-    pub cycles: u64,
-}
-
-/// Solve times kept for the report; a day has about a hundred plans.
-const SOLVES_KEPT: usize = 4096;
-
-impl Tally {
-    fn solved(&mut self, ms: f64) {
-        if self.solve_ms.len() >= SOLVES_KEPT {
-            self.solve_ms.drain(..SOLVES_KEPT / 2);
-        }
-        self.solve_ms.push(ms);
-    }
-    /// What every exit shows.
-    pub fn counts(&self) -> Counts {
-        Counts {
-            cycles: self.cycles,
-            plans: self.plans,
-            rejected: self.rejected,
-            writes_issued: self.writes_issued,
-            writes_verified: self.writes_verified,
-            writes_failed: self.writes_failed,
-            last_solve_ms: self.solve_ms.last().copied(),
-        }
-    }
-}
-
 pub struct Controller<F, J> {
     config: Config,
-    field: F,
+    field: Even<F>,
     journal: J,
     prices: Box<dyn PricePort>,
     planner: Planner,
@@ -88,6 +56,8 @@ pub struct Controller<F, J> {
     pub tally: Tally,
     alarms: Alarms,
     journal_trouble: Option<String>,
+    clock: clock::Sense,
+    aside: Option<Aside>,
     last_cycle: Option<Timestamp>,
     next_plan_id: u64,
     asked_at: Option<Timestamp>,
@@ -122,7 +92,11 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             state.rung = Rung::Safe;
         }
         state.good_cycles = 0;
-        let mut field = field;
+        if let Some(newest) = state.newest().filter(|t| *t > now) {
+            // The clock was set back between two processes.
+            state.step(now - newest);
+        }
+        let mut field = Even::new(field);
         field.remember(&state.field);
         let next_plan_id = state.schedule.as_ref().map_or(1, |s| s.id + 1);
         Self {
@@ -135,6 +109,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             tally: Tally::default(),
             alarms: Alarms::default(),
             journal_trouble: None,
+            clock: clock::Sense::default(),
+            aside: None,
             last_cycle: None,
             next_plan_id,
             asked_at: None,
@@ -161,11 +137,12 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         let scan = self.field.scan(now).await;
         let work = std::time::Instant::now();
         let snapshot = Arc::new(state::snapshot(&self.config.plant, &scan, &mut self.state, now));
-        let prices = self.prices.current(now);
+        let prices = self.prices.current(now).filter(|_| !self.clock.is_wrong());
         self.learn(&snapshot, prices.as_deref(), now);
         self.slow_loop(&snapshot, prices.as_deref(), now);
+        let plant = self.plant_now();
         let decision = dispatch::decide(
-            &self.config.plant,
+            &plant,
             self.config.policy,
             &snapshot,
             &mut self.state,
@@ -182,7 +159,9 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.record_written(&writes, now);
         self.keep_field_memory(now);
         self.keep_state(now);
-        let trouble = self.journal_alarm(now);
+        let mut trouble = self.journal_alarm(now);
+        trouble.extend(self.clock_alarms(now));
+        trouble.extend(self.aside_alarms(now));
         let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
         CycleReport {
             snapshot,
@@ -244,16 +223,18 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
 
     /// Books, sessions, forecaster memory; collects triggers.
     fn learn(&mut self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) {
-        let plant = self.config.plant.clone();
+        let plant = self.plant_now();
         let dt = self
             .last_cycle
             .map_or(TimeDelta::zero(), |t| now - t)
             .min(TimeDelta::minutes(5));
         self.last_cycle = Some(now);
         state::books::update(&plant, snapshot, &mut self.state, prices, dt, now);
-        let before = self.slot_ends();
-        forecast::observe(&plant, snapshot, &mut self.state, dt);
-        self.journal_slots(&before, now);
+        if !self.clock.is_wrong() {
+            let before = self.slot_ends();
+            forecast::observe(&plant, snapshot, &mut self.state, dt);
+            self.journal_slots(&before, now);
+        }
         if let Some(t) = state::sessions::update(&plant, snapshot, &mut self.state, now)
             .into_iter()
             .next()
@@ -299,7 +280,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
 
     /// Asks for a plan when one is due, adopts one that is ready.
     fn slow_loop(&mut self, snapshot: &Arc<Snapshot>, prices: Option<&PriceSeries>, now: Timestamp) {
-        if !matches!(self.config.policy, Policy::Plan | Policy::Perfect) {
+        if !matches!(self.config.policy, Policy::Plan | Policy::Perfect) || self.clock.is_wrong() {
             return;
         }
         self.adopt(now);
@@ -359,6 +340,9 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
                 self.tally.rejected += 1;
                 self.record(now, &Record::Rejected { why });
             }
+            Some(PlanOutcome::Adopted(schedule)) if schedule.id < self.clock.first_plan => {
+                tracing::info!("plan {} was made for another time", schedule.id);
+            }
             Some(PlanOutcome::Adopted(schedule)) => {
                 self.tally.plans += 1;
                 self.tally
@@ -395,19 +379,19 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
 
     /// What the wire must not forget. A count of wear is journaled at once: a crash must not make a register young again.
     fn keep_field_memory(&mut self, now: Timestamp) {
-        let Some(memory) = self.field.memory() else { return };
+        let Some(memory) = self.field.devices() else { return };
         let known = &self.state.field.devices;
-        if memory.devices == *known {
+        if *memory == *known {
             return;
         }
         let wear = |m: &BTreeMap<Id, DeviceMemory>| -> u64 {
             let devices = m.values().flat_map(|d| d.wear.values());
             devices.map(|w| w.total).sum()
         };
-        if wear(&memory.devices) != wear(known) {
+        if wear(&memory) != wear(known) {
             self.light_due = now;
         }
-        self.state.field.devices = memory.devices.clone();
+        self.state.field.devices = memory.into_owned();
     }
 
     fn count(&mut self, writes: &[WriteReport]) {

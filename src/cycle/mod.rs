@@ -6,6 +6,7 @@
 
 mod alarms;
 mod controller;
+mod even;
 mod people;
 mod planner;
 mod ports;
@@ -13,9 +14,9 @@ mod recovery;
 mod run;
 mod series;
 
-pub use controller::{Config, Controller, Oracle, Tally};
+pub use controller::{Aside, CLOCK_WRONG, Config, Controller, Oracle, Tally};
 pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};
 pub use ports::*;
 pub use recovery::recover;
-pub use run::{Heard, Stop, run};
+pub use run::{Beat, Heard, Stop, run};
 pub use series::{Sample, help, residual, rung_number, samples, split_key};

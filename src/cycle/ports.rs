@@ -36,6 +36,20 @@ pub trait PricePort: Send {
     fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>>;
     /// Rises whenever something new was published.
     fn version(&self) -> u64;
+    /// Why what is known may be old.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
+}
+
+/// Something wrong with a part beside the loop, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Stable code of the alarm.
+    pub code: &'static str,
+    pub part: Option<String>,
+    pub en: String,
+    pub ko: String,
 }
 
 /// Flight recorder: what is appended has left the process (page cache) when the call returns.

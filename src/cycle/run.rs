@@ -4,10 +4,38 @@ use super::controller::Controller;
 use super::ports::{CycleReport, FieldPort, JournalPort};
 use crate::model::PeopleInput;
 use crate::time::{Pacer, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a person said, and where the answer goes.
 pub type Heard = (PeopleInput, oneshot::Sender<Result<String, String>>);
+
+/// Shows from outside whether cycles end.
+#[derive(Debug, Default)]
+pub struct Beat {
+    cycles: AtomicU64,
+    handed_back: AtomicBool,
+}
+
+impl Beat {
+    /// Cycles that ended since the start.
+    pub fn cycles(&self) -> u64 {
+        self.cycles.load(Ordering::Acquire)
+    }
+    /// A cycle has ended.
+    pub fn ended(&self) {
+        self.cycles.fetch_add(1, Ordering::AcqRel);
+    }
+    /// Told by whoever gave the devices back because no cycle ended: the next one begins in Safe.
+    pub fn hand_back(&self) {
+        self.handed_back.store(true, Ordering::Release);
+    }
+    /// Whether that was told since it was asked last.
+    pub fn was_handed_back(&self) -> bool {
+        self.handed_back.swap(false, Ordering::AcqRel)
+    }
+}
 
 /// When the loop ends.
 pub struct Stop {
@@ -15,6 +43,8 @@ pub struct Stop {
     pub at: Option<Timestamp>,
     /// Set to true to end it.
     pub told: watch::Receiver<bool>,
+    /// Where each end of a cycle shows.
+    pub beat: Arc<Beat>,
 }
 
 /// Runs cycles until told to stop, then gives the devices back. `publish` must not block.
@@ -33,9 +63,16 @@ pub async fn run<F: FieldPort, J: JournalPort>(
             _ = stop.told.changed() => continue,
             () = pacer.wait_until(next) => {}
         }
+        let turn = pacer.turn();
         let now = pacer.clock().now();
+        next += turn.step.unwrap_or_default();
+        controller.turn(turn, now);
+        if stop.beat.was_handed_back() {
+            controller.was_handed_back(now);
+        }
         hear_all(controller, inbox, now);
         publish(controller.cycle(now).await);
+        stop.beat.ended();
         next = (next + cycle).max(now + cycle / 2);
     }
     controller.shut_down(pacer.clock().now()).await;

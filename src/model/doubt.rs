@@ -71,6 +71,11 @@ impl Suspicion {
             proven: false,
         }
     }
+
+    /// The clock jumped; the polls are as old as before.
+    pub fn step(&mut self, step: TimeDelta) {
+        (self.since, self.last) = (self.since + step, self.last + step);
+    }
 }
 
 /// A power that does not change, and how far what it should follow moved meanwhile.
@@ -113,6 +118,12 @@ impl Still {
             self.off_since = if self.off == 0 { at } else { self.off_since };
             self.off += 1;
         }
+    }
+
+    /// The clock jumped; the polls are as old as before.
+    pub fn step(&mut self, step: TimeDelta) {
+        (self.since, self.last) = (self.since + step, self.last + step);
+        self.off_since += step;
     }
 
     pub fn lasted(&self) -> TimeDelta {

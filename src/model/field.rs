@@ -3,7 +3,7 @@
 use super::setpoint::Target;
 use crate::site::Id;
 use crate::time::Timestamp;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub struct DeviceMemory {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegisterWear {
     pub total: u64,
-    /// UTC day that `today` counts.
+    /// UTC day that `today` counts, by a clock without the steps since the start.
     pub day: NaiveDate,
     pub today: u32,
 }
@@ -62,6 +62,11 @@ impl DeviceMemory {
         wear.total += 1;
         wear.today += 1;
         wear.today
+    }
+
+    /// The clock jumped: a command is left to its other controller for as long as before.
+    pub fn step(&mut self, step: TimeDelta) {
+        self.yielded.values_mut().for_each(|until| *until += step);
     }
 
     /// Writes to a register on this day so far.

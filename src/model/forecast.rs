@@ -4,6 +4,7 @@ use crate::site::Id;
 use crate::tariff::KnownPrice;
 use crate::time::{TimeGrid, Timestamp};
 use crate::units::Price;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -82,7 +83,7 @@ pub const SLOTS_KEPT: usize = 56 * 96;
 
 impl ForecastMemory {
     /// Appends a closed slot; gaps before it become `None`, the oldest beyond [`SLOTS_KEPT`] are dropped, slots already
-    /// there are replaced.
+    /// there are replaced by what was measured (a clock that was set back passes them twice).
     pub fn put_slot(&mut self, series: &str, start: Timestamp, mean: Option<f32>) {
         let memory = self.series.entry(series.to_owned()).or_insert_with(|| SeriesMemory {
             start,
@@ -100,11 +101,35 @@ impl ForecastMemory {
         if index >= memory.slots.len() {
             memory.slots.resize(index + 1, None);
         }
-        memory.slots[index] = mean;
+        if mean.is_some() {
+            memory.slots[index] = mean;
+        }
         let surplus = memory.slots.len().saturating_sub(SLOTS_KEPT);
         if surplus > 0 {
             memory.slots.drain(..surplus);
-            memory.start += chrono::TimeDelta::seconds(SLOT_S * surplus as i64);
+            memory.start += TimeDelta::seconds(SLOT_S * surplus as i64);
+        }
+    }
+}
+
+/// Steps of the clock below this leave the slots where they are: they are corrections of the time of day.
+const WEEK_S: i64 = 7 * 86_400;
+
+impl ForecastMemory {
+    /// The clock jumped by `step`. By a week or more: what was learned moves along by whole weeks, so that it stays as recent as it was
+    /// and under its days of the week, instead of being lost beyond [`SLOTS_KEPT`] or lying in the future.
+    pub fn step(&mut self, step: TimeDelta) {
+        let weeks = TimeDelta::seconds(step.num_seconds() / WEEK_S * WEEK_S);
+        if weeks.is_zero() {
+            return;
+        }
+        self.series.values_mut().for_each(|m| m.start += weeks);
+        self.open.values_mut().for_each(|o| o.start += weeks);
+        for s in self.sessions.values_mut().flatten() {
+            (s.arrival, s.departure) = (s.arrival + weeks, s.departure + weeks);
+        }
+        for score in self.scores.values_mut() {
+            score.pending.clear();
         }
     }
 }

@@ -254,6 +254,8 @@ pub enum Trigger {
     LimitChanged,
     Deviation,
     OnRequest,
+    /// The clock jumped.
+    ClockSet,
 }
 
 /// A problem together with the grid it was built on; what `plan` hands to `check`.

@@ -11,7 +11,7 @@ use crate::site::{EvMode, Id, Mode, Plant};
 use crate::tariff::MonthUse;
 use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Energy, Power};
-use chrono::Datelike;
+use chrono::{Datelike, TimeDelta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,6 +222,66 @@ impl ControllerState {
         self.schedule = self.schedule.filter(fits);
         self.day_plan = self.day_plan.filter(fits);
         self
+    }
+
+    /// The newest instant that was certainly "now" once; `None` for a state that has seen no cycle.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let told = self.last.values().map(|l| l.at);
+        let seen = self.accepted.values().map(|(at, _)| *at);
+        told.chain(seen).max()
+    }
+
+    /// Site time jumped by `step`. What is kept to know an age keeps it; what names a moment of the calendar keeps that.
+    ///
+    /// | Kept by its age, moved | Of the calendar, stays |
+    /// |---|---|
+    /// | `last`: when told, since when in this mode | plans: steps, when made |
+    /// | `accepted`, `suspicions`, `still`: readings and doubts | `month`, `window`, `today`: see `state::books::step` |
+    /// | `marks` of the control laws | departures, ends of overrides and limits |
+    /// | `sessions`: since when plugged in | the day of a shiftable load's last run |
+    /// | `generators`, `shiftables`: since when they run | days of wear |
+    /// | `field`: until when a command is left to another | `forecast`, but for whole weeks |
+    pub fn step(&mut self, step: TimeDelta) {
+        // Named one by one: a new field does not compile before its place in the table is decided.
+        let Self {
+            mode: _,
+            file_mode: _,
+            rung: _,
+            good_cycles: _,
+            next_decision: _,
+            schedule: _,
+            day_plan: _,
+            month: _,
+            window: _,
+            sessions,
+            overrides: _,
+            limits: _,
+            generators,
+            shiftables,
+            forecast,
+            last,
+            accepted,
+            suspicions,
+            still,
+            marks,
+            field,
+            started: _,
+            today: _,
+        } = self;
+        sessions.values_mut().for_each(|s| s.since += step);
+        generators.values_mut().for_each(|g| g.since += step);
+        let runs = shiftables.values_mut().filter_map(|s| s.started.as_mut());
+        runs.for_each(|t| *t += step);
+        for l in last.values_mut() {
+            (l.at, l.mode_since) = (l.at + step, l.mode_since + step);
+        }
+        for (at, _) in accepted.values_mut().chain(marks.values_mut()) {
+            *at += step;
+        }
+        suspicions.values_mut().for_each(|s| s.step(step));
+        still.values_mut().for_each(|s| s.step(step));
+        field.devices.values_mut().for_each(|d| d.step(step));
+        forecast.step(step);
     }
 
     /// Puts a plan in force; the first one after local midnight is the plan of the day.

@@ -42,6 +42,34 @@ pub fn update(
     state.month.imported += import;
 }
 
+/// The clock jumped by `step` to `now`. Nothing that was counted is given up and nothing is counted twice: a day or month that a
+/// clock set back finds begun goes on, and where it lies more than a day ahead (a wrong year was corrected) it becomes
+/// that of `now`. A clock set forward turns them as time does.
+pub fn step(plant: &Plant, state: &mut ControllerState, step: TimeDelta, now: Timestamp) {
+    let ahead = |start: Timestamp| start > now + TimeDelta::days(1);
+    if ahead(state.today.start) {
+        state.today.start = day_start(plant, now);
+    }
+    if ahead(state.month.month_start) {
+        state.month.month_start = plant.tariff.month_start(now);
+    }
+    if step.abs() >= window_length(plant) {
+        // what was imported in another window says nothing about this one
+        state.window = fresh_window(floor_to(now, window_length(plant)));
+    }
+}
+
+/// A clock that could not be right has become right: a day and a month that began by it are those of `now`; `before` is what it
+/// said last.
+pub fn redate(plant: &Plant, state: &mut ControllerState, before: Timestamp, now: Timestamp) {
+    if state.today.start <= before {
+        state.today.start = day_start(plant, now);
+    }
+    if state.month.month_start <= before {
+        state.month.month_start = plant.tariff.month_start(now);
+    }
+}
+
 /// Length of the metering window: the tariff's, or 15 minutes.
 pub fn window_length(plant: &Plant) -> TimeDelta {
     plant.tariff.power_window().unwrap_or(TimeDelta::minutes(15))
@@ -77,16 +105,27 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     if start == state.window.start {
         return;
     }
-    let mean = state.window.imported / length;
+    let mean = state.window.imported / measured(&state.window, length);
     if plant.tariff.power_window().is_some() && mean > state.month.peak {
         state.month.peak = mean;
     }
-    state.window = WindowUse {
+    state.window = fresh_window(start);
+}
+
+/// What the window's energy is a mean over: its length; more where the clock was set back in it, and a part was passed twice.
+fn measured(window: &WindowUse, length: TimeDelta) -> TimeDelta {
+    let covered = TimeDelta::milliseconds((window.covered_s * 1e3) as i64);
+    let passed_twice = covered > length + TimeDelta::seconds(1).max(length / 50);
+    if passed_twice { covered } else { length }
+}
+
+fn fresh_window(start: Timestamp) -> WindowUse {
+    WindowUse {
         start,
         imported: Energy::ZERO,
         exported: Energy::ZERO,
         covered_s: 0.0,
-    };
+    }
 }
 
 fn turn_month(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
@@ -100,9 +139,13 @@ fn turn_month(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     }
 }
 
-fn turn_day(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
+fn day_start(plant: &Plant, now: Timestamp) -> Timestamp {
     let tz = plant.location.time_zone;
-    let start = local_midnight(tz, now.with_timezone(&tz).date_naive());
+    local_midnight(tz, now.with_timezone(&tz).date_naive())
+}
+
+fn turn_day(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
+    let start = day_start(plant, now);
     if start > state.today.start {
         state.today = DayBooks {
             start,

@@ -69,6 +69,15 @@ fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
     }
 }
 
+/// The clock jumped: a departure that nobody told is assumed anew, by the right time of day.
+pub fn step(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
+    for (id, session) in state.sessions.iter_mut().filter(|(_, s)| !s.told) {
+        if let Some(Kind::ChargePoint(point)) = plant.components.get(id).map(|c| &c.kind) {
+            session.departure = next_departure(plant, point, session.since.min(now));
+        }
+    }
+}
+
 /// The next local time of departure that leaves at least an hour.
 fn next_departure(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Timestamp {
     let tz = plant.location.time_zone;
