@@ -3,6 +3,10 @@
 use clap::{Parser, Subcommand};
 use madang::cli;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Standard output and error may take the last words for this long; they are not waited for longer.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Madang: a site controller that plans, acts, and says why.
 #[derive(Debug, Parser)]
@@ -38,7 +42,13 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli::start_log();
-    match cli.command {
+    let code = run(cli.command);
+    cli::output::finish(LAST_WORDS);
+    code
+}
+
+fn run(command: Command) -> ExitCode {
+    match command {
         Command::Demo(args) => cli::demo::run(args),
         Command::Run(args) => cli::run::run(args),
         Command::Twin(args) => cli::twin::run(args),

@@ -1,11 +1,12 @@
 //! The live demo: a twin behind real sockets, today until now played in advance, then the controller as in `run`.
 
 use super::exits::{Exits, Places};
-use super::run::options;
+use super::output;
+use super::run::{block_on, cycle, options};
 use super::service::Service;
 use crate::backtest::{Market, NoMarket};
 use crate::cycle::{Config, Controller, Planner, PricePort, Stop, run};
-use crate::field::{Dial, Field};
+use crate::field::{Field, LinkThread};
 use crate::journal::HashJournal;
 use crate::model::{ControllerState, Policy};
 use crate::site::{Address, Mode, Site};
@@ -36,6 +37,7 @@ pub struct Demo {
 
 /// Runs until SIGINT or SIGTERM.
 pub fn live(demo: &Demo) -> Result<(), String> {
+    output::detach()?;
     let folder = Folder::of(demo)?;
     let now = start(demo);
     let site = Arc::new(controlled(&demo.site, demo.site.plant.timing.cycle));
@@ -48,29 +50,23 @@ pub fn live(demo: &Demo) -> Result<(), String> {
     let mut opened = Exits::open(&site, &places, now)?;
     eprintln!("playing today until now …");
     let state = play_past(demo, &world, &mut opened.exits, (midnight, now))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("cannot start the runtime: {e}"))?;
-    let served = runtime.block_on(async {
-        let pacer = pacer(demo, now);
-        let clock = pacer.clock();
-        let served = devices(&site, &world, &clock, demo)?;
-        let addressed = Arc::new(readdress(&site, &served)?);
-        greet(demo, &served, &opened.exits);
-        let service = Service {
-            field: Field::new(&addressed, &Dial::Sockets, options(&site, demo.speed)?)?,
-            site: addressed,
-            prices: prices(&site, now)?,
-            pacer,
-            opened,
-            restored: Some(state),
-            solver: "auto".into(),
-        };
-        service.serve().await
-    });
-    runtime.shutdown_background();
-    served
+    let pacer = pacer(demo, now);
+    let served = devices(&site, &world, &pacer.clock(), demo)?;
+    let addressed = Arc::new(readdress(&site, &served)?);
+    greet(demo, &served, &opened.exits);
+    let links = LinkThread::start()?;
+    block_on(Service {
+        field: Field::on_thread(&addressed, options(&site, demo.speed)?, &links)?,
+        links,
+        site: addressed,
+        prices: prices(&site, now)?,
+        pacer,
+        opened,
+        restored: Some(state),
+        solver: "auto".into(),
+        state: folder.path.clone(),
+        cycle: cycle(&site, demo.speed)?,
+    })
 }
 
 /// Its own folder is removed when the demo ends.
@@ -118,7 +114,7 @@ fn start(demo: &Demo) -> Timestamp {
 
 fn pacer(demo: &Demo, now: Timestamp) -> Pacer {
     if demo.date.is_none() && (demo.speed - 1.0).abs() < f64::EPSILON {
-        return Pacer::System;
+        return Pacer::live();
     }
     Pacer::scaled(SteppedClock::new(now), demo.speed)
 }
@@ -162,7 +158,11 @@ fn play_past(
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|e| format!("cannot start the runtime: {e}"))?;
     let mut stored = from - PAST_EVERY;
-    let stop = Stop { at: Some(to), told };
+    let stop = Stop {
+        at: Some(to),
+        told,
+        beat: Default::default(),
+    };
     runtime.block_on(run(&mut controller, &mut pacer, &mut inbox, stop, |report| {
         let at = report.snapshot.at;
         if let Ok(mut world) = world.lock() {

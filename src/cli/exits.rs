@@ -1,6 +1,6 @@
 //! The side exits of a live controller: journal, historian, sinks, metrics, page. Opened, fed and closed here.
 
-use crate::cycle::{CycleReport, Heard, HistoryRead, samples};
+use crate::cycle::{CLOCK_WRONG, CycleReport, Heard, HistoryRead, samples};
 use crate::history::{Historian, History};
 use crate::journal::{FileJournal, Limits};
 use crate::model::ControllerState;
@@ -110,12 +110,29 @@ impl Exits {
     pub fn take(&mut self, report: &CycleReport) {
         let all = samples(&self.site.plant, report);
         let (now, every) = (report.snapshot.at, self.site.plant.telemetry.every);
-        if self.stored_at.is_none_or(|t| now - t >= every || now < t) {
+        let dated = report.alarms.iter().all(|a| a.code != CLOCK_WRONG);
+        if dated && self.stored_at.is_none_or(|t| now - t >= every || now < t) {
+            if self.stored_at.is_some_and(|t| now < t) {
+                self.rewind(now);
+            }
             self.stored_at = Some(now);
             self.historian.record(now, all.clone());
         }
         self.metrics.update(all);
         self.hub.publish(report);
+    }
+
+    /// The clock was set back: sinks go back too.
+    fn rewind(&self, now: Timestamp) {
+        if let Some(sink) = self
+            .sink
+            .as_ref()
+            .and_then(|s| s.lock().ok())
+            .as_deref()
+            .and_then(Option::as_ref)
+        {
+            sink.rewind(now);
+        }
     }
 
     /// Stores the samples of a past instant, waiting for room: for what is played before the live loop.

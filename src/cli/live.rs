@@ -1,15 +1,18 @@
 //! The terminal of a live controller: a block that is redrawn, or a line a minute where nobody watches.
 
+use super::output;
 use crate::cycle::CycleReport;
 use crate::model::{Language, Rung};
 use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// A terminal is redrawn no more often than this.
 const REDRAW: Duration = Duration::from_millis(250);
+/// Where nobody watches, a line this often (site time).
+const LINE: TimeDelta = TimeDelta::minutes(1);
 const WIDTH: usize = 80;
 
 /// Shows what goes on.
@@ -47,10 +50,11 @@ impl Screen {
             return;
         }
         let now = report.snapshot.at;
-        let due = self.line_at.is_none_or(|t| now - t >= TimeDelta::minutes(1));
+        // The clock may have been set back.
+        let due = self.line_at.is_none_or(|t| (now - t).abs() >= LINE);
         if due || self.rung != Some(report.state.rung) {
             (self.line_at, self.rung) = (Some(now), Some(report.state.rung));
-            say(&format!("{}\n", line(plant, report)));
+            output::out(&format!("{}\n", line(plant, report)));
         }
     }
 
@@ -61,15 +65,11 @@ impl Screen {
             String::new()
         };
         let text: String = lines.iter().map(|l| format!("\x1b[2K{l}\n")).collect();
-        say(&format!("{up}{text}\x1b[J"));
-        self.drawn = lines.len();
+        // A frame that found no room was not drawn: the next one goes up as far as the last one that was.
+        if output::out(&format!("{up}{text}\x1b[J")) {
+            self.drawn = lines.len();
+        }
     }
-}
-
-/// A terminal that went away must not stop control.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// One line with a time stamp, for logs.

@@ -9,6 +9,10 @@ macro_rules! println {
 macro_rules! print {
     ($($text:tt)*) => { $crate::cli::told(format_args!($($text)*)) };
 }
+/// To standard error in the same way: a live controller does not wait for it.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::cli::warned(format_args!("{}\n", format_args!($($text)*))) };
+}
 
 pub mod bench;
 pub mod bench_field;
@@ -24,7 +28,10 @@ pub mod demo;
 pub mod demo_live;
 pub mod devices;
 pub mod exits;
+mod falls;
 pub mod live;
+pub mod output;
+mod panics;
 mod place;
 pub mod plan;
 pub mod prices;
@@ -40,10 +47,10 @@ pub mod set;
 pub mod solve;
 pub mod tls;
 pub mod twin;
+mod watch;
 pub mod write;
 
 use crate::site::{Fault, LoadError, Site};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 pub const DONE: u8 = 0;
@@ -53,7 +60,11 @@ pub const UNREACHABLE: u8 = 3;
 
 /// Writes to standard output; whether anybody still reads it does not matter.
 fn told(text: std::fmt::Arguments<'_>) {
-    let _unheard = std::io::stdout().write_fmt(text);
+    let _unheard = output::out(&text.to_string());
+}
+
+fn warned(text: std::fmt::Arguments<'_>) {
+    let _unheard = output::err(&text.to_string());
 }
 
 /// Logs go to stderr; `MADANG_LOG` sets the level (default `warn`).
@@ -62,7 +73,7 @@ pub fn start_log() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();

@@ -1,75 +1,195 @@
-//! Dynamic prices from a file that is watched.
+//! Dynamic prices from a file that is watched by a thread of its own: whatever lies under its name, the loop never waits for it.
 
-use crate::cycle::PricePort;
+use crate::cycle::{PricePort, Trouble};
 use crate::site::Site;
+use crate::site::file::{open_regular, read_text};
 use crate::tariff::{ImportPrice, PriceSeries};
 use crate::time::Timestamp;
-use chrono::TimeDelta;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
-/// The file is looked at this often (site time).
-const LOOK_EVERY: TimeDelta = TimeDelta::seconds(5);
+/// The file is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A look that lasts longer (a dead share) is told.
+const SLOW: Duration = Duration::from_secs(10);
+/// The first plan waits this long for the first prices.
+const FIRST: Duration = Duration::from_secs(1);
 
-/// Reads the file again whenever it changes; a broken file is told once and the last good prices stay.
+/// Prices as last read; a file that cannot be read is told, and the last good prices stay.
 pub struct WatchedPrices {
     path: PathBuf,
-    seen: Option<SystemTime>,
-    looked: Option<Timestamp>,
+    shared: Arc<Mutex<Shared>>,
+    /// As last taken from the reader, for when it is busy.
     prices: Option<Arc<PriceSeries>>,
     version: u64,
+    trouble: Option<String>,
+}
+
+/// What the reader leaves for the loop.
+#[derive(Default)]
+struct Shared {
+    prices: Option<Arc<PriceSeries>>,
+    version: u64,
+    trouble: Option<String>,
+    /// A look is under way.
+    looks_since: Option<Instant>,
+    looked: bool,
 }
 
 impl WatchedPrices {
-    /// `None` where the site's tariff has no price file or the site is inside the binary.
-    pub fn of(site: &Site) -> Option<Self> {
-        let ImportPrice::Dynamic { file } = &site.plant.tariff.import else {
-            return None;
+    /// Starts the reader. `None` where the site's tariff has no price file or the site is inside the binary.
+    pub fn of(site: &Site) -> Result<Option<Self>, String> {
+        let (ImportPrice::Dynamic { file }, Some(folder)) = (&site.plant.tariff.import, &site.folder) else {
+            return Ok(None);
         };
-        Some(Self {
-            path: site.folder.as_ref()?.join(file),
-            seen: None,
-            looked: None,
+        let path = folder.join(file);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (of_thread, reader) = (Arc::downgrade(&shared), Reader::new(path.clone()));
+        let thread = std::thread::Builder::new().name("prices".into());
+        thread
+            .spawn(move || serve(reader, &of_thread))
+            .map_err(|e| format!("cannot start a thread for the prices: {e}"))?;
+        await_first(&shared);
+        Ok(Some(Self {
+            path,
+            shared,
             prices: None,
             version: 0,
-        })
+            trouble: None,
+        }))
     }
 
-    fn look(&mut self) {
-        let changed = std::fs::metadata(&self.path).and_then(|m| m.modified()).ok();
-        if changed.is_none() && self.version == 0 {
-            tracing::warn!(
-                "{}: no such file; prices are unknown until it is there",
-                self.path.display()
-            );
-            self.version = 1;
-        }
-        if changed.is_none() || changed == self.seen {
-            return;
-        }
-        self.seen = changed;
-        let read = std::fs::read_to_string(&self.path).map_err(|e| e.to_string());
-        match read.and_then(|text| PriceSeries::parse(&text)) {
-            Ok(prices) => {
+    fn take(&mut self) {
+        // The reader holds it for a moment only; what it leaves is taken in the next cycle.
+        let Ok(shared) = self.shared.try_lock() else { return };
+        (self.version, self.prices) = (shared.version, shared.prices.clone());
+        let slow = shared.looks_since.is_some_and(|t| t.elapsed() > SLOW);
+        self.trouble = match slow {
+            true => Some("it does not answer".into()),
+            false => shared.trouble.clone(),
+        };
+    }
+}
+
+fn await_first(shared: &Mutex<Shared>) {
+    let end = Instant::now() + FIRST;
+    let looked = || shared.lock().unwrap_or_else(PoisonError::into_inner).looked;
+    while !looked() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Until nobody wants the prices any more.
+fn serve(mut reader: Reader, shared: &Weak<Mutex<Shared>>) {
+    let with = |change: &mut dyn FnMut(&mut Shared)| {
+        let shared = shared.upgrade()?;
+        change(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+        Some(())
+    };
+    while with(&mut |s| s.looks_since = Some(Instant::now())).is_some() {
+        let came = catch_unwind(AssertUnwindSafe(|| reader.look()));
+        let mut came = came.unwrap_or_else(|_| Some(Err("reading it failed in the middle".into())));
+        with(&mut |s| s.keep(came.take()));
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+impl Shared {
+    /// `None`: nothing is new.
+    fn keep(&mut self, came: Option<Result<PriceSeries, String>>) {
+        (self.looks_since, self.looked) = (None, true);
+        match came {
+            None => {}
+            Some(Ok(prices)) => {
                 self.prices = Some(Arc::new(prices));
                 self.version += 1;
+                self.trouble = None;
             }
-            Err(why) => tracing::error!("{}: {why}; the prices known before stay in force", self.path.display()),
+            Some(Err(why)) => self.trouble = Some(why),
         }
     }
 }
 
-impl PricePort for WatchedPrices {
-    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>> {
-        if self.looked.is_none_or(|t| now - t >= LOOK_EVERY || now < t) {
-            self.looked = Some(now);
-            self.look();
+/// What shows that a file was written again.
+type Stamp = (SystemTime, u64, u64);
+
+/// Reads the file whenever it changes.
+struct Reader {
+    path: PathBuf,
+    seen: Option<Stamp>,
+    /// Told last, so that it is told once.
+    told: Option<String>,
+}
+
+impl Reader {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            seen: None,
+            told: None,
         }
+    }
+
+    /// `None` where nothing changed.
+    fn look(&mut self) -> Option<Result<PriceSeries, String>> {
+        let came = match stamp(&self.path) {
+            Ok(stamp) if self.seen == Some(stamp) => return None,
+            Ok(stamp) => self.read(stamp),
+            Err(why) => {
+                self.seen = None;
+                Err(why)
+            }
+        };
+        match &came {
+            Ok(_) => self.told = None,
+            Err(why) if self.told.as_ref() != Some(why) => {
+                tracing::error!("{}: {why}; the prices known before stay in force", self.path.display());
+                self.told = Some(why.clone());
+            }
+            Err(_) => {}
+        }
+        Some(came)
+    }
+
+    fn read(&mut self, before: Stamp) -> Result<PriceSeries, String> {
+        // Whatever becomes of it: the same content is not read again.
+        self.seen = Some(before);
+        let text = read_text(&self.path).map_err(|e| e.to_string())?;
+        if stamp(&self.path)? != before {
+            self.seen = None;
+            return Err("it was changed while it was read".into());
+        }
+        PriceSeries::parse(&text)
+    }
+}
+
+fn stamp(path: &Path) -> Result<Stamp, String> {
+    let (_, about) = open_regular(path).map_err(|e| e.to_string())?;
+    let modified = about.modified().map_err(|e| e.to_string())?;
+    Ok((modified, about.len(), about.ino()))
+}
+
+impl PricePort for WatchedPrices {
+    fn current(&mut self, _now: Timestamp) -> Option<Arc<PriceSeries>> {
+        self.take();
         self.prices.clone()
     }
+
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let why = self.trouble.as_ref()?;
+        Some(Trouble {
+            code: "prices_unreadable",
+            part: None,
+            en: format!("the price file {} cannot be read: {why}", self.path.display()),
+            ko: format!("요금 파일 {}을(를) 읽을 수 없음", self.path.display()),
+        })
     }
 }
 
@@ -77,35 +197,85 @@ impl PricePort for WatchedPrices {
 mod tests {
     use super::*;
     use chrono::TimeZone;
+    use std::fs::File;
+
+    fn put(path: &Path, text: &str, age: u64) {
+        std::fs::write(path, text).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + age);
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+
+    fn file(price: &str) -> String {
+        format!("ts_utc,price\n2026-05-12T00:00:00Z,{price}\n2026-05-12T01:00:00Z,0.2\n")
+    }
 
     #[test]
-    fn new_prices_are_seen_and_broken_ones_leave_the_old_in_force() {
+    fn new_prices_are_seen_and_what_cannot_be_read_leaves_the_old_in_force() {
         let folder = tempfile::tempdir().unwrap();
-        let mut site = crate::site::builtin("home-amsterdam").unwrap();
-        site.folder = Some(folder.path().to_owned());
-        let mut watched = WatchedPrices::of(&site).unwrap();
-        let path = watched.path.clone();
+        let path = folder.path().join("prices.csv");
+        let (mut reader, mut shared) = (Reader::new(path.clone()), Shared::default());
         let t0 = chrono::Utc.with_ymd_and_hms(2026, 5, 12, 0, 0, 0).unwrap();
-        let at = |s: i64| t0 + TimeDelta::seconds(s);
-        let put = |text: &str, age: u64| {
-            std::fs::write(&path, text).unwrap();
-            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + age);
-            std::fs::File::options()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
+        let mut check = |price: Option<f64>, version: u64, why: Option<&str>| {
+            let came = reader.look();
+            shared.keep(came);
+            let known = shared.prices.as_ref().and_then(|p| p.at(t0)).map(|p| p.as_per_kwh());
+            assert_eq!((known, shared.version), (price, version), "{why:?}");
+            let told = shared.trouble.as_deref();
+            let fits = why.map_or(told.is_none(), |why| told.is_some_and(|t| t.contains(why)));
+            assert!(fits, "{told:?} where {why:?} was expected");
         };
-        let price = |w: &mut WatchedPrices, s| w.current(at(s)).and_then(|p| p.at(t0)).map(|p| p.as_per_kwh());
-        assert_eq!(price(&mut watched, 0), None);
-        put("ts_utc,price\n2026-05-12T00:00:00Z,0.10\n2026-05-12T01:00:00Z,0.2\n", 1);
-        assert_eq!(price(&mut watched, 2), None, "not looked at yet");
-        assert_eq!(price(&mut watched, 6), Some(0.10));
-        let version = watched.version();
-        put("ts_utc,price\n2026-05-12T00:00:00Z,what\n", 2);
-        assert_eq!((price(&mut watched, 12), watched.version()), (Some(0.10), version));
-        put("ts_utc,price\n2026-05-12T00:00:00Z,0.30\n2026-05-12T01:00:00Z,0.2\n", 3);
-        assert_eq!((price(&mut watched, 18), watched.version()), (Some(0.30), version + 1));
+        check(None, 0, Some("No such file"));
+        put(&path, &file("0.10"), 1);
+        check(Some(0.10), 1, None);
+        check(Some(0.10), 1, None);
+        put(&path, &file("what"), 2);
+        check(Some(0.10), 1, Some("line 2"));
+        check(Some(0.10), 1, Some("line 2"));
+        put(&path, &file("0.30"), 3);
+        check(Some(0.30), 2, None);
+        File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        check(Some(0.30), 2, Some("larger than 16 MiB"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        check(Some(0.30), 2, Some("not a regular file"));
+        std::fs::remove_file(&path).unwrap();
+        put(&path, &file("0.40"), 4);
+        check(Some(0.40), 3, None);
+    }
+
+    #[test]
+    fn a_look_that_does_not_end_is_told_and_the_loop_does_not_wait_for_it() {
+        let long_ago = Instant::now().checked_sub(SLOW * 2).unwrap();
+        let shared = Shared {
+            looks_since: Some(long_ago),
+            ..Shared::default()
+        };
+        let mut prices = WatchedPrices {
+            path: "prices.csv".into(),
+            shared: Arc::new(Mutex::new(shared)),
+            prices: None,
+            version: 0,
+            trouble: None,
+        };
+        assert_eq!(prices.current(chrono::DateTime::UNIX_EPOCH), None);
+        assert!(prices.trouble().unwrap().en.contains("does not answer"));
+        let shared = prices.shared.clone();
+        let _held = shared.lock().unwrap();
+        assert_eq!(
+            prices.current(chrono::DateTime::UNIX_EPOCH),
+            None,
+            "nor while the reader holds it"
+        );
     }
 }

@@ -3,10 +3,10 @@
 use super::exits::{Exits, Places};
 use super::prices::WatchedPrices;
 use super::service::Service;
-use super::{BAD, DONE, UNREACHABLE, site_or_exit, state_dir};
+use super::{BAD, DONE, UNREACHABLE, output, site_or_exit, state_dir};
 use crate::backtest::{Market, NoMarket};
 use crate::cycle::PricePort;
-use crate::field::{Dial, Field, Options};
+use crate::field::{Field, LinkThread, Options};
 use crate::plan;
 use crate::site::marks::{Marks, standings};
 use crate::site::{Mode, Site};
@@ -15,6 +15,7 @@ use chrono::TimeDelta;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs a site: reads its devices, plans, controls (where its owner said so), records, and shows a page.
 #[derive(Debug, clap::Args)]
@@ -50,33 +51,49 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
+    let unreachable = |why| (UNREACHABLE, why);
+    output::detach().map_err(unreachable)?;
     let places = Places {
         state: state_dir(args.state.as_deref(), site.plant.name.as_str()),
         port: args.port,
     };
-    let now = SystemClock.now();
-    let opened = Exits::open(&site, &places, now).map_err(|why| (UNREACHABLE, why))?;
+    let pacer = Pacer::live();
+    let opened = Exits::open(&site, &places, pacer.clock().now()).map_err(unreachable)?;
     greet(&site, &opened.exits.access.url, &opened.exits.access.token, &places);
     let prices = prices(&site).map_err(|why| (BAD, why))?;
+    let links = LinkThread::start().map_err(unreachable)?;
+    let options = options(&site, 1.0).map_err(unreachable)?;
+    let cycle = cycle(&site, 1.0).map_err(unreachable)?;
+    let service = Service {
+        field: Field::on_thread(&site, options, &links).map_err(unreachable)?,
+        links,
+        site,
+        prices,
+        pacer,
+        opened,
+        restored: None,
+        solver: args.solver.clone(),
+        state: places.state,
+        cycle,
+    };
+    block_on(service).map_err(unreachable)
+}
+
+/// The loop has this thread to itself.
+pub fn block_on(service: Service) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| (UNREACHABLE, format!("cannot start the runtime: {e}")))?;
-    let served = runtime.block_on(async {
-        let field = Field::new(&site, &Dial::Sockets, options(&site, 1.0)?)?;
-        let service = Service {
-            site: site.clone(),
-            field,
-            prices,
-            pacer: Pacer::System,
-            opened,
-            restored: None,
-            solver: args.solver.clone(),
-        };
-        service.serve().await
-    });
+        .map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let served = runtime.block_on(service.serve());
     runtime.shutdown_background();
-    served.map_err(|why| (UNREACHABLE, why))
+    served
+}
+
+/// Length of a control cycle in real time.
+pub fn cycle(site: &Site, speed: f64) -> Result<Duration, String> {
+    let cycle = site.plant.timing.cycle.to_std().map_err(|e| e.to_string())?;
+    Ok(cycle.div_f64(speed))
 }
 
 /// How long a cycle waits for devices: less than half of it, so that the rest of the work fits behind a silent one.
@@ -84,13 +101,13 @@ pub fn options(site: &Site, speed: f64) -> Result<Options, String> {
     let cycle = site.plant.timing.cycle;
     let patience = (cycle * 2 / 5).to_std().map_err(|e| e.to_string())?;
     Ok(Options {
-        patience: patience.div_f64(speed).max(std::time::Duration::from_millis(40)),
+        patience: patience.div_f64(speed).max(Duration::from_millis(40)),
         silent_after: (cycle * 2).max(TimeDelta::seconds(2)),
     })
 }
 
 fn prices(site: &Site) -> Result<Box<dyn PricePort>, String> {
-    if let Some(watched) = WatchedPrices::of(site) {
+    if let Some(watched) = WatchedPrices::of(site)? {
         return Ok(Box::new(watched));
     }
     let until = SystemClock.now() + TimeDelta::days(400);

@@ -156,7 +156,7 @@ fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {
 async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), String> {
     let start = SystemClock.now();
     let mut pacer = if (args.speed - 1.0).abs() < f64::EPSILON {
-        Pacer::System
+        Pacer::live()
     } else {
         Pacer::scaled(SteppedClock::new(start), args.speed)
     };

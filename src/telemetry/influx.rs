@@ -41,6 +41,7 @@ pub struct Status {
 pub struct Sink {
     stop: Option<mpsc::Sender<()>>,
     status: Arc<Mutex<Status>>,
+    again_from: Arc<Mutex<Option<Timestamp>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,7 +54,7 @@ impl Sink {
         since: Timestamp,
     ) -> Result<Self, String> {
         let mut sender = Sender::new(site, config, feed, since)?;
-        let status = sender.status.clone();
+        let (status, again_from) = (sender.status.clone(), sender.again_from.clone());
         let (stop, stopped) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -66,8 +67,16 @@ impl Sink {
         Ok(Self {
             stop: Some(stop),
             status,
+            again_from,
             thread: Some(thread),
         })
+    }
+
+    /// The clock was set back to `t`: what is stored from there on is new, although it is not later than what was sent.
+    pub fn rewind(&self, t: Timestamp) {
+        if let Ok(mut from) = self.again_from.lock() {
+            *from = Some(from.map_or(t, |known| known.min(t)));
+        }
     }
 
     pub fn status(&self) -> Status {
@@ -99,6 +108,8 @@ struct Sender {
     client: Client,
     feed: Box<dyn HistoryFeed>,
     status: Arc<Mutex<Status>>,
+    /// Told by [`Sink::rewind`].
+    again_from: Arc<Mutex<Option<Timestamp>>>,
     /// Everything up to here was taken by the server.
     cursor: Option<Timestamp>,
     kept: Option<Timestamp>,
@@ -134,6 +145,7 @@ impl Sender {
                 sent: 0,
                 trouble: None,
             })),
+            again_from: Arc::default(),
             cursor: None,
             kept: None,
             since,
@@ -184,6 +196,10 @@ impl Sender {
 
     /// The cursor in force; after a restart the stored one, rewound.
     fn place(&mut self) -> Result<Timestamp, String> {
+        if let Some(from) = self.again_from.lock().ok().and_then(|mut from| from.take()) {
+            self.cursor = self.cursor.map(|c| c.min(from));
+            self.kept = None;
+        }
         if let Some(cursor) = self.cursor {
             return Ok(cursor);
         }
