@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use madang::cycle::FieldPort;
-use madang::field::{Dial, Field, Options};
+use madang::field::{Dial, Field, LinkThread, Options};
 use madang::model::{
     CommandHealth, CommandProof, DecisionId, FieldMemory, Reason, ReasonCode, Setpoint, Target, WriteOutcome,
 };
@@ -152,6 +152,21 @@ fn options() -> Options {
     }
 }
 
+/// A home whose only device is the pump at this port.
+fn pump_site(profile: &str, port: u16) -> (Site, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("profiles")).unwrap();
+    std::fs::write(folder.path().join("profiles/pump.toml"), profile).unwrap();
+    let mut site = builtin("home-amsterdam").unwrap();
+    site.plant.mode = Mode::Control;
+    site.wiring.devices.retain(|id, _| id.as_str() == "heat-pump");
+    let d = site.wiring.devices.get_mut(&Id::new("heat-pump")).unwrap();
+    d.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
+    (d.profile, d.identity_confirmed, d.control) = ("pump".into(), true, true);
+    site.folder = Some(folder.path().to_owned());
+    (site, folder)
+}
+
 impl Bench {
     async fn new(wear: &str, manners: &str, delay: Option<i64>) -> Self {
         let mut profile = PROFILE.replace("WEAR", wear).replace("MANNERS", manners);
@@ -177,16 +192,7 @@ impl Bench {
                 tokio::spawn(serve(served.clone(), stream));
             }
         });
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("profiles")).unwrap();
-        std::fs::write(folder.path().join("profiles/pump.toml"), profile).unwrap();
-        let mut site = builtin("home-amsterdam").unwrap();
-        site.plant.mode = Mode::Control;
-        site.wiring.devices.retain(|id, _| id.as_str() == "heat-pump");
-        let d = site.wiring.devices.get_mut(&Id::new("heat-pump")).unwrap();
-        d.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
-        (d.profile, d.identity_confirmed, d.control) = ("pump".into(), true, true);
-        site.folder = Some(folder.path().to_owned());
+        let (site, folder) = pump_site(profile, port);
         let mut field = Field::new(&site, &Dial::Sockets, options()).unwrap();
         field.set_mode(Mode::Control);
         Self {
@@ -577,4 +583,75 @@ async fn an_uptime_that_begins_anew_has_everything_told_anew_whatever_the_regist
     let anew: Vec<i64> = b.setpoints().iter().map(|(t, _)| *t).filter(|t| *t > at).collect();
     assert_eq!((anew, b.restarts().await), (vec![at + 2], 1));
     assert_eq!(b.health().await.unwrap().foreign, None);
+}
+
+/// A pump behind a runtime of its own, a field whose links have their own thread, and a thread that holds its loop up.
+fn held_up(end: impl FnOnce(Field, &dyn Fn() -> bool)) -> Duration {
+    let devices = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let profile = PROFILE.replace("WEAR", "ram").replace("MANNERS", "");
+    let pump = Arc::new(Mutex::new(Pump {
+        registers: vec![0; 64],
+        delay: Some(0),
+        ..Pump::default()
+    }));
+    let listener = devices.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = pump.clone();
+    devices.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(served.clone(), stream));
+        }
+    });
+    let (site, folder) = pump_site(&profile, port);
+    let links = LinkThread::start().unwrap();
+    let field = Field::on_thread(&site, options(), &links).unwrap();
+    let looping = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut bench = Bench {
+        pump: pump.clone(),
+        field,
+        site,
+        second: 0,
+        _folder: folder,
+    };
+    looping.block_on(async {
+        bench.field.set_mode(Mode::Control);
+        while pump.lock().unwrap().setpoint() != 2000 {
+            assert!(bench.second < 30, "the pump is told");
+            bench.plan(2.0).await;
+        }
+    });
+    assert_ne!(pump.lock().unwrap().registers[12], 0, "in our hands");
+    // From here on nobody runs the loop.
+    let begun = std::time::Instant::now();
+    let given_back = || pump.lock().unwrap().registers[12] == 0;
+    end(bench.field, &given_back);
+    assert!(links.finish(Duration::from_secs(3)), "the links end with their field");
+    assert!(given_back());
+    begun.elapsed()
+}
+
+#[test]
+fn devices_are_given_back_while_nobody_runs_the_loop() {
+    let took = held_up(|field, given_back| {
+        assert!(field.hand().give_back().is_empty());
+        let end = std::time::Instant::now() + Duration::from_secs(3);
+        while !given_back() {
+            assert!(
+                std::time::Instant::now() < end,
+                "by a watchdog, while the field is still there"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    // a loop that fell takes its field with it
+    let took = held_up(|field, _| drop(field));
+    assert!(took < Duration::from_secs(3), "by the links: {took:?}");
 }

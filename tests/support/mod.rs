@@ -1,6 +1,8 @@
 //! What integration tests share: other programs, their processes, small HTTP.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod live;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
