@@ -37,6 +37,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> ExitCode {
+    // Before the first word.
+    if let Err(why) = output::detach() {
+        eprintln!("{why}");
+        return ExitCode::from(UNREACHABLE);
+    }
     let code = match site_or_exit(&args.site) {
         Err(code) => code,
         Ok(site) => match control(Arc::new(site), &args) {
@@ -52,7 +57,6 @@ pub fn run(args: Args) -> ExitCode {
 
 fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
     let unreachable = |why| (UNREACHABLE, why);
-    output::detach().map_err(unreachable)?;
     let places = Places {
         state: state_dir(args.state.as_deref(), site.plant.name.as_str()),
         port: args.port,

@@ -119,10 +119,11 @@ impl ForecastMemory {
     /// The clock jumped by `step`. By a week or more: what was learned moves along by whole weeks, so that it stays as recent as it was
     /// and under its days of the week, instead of being lost beyond [`SLOTS_KEPT`] or lying in the future.
     pub fn step(&mut self, step: TimeDelta) {
-        let weeks = TimeDelta::seconds(step.num_seconds() / WEEK_S * WEEK_S);
-        if weeks.is_zero() {
+        if step.abs() < TimeDelta::seconds(WEEK_S) {
             return;
         }
+        // Down to whole weeks: what was learned may come to lie some days too early, never in the future.
+        let weeks = TimeDelta::seconds(step.num_seconds().div_euclid(WEEK_S) * WEEK_S);
         self.series.values_mut().for_each(|m| m.start += weeks);
         self.open.values_mut().for_each(|o| o.start += weeks);
         for s in self.sessions.values_mut().flatten() {
