@@ -7,7 +7,7 @@
 //!   [`SLEW`];
 //! - a larger one is a *step*: the clock jumps, and whoever keeps instants is told by how much;
 //! - one beyond [`WILD`] is not believed: the clock keeps its own time, which was right a moment ago and cannot jump, and
-//!   follows when the wall clock has stood there for [`PROBATION`];
+//!   follows when the time daemon vouches for it or the wall clock has stood there for [`PROBATION`];
 //! - a clock that started before anything could be is [`Word::Wrong`], and follows the wall clock until that can be true.
 
 use super::{Clock, Timestamp};
@@ -26,6 +26,9 @@ const SLEW_OVER: Duration = Duration::from_secs(10);
 const WILD: TimeDelta = TimeDelta::hours(26);
 /// A wild time that stood this long is the time: somebody has set it and left it, and people were told all the while.
 const PROBATION: Duration = Duration::from_secs(3600);
+/// systemd-timesyncd touches this file with every synchronisation (systemd-timesyncd.service(8)), at most 34 minutes apart.
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+const VOUCHED_FOR: TimeDelta = TimeDelta::minutes(35);
 /// Nobody ran Madang before: 2026-01-01T00:00:00Z.
 const EARLIEST_S: i64 = 1_767_225_600;
 
@@ -52,6 +55,13 @@ fn steady() -> Duration {
         u64::try_from(t.tv_sec).unwrap_or(0),
         u32::try_from(t.tv_nsec).unwrap_or(0),
     )
+}
+
+/// The time daemon has synchronised lately by this very wall clock. A kernel that says "not synchronised" says nothing: containers
+/// do so for ever.
+fn synchronized(wall: Timestamp) -> bool {
+    let touched = std::fs::metadata(SYNCHRONIZED).and_then(|about| about.modified());
+    touched.is_ok_and(|at| (wall - DateTime::<Utc>::from(at)).abs() <= VOUCHED_FOR)
 }
 
 /// What the clock's owner may say of it.
@@ -92,7 +102,7 @@ impl SiteClock {
 
     /// Looks at the wall clock.
     pub fn follow(&self) -> Turn {
-        self.course().follow(Both::read())
+        self.course().follow(Both::read(), synchronized)
     }
 
     fn course(&self) -> MutexGuard<'_, Course> {
@@ -148,7 +158,7 @@ impl Course {
         self.site.checked_add_signed(more).unwrap_or(self.site)
     }
 
-    fn follow(&mut self, both: Both) -> Turn {
+    fn follow(&mut self, both: Both, vouched: impl Fn(Timestamp) -> bool) -> Turn {
         let now = self.at(both.steady);
         let off = both.wall - now;
         (self.site, self.since, self.rate) = (now, both.steady, 0.0);
@@ -166,7 +176,7 @@ impl Course {
             self.stands_since = both.steady;
             return self.turn(Some(off));
         }
-        self.hold(off, both)
+        self.hold(off, both, vouched(both.wall))
     }
 
     /// Back where it was, or on probation.
@@ -179,15 +189,15 @@ impl Course {
         }
     }
 
-    /// The wall clock is far off: own time goes on until it has stood there long enough.
-    fn hold(&mut self, off: TimeDelta, both: Both) -> Turn {
+    /// The wall clock is far off: own time goes on until somebody vouches for it or it has stood there long enough.
+    fn hold(&mut self, off: TimeDelta, both: Both, vouched: bool) -> Turn {
         let same = matches!(self.word, Word::Held(known) if (known - off).abs() < STEP_AT);
         if !same {
             self.stands_since = both.steady;
             self.word = Word::Held(off);
         }
         let stood = both.steady.saturating_sub(self.stands_since) >= PROBATION;
-        if !(stood && may_be(both.wall)) {
+        if !((stood || vouched) && may_be(both.wall)) {
             return self.turn(None);
         }
         (self.site, self.word) = (both.wall, Word::Believed);
@@ -215,6 +225,7 @@ mod tests {
     struct Bench {
         course: Course,
         both: Both,
+        vouched: bool,
     }
 
     impl Bench {
@@ -224,14 +235,18 @@ mod tests {
                 steady: Duration::from_secs(1000),
             };
             let course = Course::new(both, known);
-            Self { course, both }
+            Self {
+                course,
+                both,
+                vouched: false,
+            }
         }
         /// A second passes; the wall clock also jumps by `jump`.
         fn second(&mut self, jump: TimeDelta) -> Turn {
             let before = self.course.at(self.both.steady);
             self.both.steady += Duration::from_secs(1);
             self.both.wall += TimeDelta::seconds(1) + jump;
-            let turn = self.course.follow(self.both);
+            let turn = self.course.follow(self.both, |_| self.vouched);
             let gone = self.course.at(self.both.steady) - before - turn.step.unwrap_or_default();
             let off = (gone - TimeDelta::seconds(1)).abs();
             assert!(off <= TimeDelta::microseconds(5_010), "a second took {gone}");
@@ -294,12 +309,26 @@ mod tests {
         let mut back = Bench {
             course: bench.course.clone(),
             both: bench.both,
+            vouched: false,
         };
         let turn = back.second(TimeDelta::days(-365));
         assert_eq!((turn.step, turn.word), (None, Word::Believed), "it came back");
         let accepted = (0..20).find_map(|_| bench.second(TimeDelta::zero()).step);
         assert_eq!(accepted, Some(TimeDelta::days(365)));
         assert_eq!(bench.seconds(1).word, Word::Believed);
+    }
+
+    #[test]
+    fn a_wild_time_that_the_time_daemon_vouches_for_is_the_time() {
+        let mut bench = Bench::at(start(), None);
+        bench.vouched = true;
+        let turn = bench.second(TimeDelta::days(9));
+        assert_eq!((turn.step, turn.word), (Some(TimeDelta::days(9)), Word::Believed));
+        assert_eq!(
+            bench.second(TimeDelta::days(-3650)).step,
+            None,
+            "but for one that cannot be"
+        );
     }
 
     #[test]
