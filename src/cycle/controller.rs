@@ -183,7 +183,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.keep_field_memory(now);
         self.keep_state(now);
         let trouble = self.journal_alarm(now);
-        let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
+        let plant = &self.config.plant;
+        let alarms = self.alarms.update(plant, &snapshot, &self.state, &writes, &trouble);
         CycleReport {
             snapshot,
             setpoints: Arc::new(decision.setpoints),
