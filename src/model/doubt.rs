@@ -140,6 +140,9 @@ pub struct MeterMemory {
     pub lifted: Option<(Timestamp, i64)>,
     /// Our latest setpoint steps, oldest first.
     pub steps: Vec<Step>,
+    /// Its power against its counters, since the last comparison.
+    #[serde(skip)]
+    pub energy: Option<EnergyWatch>,
     /// A step under way; found again after a restart.
     #[serde(skip)]
     pub watch: StepWatch,
@@ -219,4 +222,21 @@ pub struct Moving {
     /// Sum and count of the meter's values since the parts came to rest, the lag of slow meters left out.
     pub sum: f64,
     pub polls: u32,
+}
+
+/// What the meter showed since its counters were last compared with it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyWatch {
+    /// Of the last poll, kW.
+    pub at: Timestamp,
+    pub power: f64,
+    /// Import − export at the last comparison, kWh, and whether the counters show parts of a kWh.
+    pub counter: f64,
+    pub fine: bool,
+    /// Its power over time since then, kWh, and regardless of direction.
+    pub net: f64,
+    pub flow: f64,
+    /// Comparisons in a row that differed, and what the last one compared: power and counters, kWh.
+    pub off: u32,
+    pub last: Option<(f64, f64)>,
 }

@@ -135,7 +135,7 @@ impl Image<'_> {
     /// Everything with a power of its own but meters and the load nobody measures.
     pub fn parts(&self) -> impl Iterator<Item = &Id> {
         let all = self.plant.components.iter();
-        let own = all.filter(|(id, c)| !matches!(c.kind, Kind::Meter(_)) && !self.is_unmetered(id));
+        let own = all.filter(move |(id, c)| !matches!(c.kind, Kind::Meter(_)) && !self.is_unmetered(id));
         own.map(|(id, _)| id)
     }
 

@@ -7,7 +7,7 @@
 
 use super::Image;
 use super::balance::Balance;
-use super::steps;
+use super::{counters, steps};
 use crate::model::{Astray, DoubtKind, MeterMemory, Off, Quantity, Verdict};
 use crate::site::Id;
 use crate::time::Timestamp;
@@ -69,6 +69,7 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
         Some(b) => judge(image, &b).or_else(|| steps::check(image, at)),
         None => steps::check(image, at),
     };
+    let found = found.or_else(|| counted(image, id, at));
     if let Some((kind, why, why_ko)) = found.filter(|_| image.state.meter.verdict.is_none()) {
         convict(&mut image.state.meter, kind, why, why_ko, at);
     }
@@ -132,6 +133,17 @@ fn acquit(image: &mut Image<'_>, id: &Id) {
     if image.state.meter.verdict.as_ref().is_some_and(soon) {
         image.state.meter.verdict = None;
     }
+}
+
+/// Power and counters of the meter differ: one of them is wrong. Where our own steps show that the power moves as it should,
+/// that is told and the power stands.
+fn counted(image: &mut Image<'_>, id: &Id, at: Timestamp) -> Option<Found> {
+    let (kind, en, ko) = counters::check(image, id, at)?;
+    if steps::vouch(&image.state.meter, image.now) {
+        image.note(id, kind, en, ko);
+        return None;
+    }
+    Some((kind, en, ko))
 }
 
 type Found = (DoubtKind, String, String);

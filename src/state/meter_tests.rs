@@ -360,3 +360,45 @@ fn what_the_meter_leaves_is_known_while_a_part_keeps_silent() {
     let row = right(0, 0.0);
     assert!((rest - (row.grid - row.pv - row.battery)).abs() < 1e-9);
 }
+
+#[test]
+fn a_constant_amount_too_much_is_found_by_the_meters_own_counters() {
+    let play = |more: f64| {
+        let mut play = Play::new();
+        let mut counted = 900.0;
+        let mut first = None;
+        for t in 0..14_400 {
+            // no step of ours, no phases, no amperes: two kilowatts that the counters do not know
+            let row = right(t, 0.0);
+            let row = Row {
+                grid: row.grid + 1.5,
+                pv: row.pv + 1.5,
+                ..row
+            };
+            counted += row.grid / 3_600.0;
+            let import = f64::floor(counted * 100.0) / 100.0;
+            let export = Measurement {
+                component: Id::new("grid"),
+                quantity: Quantity::EnergyExport,
+                reading: Reading::good(3.0, play.start + TimeDelta::seconds(i64::from(t))),
+            };
+            let s = play.step_with(
+                t,
+                Row {
+                    grid: row.grid + more,
+                    import,
+                    ..row
+                },
+                vec![export],
+            );
+            first = first.or(s.doubts.first().map(|d| (t, d.component.to_string(), d.why.clone())));
+        }
+        first
+    };
+    assert_eq!(play(0.0), None);
+    let (t, who, why) = play(2.0).expect("nobody noticed");
+    assert!(
+        who == "grid" && t < 7_200 && why.contains("counters"),
+        "{t} {who} {why}"
+    );
+}

@@ -14,6 +14,7 @@ mod answer;
 mod asleep;
 mod balance;
 pub mod books;
+mod counters;
 mod frozen;
 mod meter;
 mod plausible;
