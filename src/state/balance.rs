@@ -21,6 +21,9 @@ const LOAD_MARGIN: f64 = 1.3;
 const SLACK_KW: f64 = 0.3;
 const SLACK_SHARE: f64 = 0.03;
 
+/// Readings of up to this age are of one moment: contradictions are told only when they last much longer.
+const MOMENTS: TimeDelta = TimeDelta::milliseconds(2_500);
+
 /// What one cycle says of a suspicion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -56,6 +59,8 @@ pub struct Balance {
     pub expected: f64,
     most: f64,
     pub slack: f64,
+    /// What parts may have moved by that were not read in this cycle.
+    old: f64,
 }
 
 impl Balance {
@@ -86,12 +91,18 @@ impl Balance {
             parts,
             expected,
             most: LOAD_MARGIN * expected,
-            slack: SLACK_KW + SLACK_SHARE * size + old,
+            slack: SLACK_KW + SLACK_SHARE * size,
+            old,
         })
     }
 
     pub fn fits(&self, load: f64) -> bool {
         (-self.slack..=self.most + self.slack).contains(&load)
+    }
+
+    /// It does not fit, wherever the parts may have moved to that were not read in this cycle.
+    pub fn is_off(&self) -> bool {
+        self.load + self.old < -self.slack || self.load - self.old > self.most + self.slack
     }
 
     /// The load if this component showed another value.
@@ -139,9 +150,9 @@ impl Image<'_> {
         own.map(|(id, _)| id)
     }
 
-    /// The power was measured in this cycle.
+    /// The power was measured in this cycle, or only moments before.
     pub fn is_fresh(&self, id: &Id) -> bool {
-        let span = self.plant.timing.cycle.max(TimeDelta::seconds(1)) * 3 / 2;
+        let span = (self.plant.timing.cycle * 3 / 2).max(MOMENTS);
         let reading = self.reading(id, Quantity::ActivePower);
         reading.is_some_and(|r| r.quality() != Quality::Held && r.age(self.now) <= span)
     }

@@ -57,15 +57,17 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
             keep_load(memory, b.load, at);
             lift_if_due(memory, at);
         }
-        Some(b) => {
+        Some(b) if b.is_off() => {
             count(memory, b.grid, at);
             if let Some(v) = memory.verdict.as_mut() {
                 v.fits_since = None;
             }
         }
+        Some(_) => {}
         None => memory.off = None,
     }
-    let found = match balance.filter(|_| image.state.meter.verdict.is_none()) {
+    let off = balance.filter(|b| b.is_off() && image.state.meter.verdict.is_none());
+    let found = match off {
         Some(b) => judge(image, &b).or_else(|| steps::check(image, at)),
         None => steps::check(image, at),
     };
