@@ -30,6 +30,8 @@ const SUPPORTED: f64 = 0.5;
 const NEW: TimeDelta = TimeDelta::seconds(10);
 /// A voltage below this share of the nominal one, or so many times above it, is none of any network.
 const DEAD: f64 = 0.2;
+/// Amperes tell the direction of a power from here on, kW.
+const SIGNED_KW: f64 = 0.2;
 /// The apparent power is remembered as right once it was above this, kW.
 const KNOWN_KW: f64 = 0.5;
 
@@ -92,7 +94,7 @@ fn is_new(image: &Image<'_>, d: &Doubt) -> bool {
 struct Phases {
     /// kW; `None` where the meter does not show it.
     active: Vec<Option<f64>>,
-    /// V·A in kVA.
+    /// V·A in kVA, with the sign of the amperes.
     apparent: Vec<Option<f64>>,
 }
 
@@ -108,7 +110,7 @@ impl Phases {
         Some(Self {
             active: (0..count).map(|p| of(POWERS[p])).collect(),
             apparent: (0..count)
-                .map(|p| of(CURRENTS[p]).map(|a| (a * volts(p)).abs() / 1e3))
+                .map(|p| of(CURRENTS[p]).map(|a| a * volts(p) / 1e3))
                 .collect(),
         })
     }
@@ -116,7 +118,13 @@ impl Phases {
         self.active.iter().copied().sum()
     }
     fn apparent_sum(&self) -> Option<f64> {
-        self.apparent.iter().copied().sum()
+        self.apparent.iter().map(|kva| kva.map(f64::abs)).sum()
+    }
+    /// Powers and amperes of all phases that carry something.
+    fn loaded(&self) -> impl Iterator<Item = (f64, f64)> {
+        let both = self.active.iter().zip(&self.apparent);
+        let both = both.filter_map(|(active, apparent)| (*active).zip(*apparent));
+        both.filter(|(kw, kva)| kw.abs() >= SIGNED_KW && kva.abs() >= SIGNED_KW)
     }
     fn differs_from(&self, total: f64) -> Option<f64> {
         let sum = self.sum()?;
@@ -135,7 +143,7 @@ impl Phases {
 
 /// More active than apparent power.
 fn is_above(kw: f64, kva: f64, phases: f64) -> bool {
-    kw.abs() > APPARENT * kva + APPARENT_KW * phases
+    kw.abs() > APPARENT * kva.abs() + APPARENT_KW * phases
 }
 
 /// The meter's total against its phases and against V·I.
@@ -170,6 +178,11 @@ fn witnesses(image: &mut Image<'_>) {
         }
         return;
     }
+    if is_turned(image, &id, &phases, at) {
+        let why = format!("{total:.2} kW, but its amperes flow the other way");
+        image.hold_or_refuse(&id, DoubtKind::Answer, why);
+        return;
+    }
     let mark = format!("{id}/apparent");
     let Some(kva) = phases.apparent_sum() else { return };
     if !above {
@@ -181,6 +194,16 @@ fn witnesses(image: &mut Image<'_>) {
         let why = format!("{total:.2} kW, but volts times amperes are only {kva:.2} kVA");
         image.hold_or_refuse(&id, DoubtKind::Answer, why);
     }
+}
+
+/// Power and amperes have different directions, at a meter whose amperes have shown that they know theirs.
+fn is_turned(image: &mut Image<'_>, id: &Id, phases: &Phases, at: Timestamp) -> bool {
+    let mark = format!("{id}/signed");
+    if phases.loaded().any(|(kw, kva)| kw < 0.0 && kva < 0.0) {
+        image.state.accepted.insert(mark, (at, 1.0));
+        return false;
+    }
+    image.state.accepted.contains_key(&mark) && phases.loaded().any(|(kw, kva)| kw * kva < 0.0)
 }
 
 /// The phases contradict V·I, while the total does not: it is the phases that are wrong.

@@ -12,7 +12,7 @@ fn doubts_of(found: &[(i32, String, DoubtKind)], who: &str) -> Vec<(i32, DoubtKi
 /// A battery that is told another power every 40 s and follows within two seconds, a load that flickers and has a kettle
 /// now and then, a sun that moves: true powers of second `t`, kW.
 fn living(t: i32, seed: u64) -> Row {
-    let dice = |n: i32| fastrand::Rng::with_seed(seed.wrapping_mul(7_919) + n as u64).f64();
+    let dice = |n: i32| fastrand::Rng::with_seed(seed.wrapping_mul(7_919).wrapping_add(n as u64)).f64();
     let told = |t: i32| [-4.0, -2.0, 0.0, 2.5, 4.5][(dice(t.div_euclid(40)) * 5.0) as usize];
     let kettle = if dice(10_000 + t.div_euclid(90)) < 0.15 {
         2.0
@@ -214,18 +214,23 @@ fn answer(grid: f64) -> Answer {
         total: grid,
         phases: [grid / 3.0; 3],
         volts: [230.0; 3],
-        amps: [grid.abs() / 3.0 / 0.23; 3],
+        amps: [grid / 3.0 / 0.23; 3],
         hertz: 50.0,
     }
 }
 
-/// Ten good seconds, then ten twisted ones; for each of those the meter's power and quality, and whom it blames.
+/// Ten good seconds at 3 kW into the battery, then ten twisted ones; for each of those the meter's power and quality, and whom it blames.
 fn twisted(twist: impl Fn(Answer) -> Answer) -> Vec<(Option<f64>, Quality, Vec<String>)> {
+    twisted_at(3.0, twist)
+}
+
+/// The same with another power into the battery.
+fn twisted_at(battery: f64, twist: impl Fn(Answer) -> Answer) -> Vec<(Option<f64>, Quality, Vec<String>)> {
     use Quantity::*;
     let mut play = Play::new();
     let mut seen = Vec::new();
     for t in 0..20 {
-        let row = right(t, 3.0);
+        let row = right(t, battery);
         let a = if t < 10 {
             answer(row.grid)
         } else {
@@ -327,6 +332,28 @@ fn a_total_that_its_own_phases_contradict_is_replaced_by_their_sum() {
             "{power:?} {quality:?} {who:?}"
         );
     }
+}
+
+#[test]
+fn amperes_with_a_sign_know_the_direction_of_the_power() {
+    let turned = |a: Answer| Answer {
+        total: -a.total,
+        phases: a.phases.map(|p| -p),
+        ..a
+    };
+    // exporting, it has shown that its amperes have a sign
+    let seen = twisted_at(-2.0, turned);
+    assert!(
+        seen.iter()
+            .all(|(power, _, who)| who[0] == "grid" && power.is_none_or(|kw| kw < 0.0)),
+        "{seen:?}"
+    );
+    // amperes without one say nothing
+    let bare = |a: Answer| Answer {
+        amps: a.amps.map(f64::abs),
+        ..a
+    };
+    assert!(twisted_at(3.0, bare).iter().all(|(_, _, who)| who.is_empty()));
 }
 
 #[test]
