@@ -132,6 +132,8 @@ impl Still {
 pub struct MeterMemory {
     /// Polls in a row in which it did not add up.
     pub off: Option<Off>,
+    /// When limits were last kept under both views because it did not.
+    pub wary: Option<Timestamp>,
     /// The load nobody measures when it last added up, kW.
     pub load: Option<(Timestamp, f64)>,
     /// It is not believed.
@@ -222,6 +224,8 @@ pub struct Moving {
     /// Sum and count of the meter's values since the parts came to rest, the lag of slow meters left out.
     pub sum: f64,
     pub polls: u32,
+    /// Polls in which the meter repeated its value.
+    pub repeated: u32,
 }
 
 /// What the meter showed since its counters were last compared with it.

@@ -239,12 +239,13 @@ fn words(b: &Balance, load: &Id) -> Found {
 }
 
 /// Before anything is proven: what may flow beyond what the meter shows, if the parts are right.
-fn astray(image: &Image<'_>) -> Option<Astray> {
+fn astray(image: &mut Image<'_>) -> Option<Astray> {
     let off = image.state.meter.off?;
     if off.polls < 2 || off.last - off.since < WARY {
         return None;
     }
     let b = Balance::of(image)?;
+    image.state.meter.wary = Some(off.last);
     let load = image.state.meter.load.map_or(b.expected, |(_, kw)| kw);
     let flow = b.parts + load;
     Some(Astray {

@@ -199,6 +199,34 @@ fn a_part_that_explains_it_better_is_given_the_time_to_be_found_out() {
     assert!(found.iter().any(|(t, who, _)| *t < 60 && who == "battery"), "{found:?}");
 }
 
+#[test]
+fn a_turned_meter_is_found_by_one_step_where_the_sums_did_not_fit_just_before() {
+    // Our own reaction brings it to where the load that is left looks like a load: 2.2 kW that are 0.2.
+    let told = |t: i32| match t {
+        ..20 => 1.4,
+        20..26 => 4.0,
+        _ => -1.0,
+    };
+    let shown = |sign: f64| {
+        move |t: i32| {
+            let row = right(t, told(t));
+            let grid = row.grid - row.pv - 1.0;
+            Row {
+                grid: if t < 18 { grid } else { sign * grid },
+                pv: 0.0,
+                ..row
+            }
+        }
+    };
+    let found = Play::new().run(60, shown(-1.0));
+    let seconds = doubts_of(&found, "grid");
+    assert!(
+        seconds.first().is_some_and(|(t, k)| *t < 40 && *k == DoubtKind::Scale),
+        "{found:?}"
+    );
+    assert_eq!(Play::new().run(60, shown(1.0)), []);
+}
+
 /// What the meter shows of one second: total, phases (kW), volts, amperes, hertz.
 #[derive(Clone, Copy)]
 struct Answer {

@@ -12,9 +12,12 @@ use crate::site::{Id, Kind};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 
-/// Slow meters show a step this late; then the mean is taken until the step is settled.
+/// Slow meters, which repeat a value now and then, show a step this late; then the mean is taken until the step is settled.
 const LAG: TimeDelta = TimeDelta::seconds(10);
 const SETTLED: TimeDelta = TimeDelta::seconds(15);
+/// The same for a meter that shows another value in each poll.
+const LAG_FAST: TimeDelta = TimeDelta::seconds(5);
+const SETTLED_FAST: TimeDelta = TimeDelta::seconds(8);
 /// Batteries follow an order within this time.
 const OBEYED: TimeDelta = TimeDelta::seconds(30);
 /// A step that has not come to rest after this time is none.
@@ -31,6 +34,8 @@ const LATEST: usize = 6;
 const SAME: usize = 4;
 const SAME_IF_GROSS: usize = 3;
 const GROSS: f64 = 0.3;
+/// One is enough where it is far from one and the sums did not fit so shortly before: the second witness.
+const WARY: TimeDelta = TimeDelta::minutes(2);
 /// A ratio nearer to one is within what meters and batteries may be off.
 const TRUE: f64 = 0.1;
 /// So many steps that agree prove the meter's ratio, for this long.
@@ -50,7 +55,7 @@ pub fn check(image: &mut Image<'_>, at: Timestamp) -> Option<(DoubtKind, String,
     steps.push(step);
     let surplus = steps.len().saturating_sub(KEPT);
     steps.drain(..surplus);
-    let (ratio, count) = shown(&image.state.meter)?;
+    let (ratio, count) = shown(&image.state.meter, at)?;
     let latest = image.state.meter.steps.last()?;
     Some(words(ratio, count, latest))
 }
@@ -70,7 +75,14 @@ pub fn vouch(memory: &MeterMemory, now: Timestamp) -> bool {
 }
 
 /// The ratio that the latest steps show alike, where it is not one; and how many show it.
-fn shown(memory: &MeterMemory) -> Option<(f64, usize)> {
+fn shown(memory: &MeterMemory, now: Timestamp) -> Option<(f64, usize)> {
+    let wary = memory.wary.is_some_and(|then| now - then < WARY);
+    if let Some(last) = memory.steps.last().filter(|_| wary)
+        && !last.agrees_with(1.0)
+        && (last.ratio() - 1.0).abs() > GROSS
+    {
+        return Some((last.ratio(), 1));
+    }
     let latest: Vec<&Step> = memory.steps.iter().rev().take(LATEST).collect();
     let mut ratios: Vec<f64> = latest.iter().map(|s| s.ratio()).collect();
     ratios.sort_by(f64::total_cmp);
@@ -155,12 +167,14 @@ fn follow(watch: &mut StepWatch, now: Calm, wander: f64, cycle: TimeDelta) -> Op
                 steady: now,
                 sum: 0.0,
                 polls: 0,
+                repeated: 0,
             });
         }
         watch.calm = Some(now);
         return None;
     };
     watch.calm = Some(now);
+    moving.repeated += u32::from(now.grid == calm.grid);
     if (now.parts - moving.steady.parts).abs() > wander {
         (moving.steady, moving.sum, moving.polls) = (now, 0.0, 0);
         if now.at - moving.before.at > PATIENCE.max(cycle * 9) {
@@ -169,11 +183,16 @@ fn follow(watch: &mut StepWatch, now: Calm, wander: f64, cycle: TimeDelta) -> Op
         return None;
     }
     let rested = now.at - moving.steady.at;
-    if rested >= LAG.max(cycle) {
+    let (lag, settled) = if moving.repeated == 0 {
+        (LAG_FAST, SETTLED_FAST)
+    } else {
+        (LAG, SETTLED)
+    };
+    if rested >= lag.max(cycle) {
         moving.sum += now.grid;
         moving.polls += 1;
     }
-    if rested < SETTLED.max(cycle * 2) || moving.polls == 0 {
+    if rested < settled.max(cycle * 2) || moving.polls == 0 {
         return None;
     }
     let (before, grid) = (moving.before, moving.sum / f64::from(moving.polls));
