@@ -7,16 +7,20 @@ use crate::model::{
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A component without a usable value for so long is an alarm.
 const MISSING: TimeDelta = TimeDelta::seconds(60);
+/// The same where its device answers and has shown nothing of it since the start; at least three cycles.
+const NEVER_SHOWN: TimeDelta = TimeDelta::seconds(5);
 
 /// Keeps since when each alarm stands, and since when values are missing.
 #[derive(Debug, Default)]
 pub struct Alarms {
     since: BTreeMap<(String, Option<String>), Timestamp>,
     missing: BTreeMap<Id, Timestamp>,
+    /// Components that have had a value.
+    shown: BTreeSet<Id>,
 }
 
 impl Alarms {
@@ -57,14 +61,27 @@ impl Alarms {
             .filter_map(|(id, c)| Some((id.clone(), lacks(snapshot, id, &c.kind)?)))
             .collect();
         self.missing.retain(|id, _| lacking.contains_key(id));
+        let has = plant.components.keys().filter(|id| !lacking.contains_key(*id));
+        self.shown.extend(has.cloned());
+        let answers = |id: &Id| snapshot.devices.iter().any(|d| d.online && d.components.contains(id));
         let mut found = Vec::new();
         for (id, (en, ko)) in lacking {
             let since = *self.missing.entry(id.clone()).or_insert(now);
-            if now - since >= MISSING {
-                let en = format!("{id} has no usable {en} for a minute or more");
-                let ko = format!("{id}: 1분 이상 쓸 수 있는 {ko} 값이 없음");
-                found.push(alarm("no_value", Some(id.as_str()), en, ko, now));
-            }
+            let never = answers(&id) && !self.shown.contains(&id);
+            let (en, ko) = if never && now - since >= NEVER_SHOWN.max(plant.timing.cycle * 3) {
+                (
+                    format!("the device of {id} answers but shows no usable {en} of it"),
+                    format!("{id}: 장치는 응답하지만 쓸 수 있는 {ko} 값이 없음"),
+                )
+            } else if now - since >= MISSING {
+                (
+                    format!("{id} has no usable {en} for a minute or more"),
+                    format!("{id}: 1분 이상 쓸 수 있는 {ko} 값이 없음"),
+                )
+            } else {
+                continue;
+            };
+            found.push(alarm("no_value", Some(id.as_str()), en, ko, now));
         }
         found
     }
@@ -301,6 +318,25 @@ mod tests {
         assert_eq!(who, ["home", "pv"], "{found:?}");
         assert!(found.iter().all(|(_, en)| en.contains("no usable")));
         assert_eq!((said(71, true), said(72, false)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_an_answering_device_never_showed_is_told_soon() {
+        let mut plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        plant.timing.cycle = TimeDelta::seconds(1);
+        let start = chrono::DateTime::UNIX_EPOCH;
+        let state = ControllerState {
+            rung: Rung::Normal,
+            ..ControllerState::fresh(&plant, start)
+        };
+        let mut alarms = Alarms::default();
+        let mut told = |t: i64| -> Vec<String> {
+            let s = snapshot(&plant, start + TimeDelta::seconds(t), |id| (id != "pv").then_some(1.0));
+            let found = alarms.update(&plant, &s, &state, &[], &[]);
+            found.into_iter().map(|a| a.text_en).collect()
+        };
+        assert_eq!((told(0), told(4)), (vec![], vec![]));
+        assert_eq!(told(5), ["the device of pv answers but shows no usable value of it"]);
     }
 
     #[test]
