@@ -26,7 +26,8 @@ const APPARENT: f64 = 1.15;
 const APPARENT_KW: f64 = 0.25;
 /// Active power of at least this share of the apparent one is well supported by it.
 const SUPPORTED: f64 = 0.5;
-/// A sibling's wrong value speaks against the whole answer only while it is new: later it is that value's own trouble.
+/// A wrong value speaks against the powers of its answer only while it is new, but at the grid meter: later it is that
+/// value's own trouble.
 const NEW: TimeDelta = TimeDelta::seconds(10);
 /// A voltage below this share of the nominal one, or so many times above it, is none of any network.
 const DEAD: f64 = 0.2;
@@ -49,10 +50,14 @@ fn spread(image: &mut Image<'_>) {
         };
         let at = image.shown(&d.component, d.quantity).map(Reading::at);
         let network = is_of_the_network(d.quantity);
-        let known_wrong = matches!(d.kind, DoubtKind::Sentinel | DoubtKind::WordOrder) && is_new(image, d);
+        let pattern = matches!(d.kind, DoubtKind::Sentinel | DoubtKind::WordOrder);
+        // an inverter at rest shows no voltage for hours, and its powers are right
+        if !is_new(image, d) && !image.is_grid(&d.component) {
+            continue;
+        }
         for id in &device.components {
             let own = *id == d.component && d.quantity != Quantity::ActivePower;
-            let sibling = *id != d.component && (network || known_wrong);
+            let sibling = *id != d.component && (network || pattern);
             let same = at.is_some() && image.shown(id, Quantity::ActivePower).map(Reading::at) == at;
             if (own || sibling) && same && !struck.iter().any(|(other, _)| other == id) {
                 let (name, of) = (d.quantity.series().0, &d.component);
@@ -135,7 +140,7 @@ impl Phases {
     fn are_supported(&self) -> bool {
         let mut both = self.active.iter().zip(&self.apparent);
         both.all(|(active, apparent)| match (active, apparent) {
-            (Some(kw), Some(kva)) => !is_above(*kw, *kva, 1.0) && kw.abs() >= SUPPORTED * kva - APPARENT_KW,
+            (Some(kw), Some(kva)) => !is_above(*kw, *kva, 1.0) && kw.abs() >= SUPPORTED * kva.abs() - APPARENT_KW,
             _ => false,
         })
     }

@@ -405,6 +405,26 @@ fn what_a_meter_never_showed_rightly_does_not_speak_against_its_power() {
 }
 
 #[test]
+fn an_inverter_that_rests_without_voltage_keeps_its_powers() {
+    let mut play = Play::new();
+    let mut doubted = Vec::new();
+    for t in 0..60 {
+        let volts = if t < 20 { 230.0 } else { 0.0 };
+        let of = Measurement {
+            component: Id::new("pv"),
+            quantity: Quantity::VoltageL1,
+            reading: Reading::good(volts, play.start + TimeDelta::seconds(i64::from(t))),
+        };
+        let s = play.step_with(t, right(t, 1.0), vec![of]);
+        let power = |d: &&Doubt| d.quantity == Quantity::ActivePower;
+        doubted.extend(s.doubts.iter().filter(power).map(|d| (t, d.component.to_string())));
+    }
+    // at once it is a reason to doubt all of the hybrid's answer, and for no longer than ten seconds
+    assert_eq!(doubted.first(), Some(&(20, "battery".to_owned())), "{doubted:?}");
+    assert_eq!(doubted.last(), Some(&(30, "pv".to_owned())), "{doubted:?}");
+}
+
+#[test]
 fn what_the_meter_leaves_is_known_while_a_part_keeps_silent() {
     let mut play = Play::new();
     let mut scan = play.scan(0, right(0, 0.0));
