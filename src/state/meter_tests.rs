@@ -420,8 +420,8 @@ fn an_inverter_that_rests_without_voltage_keeps_its_powers() {
         doubted.extend(s.doubts.iter().filter(power).map(|d| (t, d.component.to_string())));
     }
     // at once it is a reason to doubt all of the hybrid's answer, and for no longer than ten seconds
-    assert_eq!(doubted.first(), Some(&(20, "battery".to_owned())), "{doubted:?}");
-    assert_eq!(doubted.last(), Some(&(30, "pv".to_owned())), "{doubted:?}");
+    assert_eq!(doubted.first(), Some(&(20, "pv".to_owned())), "{doubted:?}");
+    assert_eq!(doubted.last(), Some(&(30, "battery".to_owned())), "{doubted:?}");
 }
 
 #[test]
