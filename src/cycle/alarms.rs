@@ -1,16 +1,26 @@
 //! What people should know about now, in both languages.
 
 use super::ports::Alarm;
-use crate::model::{CommandProof, ControllerState, IdentityStatus, Rung, Snapshot, WriteOutcome, WriteReport};
-use crate::site::Id;
+use crate::model::{
+    CommandProof, ControllerState, DoubtKind, IdentityStatus, Quantity, Rung, Snapshot, WriteOutcome, WriteReport,
+};
+use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Keeps since when each alarm stands.
+/// A component without a usable value for so long is an alarm.
+const MISSING: TimeDelta = TimeDelta::seconds(60);
+/// The same where its device answers and has shown nothing of it since the start; at least three cycles.
+const NEVER_SHOWN: TimeDelta = TimeDelta::seconds(5);
+
+/// Keeps since when each alarm stands, and since when values are missing.
 #[derive(Debug, Default)]
 pub struct Alarms {
     since: BTreeMap<(String, Option<String>), Timestamp>,
+    missing: BTreeMap<Id, Timestamp>,
+    /// Components that have had a value.
+    shown: BTreeSet<Id>,
 }
 
 impl Alarms {
@@ -22,6 +32,7 @@ impl Alarms {
     /// Alarms of this cycle; those that were there before keep their start.
     pub fn update(
         &mut self,
+        plant: &Plant,
         snapshot: &Snapshot,
         state: &ControllerState,
         writes: &[WriteReport],
@@ -33,6 +44,7 @@ impl Alarms {
         found.extend(command_alarms(snapshot));
         found.extend(write_alarms(snapshot, writes, now));
         found.extend(doubt_alarms(snapshot));
+        found.extend(self.missing_alarms(plant, snapshot));
         found.extend_from_slice(extra);
         let mut since = BTreeMap::new();
         for alarm in &mut found {
@@ -43,6 +55,64 @@ impl Alarms {
         self.since = since;
         found
     }
+
+    /// Components without a usable value, whatever their devices say of themselves: one that answers may have lost its
+    /// points.
+    fn missing_alarms(&mut self, plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
+        let now = snapshot.at;
+        let lacking: BTreeMap<Id, (&str, &str)> = plant
+            .components
+            .iter()
+            .filter_map(|(id, c)| Some((id.clone(), lacks(snapshot, id, &c.kind)?)))
+            .collect();
+        self.missing.retain(|id, _| lacking.contains_key(id));
+        let has = plant.components.keys().filter(|id| !lacking.contains_key(*id));
+        self.shown.extend(has.cloned());
+        let answers = |id: &Id| snapshot.devices.iter().any(|d| d.online && d.components.contains(id));
+        let mut found = Vec::new();
+        for (id, (en, ko)) in lacking {
+            let since = *self.missing.entry(id.clone()).or_insert(now);
+            let never = answers(&id) && !self.shown.contains(&id);
+            let (en, ko) = if never && now - since >= NEVER_SHOWN.max(plant.timing.cycle * 3) {
+                (
+                    format!("the device of {id} answers but shows no usable {en} of it"),
+                    format!("{id}: 장치는 응답하지만 쓸 수 있는 {ko} 값이 없음"),
+                )
+            } else if now - since >= MISSING {
+                (
+                    format!("{id} has no usable {en} for a minute or more"),
+                    format!("{id}: 1분 이상 쓸 수 있는 {ko} 값이 없음"),
+                )
+            } else {
+                continue;
+            };
+            found.push(alarm("no_value", Some(id.as_str()), en, ko, now));
+        }
+        found
+    }
+}
+
+/// What a component must show and does not, in both languages. What never showed a power but shows other values has none
+/// to show.
+fn lacks(snapshot: &Snapshot, id: &Id, kind: &Kind) -> Option<(&'static str, &'static str)> {
+    let fed = snapshot.devices.iter().any(|d| d.components.contains(id));
+    let own = snapshot.components.get(id);
+    if !fed && own.is_none() && matches!(kind, Kind::Load(_)) {
+        // what no device measures is computed
+        return snapshot
+            .residual
+            .is_some_and(|r| r.usable().is_none())
+            .then_some(("power", "전력"));
+    }
+    let Some(own) = own.filter(|own| own.values().any(|r| r.usable().is_some())) else {
+        return Some(("value", "측정"));
+    };
+    let gone = |q: Quantity| own.get(&q).is_some_and(|r| r.usable().is_none());
+    if gone(Quantity::ActivePower) {
+        return Some(("power", "전력"));
+    }
+    let charge = matches!(kind, Kind::Battery(_)) && gone(Quantity::StateOfCharge);
+    charge.then_some(("state of charge", "충전율"))
 }
 
 /// An alarm that starts now.
@@ -174,13 +244,125 @@ fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
         }
         let name = d.component.as_str();
         let en = format!("a value of {name} is not believed: {}", d.why);
-        found.push(alarm(
-            "doubtful_value",
-            Some(name),
-            en,
-            format!("{name} 측정값 신뢰 불가: {}", d.kind.ko()),
-            snapshot.at,
-        ));
+        let ko = d.why_ko.as_deref().unwrap_or(d.kind.ko());
+        let ko = format!("{name} 측정값 신뢰 불가: {ko}");
+        // what does not add up is a matter of wiring, of the site file, or of a broken meter: somebody has to go and look
+        let code = match d.kind {
+            DoubtKind::Balance | DoubtKind::Scale => "wiring",
+            _ => "doubtful_value",
+        };
+        found.push(alarm(code, Some(name), en, ko, snapshot.at));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeviceHealth, Doubt};
+    use crate::reading::Reading;
+    use crate::units::Power;
+
+    /// A home whose devices all answer; `power` of each component in kW, `None` where its device shows none.
+    fn snapshot(plant: &Plant, at: Timestamp, power: impl Fn(&str) -> Option<f64>) -> Snapshot {
+        let fed: Vec<Id> = plant
+            .components
+            .keys()
+            .filter(|id| id.as_str() != "home")
+            .cloned()
+            .collect();
+        let shown = |id: &Id| match power(id.as_str()) {
+            Some(kw) => Reading::good(kw, at),
+            None => Reading::missing(at),
+        };
+        let all = fed.iter().all(|id| power(id.as_str()).is_some());
+        let rest = Reading::derived(Power::kw(0.5), at);
+        Snapshot {
+            at,
+            components: fed
+                .iter()
+                .map(|id| (id.clone(), [(Quantity::ActivePower, shown(id))].into()))
+                .collect(),
+            grid: Some(shown(&Id::new("grid")).map(Power::kw)),
+            residual: Some(if all { rest } else { Reading::missing(at) }),
+            rest: Some(rest),
+            astray: None,
+            devices: vec![DeviceHealth {
+                online: true,
+                ..DeviceHealth::unheard(Id::new("everything"), fed)
+            }],
+            doubts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_component_without_a_value_for_a_minute_is_an_alarm_although_its_device_answers() {
+        let plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        let start = chrono::DateTime::UNIX_EPOCH;
+        let state = ControllerState {
+            rung: Rung::Normal,
+            ..ControllerState::fresh(&plant, start)
+        };
+        let mut alarms = Alarms::default();
+        let mut said = |t: i64, pv: bool| -> Vec<(String, String)> {
+            let shown = |id: &str| (pv || id != "pv").then_some(1.0);
+            let s = snapshot(&plant, start + TimeDelta::seconds(t), shown);
+            let found = alarms.update(&plant, &s, &state, &[], &[]);
+            assert!(
+                found.iter().all(|a| a.code == "no_value" && a.text_ko.contains("1분")),
+                "{found:?}"
+            );
+            found.into_iter().map(|a| (a.component.unwrap(), a.text_en)).collect()
+        };
+        assert_eq!(
+            (said(0, true), said(10, false), said(69, false)),
+            (vec![], vec![], vec![])
+        );
+        let found = said(70, false);
+        let who: Vec<&str> = found.iter().map(|(c, _)| c.as_str()).collect();
+        assert_eq!(who, ["home", "pv"], "{found:?}");
+        assert!(found.iter().all(|(_, en)| en.contains("no usable")));
+        assert_eq!((said(71, true), said(72, false)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_an_answering_device_never_showed_is_told_soon() {
+        let mut plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        plant.timing.cycle = TimeDelta::seconds(1);
+        let start = chrono::DateTime::UNIX_EPOCH;
+        let state = ControllerState {
+            rung: Rung::Normal,
+            ..ControllerState::fresh(&plant, start)
+        };
+        let mut alarms = Alarms::default();
+        let mut told = |t: i64| -> Vec<String> {
+            let s = snapshot(&plant, start + TimeDelta::seconds(t), |id| (id != "pv").then_some(1.0));
+            let found = alarms.update(&plant, &s, &state, &[], &[]);
+            found.into_iter().map(|a| a.text_en).collect()
+        };
+        assert_eq!((told(0), told(4)), (vec![], vec![]));
+        assert_eq!(told(5), ["the device of pv answers but shows no usable value of it"]);
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_a_wiring_alarm_with_its_numbers_in_both_languages() {
+        let plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        let start = chrono::DateTime::UNIX_EPOCH;
+        let mut s = snapshot(&plant, start, |_| Some(1.0));
+        s.doubts.push(Doubt {
+            component: Id::new("grid"),
+            quantity: Quantity::ActivePower,
+            kind: DoubtKind::Balance,
+            why: "it shows 1.00 kW".into(),
+            why_ko: Some("계량기 1.00 kW".into()),
+        });
+        let state = ControllerState {
+            rung: Rung::Normal,
+            ..ControllerState::fresh(&plant, start)
+        };
+        let found = Alarms::default().update(&plant, &s, &state, &[], &[]);
+        let [a] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((a.code.as_str(), a.component.as_deref()), ("wiring", Some("grid")));
+        assert!(a.text_en.contains("1.00 kW") && a.text_ko.contains("1.00 kW"), "{a:?}");
+    }
 }

@@ -162,7 +162,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         let mut trouble = self.journal_alarm(now);
         trouble.extend(self.clock_alarms(now));
         trouble.extend(self.aside_alarms(now));
-        let alarms = self.alarms.update(&snapshot, &self.state, &writes, &trouble);
+        let plant = &self.config.plant;
+        let alarms = self.alarms.update(plant, &snapshot, &self.state, &writes, &trouble);
         CycleReport {
             snapshot,
             setpoints: Arc::new(decision.setpoints),

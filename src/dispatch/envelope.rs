@@ -216,6 +216,8 @@ fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {
     let (export, export_code) = limited(view, Direction::Export, point.export_max.as_kw());
     let all: BTreeMap<Id, f64> = view.plant.components.keys().map(|id| (id.clone(), 1.0)).collect();
     let extra = silent(view, decided, |_, _| 1.0);
+    // where meter and parts contradict each other, limits are kept under both
+    let (in_more, out_more) = view.snapshot.astray.map_or((0.0, 0.0), |a| (a.import, a.export));
     let up = granted(import, volatility(view, "site", true, base));
     let down = granted(export, volatility(view, "site", false, base));
     bounds.push(Bound {
@@ -223,9 +225,9 @@ fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {
         limit: import,
         max: up,
         min: f64::NEG_INFINITY,
-        high: base + extra,
+        high: base + extra + in_more,
         low: base,
-        seen: base,
+        seen: base + in_more,
         hard: import * (1.0 - MARGIN),
         share: all.clone(),
     });
@@ -235,8 +237,8 @@ fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {
         max: f64::INFINITY,
         min: -down,
         high: base,
-        low: base,
-        seen: base,
+        low: base - out_more,
+        seen: base - out_more,
         hard: f64::INFINITY,
         share: all,
     });

@@ -46,7 +46,8 @@ fn served_kw(snapshot: &Snapshot, id: &Id) -> Option<f64> {
     }
 }
 
-/// Generation, unless a limit of ours held it back: curtailed hours must not teach that panels produce less.
+/// Generation (negative at night, when inverters draw a few watts), unless a limit of ours held it back: curtailed hours
+/// must not teach that panels produce less.
 fn unlimited_pv_kw(snapshot: &Snapshot, state: &ControllerState, id: &Id, most: f64) -> Option<f64> {
     let kw = -snapshot.measured(id, Quantity::ActivePower)?;
     let limit = match state.last.get(id).map(|l| l.target) {
@@ -54,7 +55,7 @@ fn unlimited_pv_kw(snapshot: &Snapshot, state: &ControllerState, id: &Id, most: 
         _ => f64::INFINITY,
     };
     let held = limit < most && kw >= 0.95 * limit - 0.05;
-    if held { None } else { Some(kw.max(0.0)) }
+    if held { None } else { Some(kw) }
 }
 
 fn add(state: &mut ControllerState, name: &str, value: Option<f64>, now: Timestamp, dt: TimeDelta) {

@@ -229,6 +229,8 @@ mod tests {
                 components: components.collect(),
                 grid: None,
                 residual: None,
+                rest: None,
+                astray: None,
                 devices: vec![],
                 doubts: vec![],
             };

@@ -86,9 +86,14 @@ fn clearness(history: Option<&SeriesMemory>, clear: &dyn Fn(Timestamp) -> f64, n
     for (i, v) in h.slots.iter().enumerate().skip(from) {
         let t = h.start + TimeDelta::seconds(SLOT_S * i as i64);
         let Some(v) = v else { continue };
+        let sun = clear(t);
+        // what an inverter draws at night says nothing of the sun
+        if sun <= 0.0 {
+            continue;
+        }
         let w = 0.5f64.powf((now - t).as_seconds_f64() / 86_400.0 / HALF_LIFE_D);
         measured += w * f64::from(*v);
-        possible += w * clear(t);
+        possible += w * sun;
     }
     // One clear day is about 6 full-power hours, 24 slots.
     let day = 24.0 * clear_peak(clear, now);

@@ -28,6 +28,10 @@ pub enum DoubtKind {
     Leap,
     /// The parts do not add up to the meter.
     Balance,
+    /// Another value of the same answer is not believed, or the answer contradicts itself.
+    Answer,
+    /// A factor off, by what it shows of our own setpoint steps.
+    Scale,
 }
 
 impl DoubtKind {
@@ -43,6 +47,8 @@ impl DoubtKind {
             Self::Reset => "적산값 초기화",
             Self::Leap => "적산값 급증",
             Self::Balance => "전력 수지가 맞지 않음",
+            Self::Answer => "같은 응답의 값들이 서로 맞지 않음",
+            Self::Scale => "배율이 맞지 않음(설정값 변화와 비교)",
         }
     }
 }
@@ -129,4 +135,123 @@ impl Still {
     pub fn lasted(&self) -> TimeDelta {
         self.last - self.since
     }
+}
+
+/// What is known of the grid meter's truth: whether the parts add up to it, and what it showed of our own steps. Survives a
+/// restart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MeterMemory {
+    /// Polls in a row in which it did not add up.
+    pub off: Option<Off>,
+    /// When limits were last kept under both views because it did not.
+    pub wary: Option<Timestamp>,
+    /// The load nobody measures when it last added up, kW.
+    pub load: Option<(Timestamp, f64)>,
+    /// It is not believed.
+    pub verdict: Option<Verdict>,
+    /// When the last verdict ended, and how long it had to add up for that.
+    pub lifted: Option<(Timestamp, i64)>,
+    /// Our latest setpoint steps, oldest first.
+    pub steps: Vec<Step>,
+    /// Its power against its counters, since the last comparison.
+    #[serde(skip)]
+    pub energy: Option<EnergyWatch>,
+    /// A step under way; found again after a restart.
+    #[serde(skip)]
+    pub watch: StepWatch,
+}
+
+/// Since when the parts do not add up to the meter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Off {
+    pub since: Timestamp,
+    pub last: Timestamp,
+    pub polls: u32,
+    /// What the meter showed first, kW, and whether it has shown another value since.
+    pub first: f64,
+    pub changed: bool,
+}
+
+/// The meter is not believed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub kind: DoubtKind,
+    pub since: Timestamp,
+    pub why: String,
+    pub why_ko: String,
+    /// It has added up since then, without a break.
+    pub fits_since: Option<Timestamp>,
+    /// It must add up for so long before it is believed again, s.
+    pub hold_s: i64,
+}
+
+/// A battery was told another power and obeyed, and then everything stood still: by how much the meter moved.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub at: Timestamp,
+    /// All parts together, kW.
+    pub parts: f64,
+    /// The meter, kW.
+    pub grid: f64,
+}
+
+impl Step {
+    /// What the meter shows of one kW.
+    pub fn ratio(&self) -> f64 {
+        self.grid / self.parts
+    }
+    /// How far the ratio may lie off by chance: loads go on and off beside it.
+    pub fn tolerance(&self) -> f64 {
+        0.05 + 0.15 / self.parts.abs().max(0.1)
+    }
+    pub fn agrees_with(&self, ratio: f64) -> bool {
+        (self.ratio() - ratio).abs() <= self.tolerance()
+    }
+}
+
+/// Parts and meter at one poll.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calm {
+    pub at: Timestamp,
+    pub parts: f64,
+    pub grid: f64,
+    /// What the batteries were told in all, kW.
+    pub told: f64,
+}
+
+/// The last calm poll; while the parts move, the one before they began, and where they have come to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StepWatch {
+    pub calm: Option<Calm>,
+    /// What the batteries were told before the last change of it, kW, and when that came.
+    pub order: Option<(Timestamp, f64)>,
+    pub moving: Option<Moving>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moving {
+    pub before: Calm,
+    pub steady: Calm,
+    /// Sum and count of the meter's values since the parts came to rest, the lag of slow meters left out.
+    pub sum: f64,
+    pub polls: u32,
+    /// Polls in which the meter repeated its value.
+    pub repeated: u32,
+}
+
+/// What the meter showed since its counters were last compared with it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyWatch {
+    /// Of the last poll, kW.
+    pub at: Timestamp,
+    pub power: f64,
+    /// Import − export at the last comparison, kWh, and whether the counters show parts of a kWh.
+    pub counter: f64,
+    pub fine: bool,
+    /// Its power over time since then, kWh, and regardless of direction.
+    pub net: f64,
+    pub flow: f64,
+    /// Comparisons in a row that differed, and what the last one compared: power and counters, kWh.
+    pub off: u32,
+    pub last: Option<(f64, f64)>,
 }

@@ -113,11 +113,25 @@ pub struct Snapshot {
     pub components: BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>>,
     /// Grid meter power, import +; on an island the grid-forming battery's view (zero exchange) is not shown here.
     pub grid: Option<Reading<Power>>,
-    /// Grid − everything metered: the load that no device measures; `None` where it cannot be computed.
+    /// Grid − everything metered: the load that no device measures, as it comes out, negative too (then something is
+    /// wired, read or described wrongly); `None` where no load is without a device.
     pub residual: Option<Reading<Power>>,
+    /// Grid − every power that is known: what the meter leaves for the load nobody measures *and* for everything that
+    /// keeps silent. Usable whenever the meter is; equal to `residual` where nothing is silent.
+    pub rest: Option<Reading<Power>>,
+    /// The meter contradicts the parts, and is not yet found wrong: how much more may flow than it shows.
+    pub astray: Option<Astray>,
     pub devices: Vec<DeviceHealth>,
     /// What plausibility found wrong in this cycle, for the log and the page.
     pub doubts: Vec<Doubt>,
+}
+
+/// Flow beyond what the meter shows, kW ≥ 0, if the parts are right and the meter is not. Until it is known which of the
+/// two is wrong, limits are kept under both.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Astray {
+    pub import: f64,
+    pub export: f64,
 }
 
 /// A value that was refused, and why.
@@ -127,6 +141,9 @@ pub struct Doubt {
     pub quantity: Quantity,
     pub kind: DoubtKind,
     pub why: String,
+    /// The same in Korean where the numbers matter; else the kind's own words do.
+    #[serde(default)]
+    pub why_ko: Option<String>,
 }
 
 impl Snapshot {

@@ -1,6 +1,6 @@
 //! The one thing that survives a cycle; journaled, and restored after a restart.
 
-use super::doubt::{Still, Suspicion};
+use super::doubt::{MeterMemory, Still, Suspicion};
 use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
 use super::people::Direction;
@@ -73,6 +73,9 @@ pub struct ControllerState {
     /// Powers that do not change.
     #[serde(default)]
     pub still: BTreeMap<Id, Still>,
+    /// Whether the grid meter tells the truth.
+    #[serde(default)]
+    pub meter: MeterMemory,
     /// Small memories of the control laws, by name: when set, and the value kept.
     #[serde(default)]
     pub marks: BTreeMap<String, (Timestamp, f64)>,
@@ -127,6 +130,7 @@ impl ControllerState {
             accepted: BTreeMap::new(),
             suspicions: BTreeMap::new(),
             still: BTreeMap::new(),
+            meter: MeterMemory::default(),
             marks: BTreeMap::new(),
             field: FieldMemory::default(),
             started: false,
@@ -170,6 +174,7 @@ impl ControllerState {
             accepted: self.accepted.clone(),
             suspicions: self.suspicions.clone(),
             still: self.still.clone(),
+            meter: self.meter.clone(),
             marks: self.marks.clone(),
             field: self.field.clone(),
             started: self.started,

@@ -116,6 +116,8 @@ pub fn snapshot(plant: &Plant, soc: Option<f64>) -> Snapshot {
         components,
         grid: None,
         residual: None,
+        rest: None,
+        astray: None,
         devices: Vec::new(),
         doubts: Vec::new(),
     }

@@ -130,13 +130,6 @@ impl Image<'_> {
     }
 
     fn parts_sum(&self) -> Option<f64> {
-        let mut sum = 0.0;
-        for (id, c) in &self.plant.components {
-            if matches!(c.kind, Kind::Meter(_)) || self.is_unmetered(id) {
-                continue;
-            }
-            sum += self.usable(id, Quantity::ActivePower)?;
-        }
-        Some(sum)
+        self.parts().map(|id| self.usable(id, Quantity::ActivePower)).sum()
     }
 }

@@ -10,18 +10,23 @@ use crate::units::Power;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
+mod answer;
 mod asleep;
 mod balance;
 pub mod books;
+mod counters;
 mod frozen;
+mod meter;
 mod plausible;
 pub mod sessions;
+mod steps;
 
 /// Freezes one cycle. `state.accepted` is the memory of the plausibility checks.
 pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Timestamp) -> Snapshot {
     let mut components: BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>> = BTreeMap::new();
     let mut doubts = Vec::new();
     let emptied = plausible::emptied(&scan.measurements, &state.accepted);
+    let before = accepted_powers(plant, state);
     for m in &scan.measurements {
         let max_age = max_age(plant, m.quantity);
         let mut judge = plausible::Judge {
@@ -43,13 +48,18 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
     let mut image = Image {
         plant,
         now,
+        max_age: max_age(plant, Quantity::ActivePower),
         devices: &devices,
         components: &mut components,
+        before: &before,
+        scan,
         state,
         doubts: &mut doubts,
     };
+    answer::check(&mut image);
     frozen::check(&mut image);
     balance::check(&mut image);
+    let astray = meter::check(&mut image);
     let grid = plant
         .connection
         .as_ref()
@@ -59,19 +69,34 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
         components,
         grid,
         residual: None,
+        rest: None,
+        astray,
         devices,
         doubts,
     };
     snapshot.residual = residual(plant, &snapshot, now);
+    snapshot.rest = rest(plant, &snapshot, now);
     snapshot
+}
+
+/// Powers believed up to now, by component.
+fn accepted_powers(plant: &Plant, state: &ControllerState) -> BTreeMap<Id, (Timestamp, f64)> {
+    let of = |id: &Id| state.accepted.get(&plausible::key(id, Quantity::ActivePower)?).copied();
+    let ids = plant.components.keys();
+    ids.filter_map(|id| Some((id.clone(), of(id)?))).collect()
 }
 
 /// All readings of a cycle while they are weighed against each other.
 struct Image<'a> {
     plant: &'a Plant,
     now: Timestamp,
+    max_age: TimeDelta,
     devices: &'a [DeviceHealth],
     components: &'a mut BTreeMap<Id, BTreeMap<Quantity, Reading<f64>>>,
+    /// Powers believed before this cycle.
+    before: &'a BTreeMap<Id, (Timestamp, f64)>,
+    /// What the devices showed, before anything was doubted.
+    scan: &'a Scan,
     state: &'a mut ControllerState,
     doubts: &'a mut Vec<Doubt>,
 }
@@ -122,6 +147,24 @@ impl Image<'_> {
             quantity: Quantity::ActivePower,
             kind,
             why,
+            why_ko: None,
+        });
+    }
+    /// The same, told in both languages.
+    fn refuse_in_both(&mut self, id: &Id, kind: DoubtKind, why: String, why_ko: String) {
+        self.refuse(id, kind, why);
+        if let Some(d) = self.doubts.last_mut() {
+            d.why_ko = Some(why_ko);
+        }
+    }
+    /// Something does not fit that concerns the power; its value stands.
+    fn note(&mut self, id: &Id, kind: DoubtKind, why: String, why_ko: String) {
+        self.doubts.push(Doubt {
+            component: id.clone(),
+            quantity: Quantity::ActivePower,
+            kind,
+            why,
+            why_ko: Some(why_ko),
         });
     }
 }
@@ -171,10 +214,35 @@ fn residual(plant: &Plant, snapshot: &Snapshot, now: Timestamp) -> Option<Readin
         sum = sum.zip(snapshot.power(id)).map(|(s, p)| s - p.as_kw());
     }
     Some(match sum {
-        Some(kw) if held => Reading::derived(Power::kw(kw.max(0.0)), now).held(),
-        Some(kw) => Reading::derived(Power::kw(kw.max(0.0)), now),
+        Some(kw) => derived(kw, held, now),
         None => Reading::missing(now),
     })
+}
+
+fn derived(kw: f64, held: bool, now: Timestamp) -> Reading<Power> {
+    let reading = Reading::derived(Power::kw(kw), now);
+    if held { reading.held() } else { reading }
+}
+
+/// Grid (zero on an island) minus every power that is known.
+fn rest(plant: &Plant, snapshot: &Snapshot, now: Timestamp) -> Option<Reading<Power>> {
+    let (grid, mut held) = match &snapshot.grid {
+        Some(g) => (g.usable().map(Power::as_kw), g.quality() == Quality::Held),
+        None => (Some(0.0), false),
+    };
+    let Some(mut kw) = grid else {
+        return Some(Reading::missing(now));
+    };
+    for (id, c) in &plant.components {
+        if matches!(c.kind, Kind::Meter(_)) {
+            continue;
+        }
+        if let Some(own) = snapshot.power(id) {
+            kw -= own.as_kw();
+            held |= quality(snapshot, id) == Quality::Held;
+        }
+    }
+    Some(derived(kw, held, now))
 }
 
 /// The fixed load without a device, if there is exactly one.
@@ -202,5 +270,7 @@ pub fn quality(snapshot: &Snapshot, id: &Id) -> Quality {
         .map_or(Quality::Missing, Reading::quality)
 }
 
+#[cfg(test)]
+mod meter_tests;
 #[cfg(test)]
 mod tests;

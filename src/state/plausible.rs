@@ -92,6 +92,7 @@ impl Judge<'_> {
             quantity,
             kind: fault.kind,
             why: fault.why.clone(),
+            why_ko: None,
         });
     }
 
@@ -235,6 +236,10 @@ pub fn key(component: &Id, quantity: Quantity) -> Option<String> {
         Quantity::StateOfCharge => "soc",
         Quantity::EnergyImport => "import",
         Quantity::EnergyExport => "export",
+        Quantity::VoltageL1 => "volts-1",
+        Quantity::VoltageL2 => "volts-2",
+        Quantity::VoltageL3 => "volts-3",
+        Quantity::Frequency => "hertz",
         _ => return None,
     };
     Some(format!("{component}/{name}"))
@@ -258,7 +263,9 @@ fn range(plant: &Plant, component: &Id, quantity: Quantity) -> Option<(f64, f64)
     match quantity {
         Quantity::ActivePower => power_range(plant, component),
         Quantity::StateOfCharge => Some((0.0, 1.0)),
-        Quantity::VoltageL1 | Quantity::VoltageL2 | Quantity::VoltageL3 => Some((80.0, 300.0)),
+        Quantity::VoltageL1 => voltage_range(plant, component, 0),
+        Quantity::VoltageL2 => voltage_range(plant, component, 1),
+        Quantity::VoltageL3 => voltage_range(plant, component, 2),
         Quantity::Frequency => Some((45.0, 65.0)),
         Quantity::ChargePointState => Some((0.0, 5.0)),
         Quantity::TankTemperature => Some((-20.0, 110.0)),
@@ -267,6 +274,18 @@ fn range(plant: &Plant, component: &Id, quantity: Quantity) -> Option<(f64, f64)
         Quantity::EnergyImport | Quantity::EnergyExport | Quantity::SessionEnergy => Some((0.0, 1e9)),
         _ => None,
     }
+}
+
+/// V: the network's nominal voltage with what faults of a network make of it (EN 50160 allows -15 to +10 %); `None` for a
+/// phase that the component does not have.
+fn voltage_range(plant: &Plant, component: &Id, phase: usize) -> Option<(f64, f64)> {
+    let used = plant.components.get(component).is_none_or(|c| c.phases[phase]);
+    let Some(point) = &plant.connection else {
+        return used.then_some((80.0, 300.0));
+    };
+    let nominal = point.voltage.as_volts();
+    let used = used && phase < usize::from(point.phases);
+    used.then_some((0.6 * nominal, 1.35 * nominal))
 }
 
 /// kW, from what the component can do.

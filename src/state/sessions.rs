@@ -140,6 +140,8 @@ mod tests {
                 components: [(id.clone(), of_point.collect())].into(),
                 grid: None,
                 residual: None,
+                rest: None,
+                astray: None,
                 devices: Vec::new(),
                 doubts: Vec::new(),
             };

@@ -6,21 +6,21 @@ use crate::site::Mode;
 
 /// What the devices of a home show in one second, kW and kWh.
 #[derive(Debug, Clone, Copy)]
-struct Row {
-    grid: f64,
-    pv: f64,
-    battery: f64,
-    soc: f64,
-    import: f64,
+pub struct Row {
+    pub grid: f64,
+    pub pv: f64,
+    pub battery: f64,
+    pub soc: f64,
+    pub import: f64,
     /// What the battery was told.
-    told: f64,
+    pub told: f64,
 }
 
 /// The household draws this besides what is metered.
 const LOAD: f64 = 1.2;
 
 /// A second in which everything is right: a load that flickers, a battery that does what it is told.
-fn right(t: i32, told: f64) -> Row {
+pub fn right(t: i32, told: f64) -> Row {
     let load = LOAD + 0.01 * f64::from(t % 7);
     let pv = -2.0 - 0.003 * f64::from(t % 11);
     let battery = told + 0.002 * f64::from(t % 3);
@@ -34,10 +34,10 @@ fn right(t: i32, told: f64) -> Row {
     }
 }
 
-struct Play {
-    plant: Plant,
-    state: ControllerState,
-    start: Timestamp,
+pub struct Play {
+    pub plant: Plant,
+    pub state: ControllerState,
+    pub start: Timestamp,
 }
 
 fn device(name: &str, components: &[&str], commands: Vec<CommandHealth>) -> DeviceHealth {
@@ -50,7 +50,7 @@ fn device(name: &str, components: &[&str], commands: Vec<CommandHealth>) -> Devi
 }
 
 impl Play {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut plant = crate::site::builtin("home-amsterdam").unwrap().plant;
         plant.timing.cycle = TimeDelta::seconds(1);
         plant.mode = Mode::Control;
@@ -59,7 +59,19 @@ impl Play {
         Self { plant, state, start }
     }
 
-    fn step(&mut self, t: i32, row: Row) -> Snapshot {
+    pub fn step(&mut self, t: i32, row: Row) -> Snapshot {
+        self.step_with(t, row, Vec::new())
+    }
+
+    /// The same with more that the devices show.
+    pub fn step_with(&mut self, t: i32, row: Row, more: Vec<Measurement>) -> Snapshot {
+        let mut scan = self.scan(t, row);
+        scan.measurements.extend(more);
+        let now = self.start + TimeDelta::seconds(i64::from(t));
+        snapshot(&self.plant, &scan, &mut self.state, now)
+    }
+
+    pub fn scan(&mut self, t: i32, row: Row) -> Scan {
         let now = self.start + TimeDelta::seconds(i64::from(t));
         let told = CommandHealth {
             command: "battery_power".into(),
@@ -81,7 +93,7 @@ impl Play {
             quantity,
             reading: Reading::good(v, now),
         };
-        let scan = Scan {
+        Scan {
             measurements: vec![
                 of("grid", Quantity::ActivePower, row.grid),
                 of("grid", Quantity::EnergyImport, row.import),
@@ -97,12 +109,11 @@ impl Play {
                 device("charger", &["ev"], vec![]),
                 device("heat-pump", &["heat-pump"], vec![]),
             ],
-        };
-        snapshot(&self.plant, &scan, &mut self.state, now)
+        }
     }
 
     /// Plays seconds `0..n` and returns, for each in which something was doubted, what.
-    fn run(&mut self, n: i32, row: impl Fn(i32) -> Row) -> Vec<(i32, String, DoubtKind)> {
+    pub fn run(&mut self, n: i32, row: impl Fn(i32) -> Row) -> Vec<(i32, String, DoubtKind)> {
         let mut all = Vec::new();
         for t in 0..n {
             let s = self.step(t, row(t));

@@ -123,6 +123,10 @@ impl Device {
                 }
                 FaultKind::Spike(p) if strikes(&mut state, p) => glitches.push(Glitch::Spike),
                 FaultKind::Zero(p) if strikes(&mut state, p) => glitches.push(Glitch::Zero),
+                FaultKind::ZeroVolt(p) if strikes(&mut state, p) => glitches.push(Glitch::ZeroVolt),
+                FaultKind::Scale(k) => glitches.push(Glitch::Scale(k)),
+                FaultKind::Offset(kw) => glitches.push(Glitch::Offset(kw)),
+                FaultKind::Readback(p) if strikes(&mut state, p) => glitches.push(Glitch::Readback),
                 FaultKind::Swap(p) if strikes(&mut state, p) => glitches.push(Glitch::Swap),
                 FaultKind::Sentinel(d) if t - since < delta(d) => glitches.push(Glitch::Absent),
                 FaultKind::Rescale(d) => rescale(&mut state, t, d),
@@ -177,8 +181,19 @@ impl Device {
                 }
                 let table = if pdu[0] == 3 { Table::Holding } else { Table::Input };
                 let mut words = s.read(world, t, table, addr, count)?;
+                if self.faults.contains(&FaultKind::LostPoints)
+                    && s.image
+                        .spots()
+                        .iter()
+                        .any(|spot| spot.is_touched(table, addr, words.len()))
+                {
+                    return Err(2);
+                }
                 for g in glitches {
-                    spoil(*g, &s.image.spots(), table, addr, &mut words, &mut s.dice);
+                    match g {
+                        Glitch::Readback if table == Table::Holding => s.spoil_written(addr, &mut words),
+                        g => spoil(*g, &s.image.spots(), table, addr, &mut words, &mut s.dice),
+                    }
                 }
                 let mut out = vec![pdu[0], (words.len() * 2) as u8];
                 out.extend(words.iter().flat_map(|w| w.to_be_bytes()));
@@ -343,6 +358,18 @@ impl State {
             Image::SunSpec(_) if table != Table::Holding => Err(2),
             Image::SunSpec(s) => s.read(world, t, addr, count),
             Image::Mapped(m) => m.read(world, t, table, addr, count),
+        }
+    }
+}
+
+impl State {
+    /// Registers that a master wrote show something else: their bytes swapped, nothing, or "not available".
+    fn spoil_written(&mut self, addr: u16, words: &mut [u16]) {
+        let way = self.dice.u8(..3);
+        for (word, register) in words.iter_mut().zip(addr..=u16::MAX) {
+            if self.worn.contains_key(&register) {
+                *word = [word.swap_bytes(), 0, 0xFFFF][usize::from(way)];
+            }
         }
     }
 }
@@ -558,6 +585,41 @@ mod tests {
         let b = bench("inverter", "word-swap=100%");
         let (plain, swapped) = (bench("inverter", "").at(5).words(40_094, 2), b.at(5).words(40_094, 2));
         assert_eq!(plain, [swapped[1], swapped[0]]);
+    }
+
+    #[test]
+    fn powers_are_twisted_voltages_vanish_and_points_are_lost() {
+        // The meter's model 203 at 40070: W and its phases in tens of watts, volts in tenths.
+        let (watts, volts) = (40_070 + 18, 40_070 + 8);
+        let signed = |w: Vec<u16>| w.into_iter().map(|w| f64::from(w as i16)).collect::<Vec<_>>();
+        let shown = |fault: &str, addr| signed(bench("meter", fault).at(5).words(addr, 3));
+        let truth = shown("", watts);
+        assert!(truth[0].abs() > 5.0, "{truth:?}");
+        let near = |found: Vec<f64>, expected: [f64; 2]| {
+            let off = found.iter().zip(expected).any(|(a, b)| (a - b).abs() > 1.0);
+            assert!(!off, "{found:?} instead of {expected:?}");
+        };
+        near(shown("scale=-0.2", watts), [-0.2 * truth[0], -0.2 * truth[1]]);
+        near(shown("offset=2kW", watts), [truth[0] + 200.0, truth[1] + 200.0 / 3.0]);
+        assert_eq!(shown("zero-volt=100%", volts), [0.0; 3]);
+        assert_eq!(shown("zero-volt=100%", watts), truth);
+        let lost = bench("meter", "lost-points");
+        let ask = |addr: u16| match lost.at(5).ask(&[&[3u8][..], &addr.to_be_bytes(), &[0, 2]].concat()) {
+            Fate::Send { pdu, .. } => pdu[0],
+            Fate::Nothing => 0,
+        };
+        assert_eq!((ask(watts), ask(40_000)), (0x83, 3));
+    }
+
+    #[test]
+    fn a_read_back_shows_something_else_and_what_nobody_wrote_is_right() {
+        let b = bench("inverter", "readback-glitch=100%");
+        let (before, power) = (b.words(MODE, 1), b.words(AC_POWER, 1));
+        assert_eq!(before, bench("inverter", "").words(MODE, 1));
+        b.charge();
+        let seen: Vec<u16> = (0..20).map(|_| b.words(MODE, 1)[0]).collect();
+        assert!(seen.iter().all(|w| [0x0200, 0, 0xFFFF].contains(w)), "{seen:?}");
+        assert_eq!(b.words(AC_POWER, 1), power);
     }
 
     #[test]

@@ -41,6 +41,16 @@ pub enum FaultKind {
     Spike(f64),
     /// Share of answers in which powers and counters show zero.
     Zero(f64),
+    /// Share of answers in which voltages show zero, beside powers that are right.
+    ZeroVolt(f64),
+    /// Powers are shown times this factor: a wrong current transformer, a wrong scale.
+    Scale(f64),
+    /// Powers are shown larger by so much, kW.
+    Offset(f64),
+    /// Reads that touch a measured value are refused as if nothing were there (exception 2).
+    LostPoints,
+    /// Share of answers in which a register that was written shows something else.
+    Readback(f64),
     /// Share of answers in which wide values have their words the wrong way round.
     Swap(f64),
     /// After each connect, values are "not available" for so long.
@@ -78,6 +88,11 @@ Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
   frozen            values stand still
   spike=1%          share of answers in which one power is absurd
   zero=1%           share of answers in which powers and counters are zero
+  zero-volt=1%      share of answers in which voltages are zero and powers are right
+  scale=0.2         powers are shown times this factor (a wrong current transformer)
+  offset=2kW        powers are shown larger by so much
+  lost-points       measured values are not there any more (exception 2); the rest answers
+  readback-glitch=1% share of answers in which a register that was written shows something else
   word-swap=1%      share of answers with the words of wide values swapped
   sentinel=40s      values are \"not available\" for so long after each connect
   rescale=5min      the scale factor of powers changes this often (SunSpec devices)
@@ -132,6 +147,11 @@ impl FaultKind {
             "asleep" => Ok(Self::Asleep),
             "frozen" => Ok(Self::Frozen),
             "one-client" => Ok(Self::OneClient),
+            "lost-points" => Ok(Self::LostPoints),
+            "zero-volt" => share(value, 0.01).map(Self::ZeroVolt),
+            "readback-glitch" => share(value, 0.01).map(Self::Readback),
+            "scale" => factor(value, 0.2).map(Self::Scale),
+            "offset" => power(value, "2kW").map(Self::Offset),
             "unobeyed" => Ok(Self::Unobeyed),
             "slow" => time(value, "300ms").map(Self::Slow),
             "busy" => time(value, "30s").map(Self::Busy),
@@ -162,6 +182,18 @@ fn share(value: Option<&str>, default: f64) -> Result<f64, String> {
         Some(p) if (0.0..=100.0).contains(&p) => Ok(p / 100.0),
         _ => Err(format!("`{v}` is not a share such as 2%")),
     }
+}
+
+fn factor(value: Option<&str>, default: f64) -> Result<f64, String> {
+    let Some(v) = value else { return Ok(default) };
+    let number = v.parse().ok().filter(|f: &f64| f.is_finite());
+    number.ok_or_else(|| format!("`{v}` is not a factor such as 0.2"))
+}
+
+/// kW
+fn power(value: Option<&str>, default: &str) -> Result<f64, String> {
+    let power = crate::units::Power::parse(value.unwrap_or(default)).map_err(|e| e.to_string())?;
+    Ok(power.as_kw())
 }
 
 /// A time above zero.
@@ -200,6 +232,8 @@ mod tests {
             FaultKind::Slow(Duration::from_millis(300))
         );
         assert_eq!(parse("ev:drop=2%").unwrap().kind, FaultKind::Drop(0.02));
+        assert_eq!(parse("meter:scale=-1").unwrap().kind, FaultKind::Scale(-1.0));
+        assert_eq!(parse("meter:offset=-500W").unwrap().kind, FaultKind::Offset(-0.5));
         // What the list names is understood as it stands there.
         let listed = FAULTS.lines().skip(1).filter_map(|l| l.split_whitespace().next());
         assert!(listed.map(|kind| parse(&format!("meter:{kind}")).unwrap()).count() > 15);
@@ -213,6 +247,8 @@ mod tests {
             ("ev:slow=0s", "zero"),
             ("ev:worn=x", "number of writes"),
             ("ev:drop=2", "share"),
+            ("meter:scale=x", "factor"),
+            ("meter:offset=2", "unit"),
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! Glitches in what a device shows: spikes, zeros, swapped words, "not available", each at the registers it would strike.
 
-use super::registers::put;
+use super::registers::{get, put};
 use crate::profile::{RegisterType, Table, WordOrder};
 
 /// Where a measured value lies.
@@ -13,12 +13,15 @@ pub struct Spot {
     /// What the device shows where it has no value.
     pub absent: Vec<u16>,
     pub what: What,
+    /// Counts of the register for one kW of its component: a third of them on a phase; 0 for what is no active power.
+    pub per_kw: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Power,
     Counter,
+    Voltage,
     Other,
 }
 
@@ -29,6 +32,14 @@ pub enum Glitch {
     Spike,
     /// Powers and counters show zero.
     Zero,
+    /// Voltages show zero.
+    ZeroVolt,
+    /// Active powers are shown times a factor.
+    Scale(f64),
+    /// Active powers are shown larger by so many kW.
+    Offset(f64),
+    /// Registers that were written show something else; the device knows which ([`super::device`]).
+    Readback,
     /// Values of several registers come with their words the wrong way round.
     Swap,
     /// Measured values are "not available".
@@ -38,6 +49,11 @@ pub enum Glitch {
 impl Spot {
     fn size(&self) -> usize {
         usize::from(self.type_.registers().unwrap_or(1))
+    }
+    /// An answer of `count` registers from `addr` would show some of it.
+    pub fn is_touched(&self, table: Table, addr: u16, count: usize) -> bool {
+        let (own, from) = (usize::from(self.addr), usize::from(addr));
+        self.table == table && own < from + count && from < own + self.size()
     }
     /// Its registers in an answer that begins at `addr`.
     fn within(&self, addr: u16, count: usize) -> Option<std::ops::Range<usize>> {
@@ -61,15 +77,35 @@ pub fn spoil(glitch: Glitch, spots: &[Spot], table: Table, addr: u16, words: &mu
             }
         }
         Glitch::Zero => {
-            for (_, range) in struck.into_iter().filter(|(s, _)| s.what != What::Other) {
+            let shown = |what| matches!(what, What::Power | What::Counter);
+            for (_, range) in struck.into_iter().filter(|(s, _)| shown(s.what)) {
                 words[range].fill(0);
             }
         }
+        Glitch::ZeroVolt => {
+            for (_, range) in struck.into_iter().filter(|(s, _)| s.what == What::Voltage) {
+                words[range].fill(0);
+            }
+        }
+        Glitch::Readback => {}
+        Glitch::Scale(k) => twist(struck, words, |raw, _| raw * k),
+        Glitch::Offset(kw) => twist(struck, words, |raw, per_kw| raw + kw * per_kw),
         Glitch::Swap => struck.into_iter().for_each(|(_, range)| words[range].reverse()),
         Glitch::Absent => {
             for (spot, range) in struck {
                 words[range].copy_from_slice(&spot.absent);
             }
+        }
+    }
+}
+
+/// Shows another number in each active power that is there; `other` is given the raw one and its counts per kW.
+fn twist(struck: Vec<(&Spot, std::ops::Range<usize>)>, words: &mut [u16], other: impl Fn(f64, f64) -> f64) {
+    for (spot, range) in struck.into_iter().filter(|(s, _)| s.per_kw != 0.0) {
+        let own = &mut words[range];
+        if *own != *spot.absent {
+            let raw = get(spot.type_, spot.words, own);
+            own.copy_from_slice(&put(spot.type_, spot.words, other(raw, spot.per_kw)));
         }
     }
 }
@@ -109,6 +145,7 @@ mod tests {
             words: WordOrder::HiFirst,
             absent: absent(type_),
             what,
+            per_kw: if what == What::Power { 100.0 } else { 0.0 },
         }
     }
 
@@ -117,16 +154,19 @@ mod tests {
         let spots = [
             spot(10, RegisterType::I16, What::Power),
             spot(11, RegisterType::U32, What::Counter),
-            spot(13, RegisterType::U16, What::Other),
+            spot(13, RegisterType::U16, What::Voltage),
             spot(14, RegisterType::U32, What::Counter),
         ];
         for (glitch, expected) in [
             (Glitch::Spike, [31_000, 2, 3, 4, 5]),
             (Glitch::Zero, [0, 0, 0, 4, 5]),
             (Glitch::Swap, [1, 3, 2, 4, 5]),
+            (Glitch::ZeroVolt, [1, 2, 3, 0, 5]),
+            (Glitch::Scale(-0.5), [0xFFFF, 2, 3, 4, 5]),
+            (Glitch::Offset(2.0), [201, 2, 3, 4, 5]),
             (Glitch::Absent, [0x8000, 0xFFFF, 0xFFFF, 0xFFFF, 5]),
         ] {
-            let mut words = [1, 2, 3, 4, 5];
+            let mut words = [if matches!(glitch, Glitch::Scale(_)) { 2 } else { 1 }, 2, 3, 4, 5];
             spoil(
                 glitch,
                 &spots,

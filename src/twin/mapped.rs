@@ -356,11 +356,23 @@ impl Mapped {
             what: match p.unit.as_str() {
                 "kW" | "A" => What::Power,
                 "kWh" => What::Counter,
+                "V" => What::Voltage,
                 _ => What::Other,
             },
+            per_kw: counts_per_kw(p),
         };
         numbers.map(spot).collect()
     }
+}
+
+/// Counts of a point's register for one kW of its component.
+fn counts_per_kw(p: &Point) -> f64 {
+    let limits = p.name.contains("max") || p.name.contains("limit") || p.name.contains("rated");
+    if p.unit != "kW" || limits {
+        return 0.0;
+    }
+    let phase = ["_l1", "_l2", "_l3"].iter().any(|l| p.name.ends_with(l));
+    1.0 / p.scale / if phase { 3.0 } else { 1.0 }
 }
 
 /// A register with the value of a point in it: several points may share one, each with bits of its own.

@@ -203,6 +203,8 @@ impl Bench {
                 false => Reading::missing(at),
             }),
             residual: None,
+            rest: None,
+            astray: None,
             devices: health.collect(),
             doubts: Vec::new(),
         }

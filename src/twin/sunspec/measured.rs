@@ -133,7 +133,11 @@ impl SunSpec {
     /// Where measured values lie.
     pub fn spots(&self) -> Vec<Spot> {
         use RegisterType::{I16, U16, U32, U64};
-        let rows: [(u16, u16, RegisterType, What); 24] = [
+        let step = if self.coarse { 100.0 } else { 10.0 };
+        let rows: [(u16, u16, RegisterType, What); 29] = [
+            (103, 10, U16, What::Voltage),
+            (103, 11, U16, What::Voltage),
+            (103, 12, U16, What::Voltage),
             (103, 14, I16, What::Power),
             (103, 16, U16, What::Other),
             (103, 24, U32, What::Counter),
@@ -146,7 +150,9 @@ impl SunSpec {
             (160, 62, U32, What::Counter),
             (160, 81, U16, What::Power),
             (160, 82, U32, What::Counter),
-            (203, 8, I16, What::Other),
+            (203, 8, I16, What::Voltage),
+            (203, 9, I16, What::Voltage),
+            (203, 10, I16, What::Voltage),
             (203, 16, I16, What::Other),
             (203, 18, I16, What::Power),
             (203, 19, I16, What::Power),
@@ -169,6 +175,11 @@ impl SunSpec {
                 words,
                 absent: absent(type_),
                 what,
+                per_kw: match (model, offset) {
+                    (203, 19..=21) => 1e3 / step / 3.0,
+                    _ if what == What::Power => 1e3 / step,
+                    _ => 0.0,
+                },
             })
         };
         let beside = self.beside.as_ref().map(|b| b.spots()).unwrap_or_default();
