@@ -1,7 +1,7 @@
 //! What people should know about now, in both languages.
 
 use super::ports::Alarm;
-use crate::model::{CommandProof, ControllerState, IdentityStatus, Rung, Snapshot, WriteOutcome, WriteReport};
+use crate::model::{CommandProof, ControllerState, IdentityStatus, RatingFault, Rung, Snapshot, WriteOutcome, WriteReport};
 use crate::site::Id;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ impl Alarms {
     ) -> Vec<Alarm> {
         let now = snapshot.at;
         let mut found = device_alarms(snapshot);
+        found.extend(rating_alarms(snapshot));
         found.extend(rung_alarm(state, now));
         found.extend(command_alarms(snapshot));
         found.extend(write_alarms(snapshot, writes, now));
@@ -79,6 +80,16 @@ fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
         }
     }
     found
+}
+
+/// What a device says of itself and cannot be true.
+fn rating_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+    let faults = snapshot.devices.iter().flat_map(|d| &d.ratings);
+    let told = |f: &RatingFault| {
+        let component = Some(f.component.as_str());
+        alarm("device_rating", component, f.text_en(), f.text_ko(), snapshot.at)
+    };
+    faults.map(told).collect()
 }
 
 fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {

@@ -1,8 +1,9 @@
 //! The laws of one cycle in their order: who must, who may, what follows.
 
 use super::charge_point::{Surplus, Want};
-use super::envelope::{Decided, Envelope, learn_jumps};
+use super::envelope::Envelope;
 use super::order::Order;
+use super::others::{self, Decided, Flow, learn_jumps};
 use super::view::{Lead, View};
 use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
@@ -38,6 +39,8 @@ struct Flows {
     decided: Decided,
     /// At the meter (zero on an island).
     grid: f64,
+    /// The meter was read in this cycle.
+    fresh: bool,
     batteries: f64,
     pv: f64,
 }
@@ -45,8 +48,8 @@ struct Flows {
 pub fn all(view: &View<'_>) -> Outcome {
     let mut out = Outcome::of(Vec::new());
     let flows = flows(view);
-    learn_jumps(view, &flows.decided, &mut out.marks);
-    let mut envelope = envelope(view, &flows);
+    learn_jumps(view, &flows.flow(view), &mut out.marks);
+    let mut envelope = limits(view, &flows);
     let mut starts = 0;
     switched(view, &mut envelope, &mut out, &mut starts);
     cars(view, &mut envelope, &flows, &mut out, &mut starts);
@@ -69,27 +72,74 @@ fn is_decided(view: &View<'_>, id: &Id, kind: &Kind) -> bool {
     can && view.reachable(id)
 }
 
+/// A consumer or a generator counts as last believed while its power is not known: what the meter sees beyond that is
+/// somebody else's. Batteries and PV are not told anything then.
+fn own_power(view: &View<'_>, id: &Id, kind: &Kind) -> Option<f64> {
+    let stores = matches!(kind, Kind::Battery(_) | Kind::Pv(_));
+    if stores {
+        view.power(id)
+    } else {
+        Some(view.drawn(id).unwrap_or(0.0))
+    }
+}
+
+impl Flows {
+    fn flow(&self, view: &View<'_>) -> Flow<'_> {
+        Flow {
+            decided: &self.decided,
+            grid: view.snapshot.grid.and_then(|g| g.usable()).map(|_| self.grid),
+            fresh: self.fresh,
+        }
+    }
+}
+
 fn flows(view: &View<'_>) -> Flows {
     let parts = view.plant.components.iter();
-    let decided: Decided = parts
+    let mut decided: Decided = parts
         .filter(|(id, c)| is_decided(view, id, &c.kind))
-        .filter_map(|(id, _)| Some((id.clone(), view.power(id)?)))
+        .filter_map(|(id, c)| Some((id.clone(), own_power(view, id, &c.kind)?)))
         .collect();
     let sum = |pick: fn(&Kind) -> bool| {
         let parts = view.plant.components.iter().filter(|(_, c)| pick(&c.kind));
         parts.filter_map(|(id, _)| view.power(id)).sum()
     };
+    let shown = view.snapshot.grid.and_then(|g| g.usable());
+    let fresh = view.plant.connection.as_ref().is_none_or(|c| view.is_read_now(&c.meter));
+    let mut grid = shown.map_or(0.0, |g| g.as_kw());
+    match others::before(view, "site") {
+        Some(others) if fresh => follow(view, &mut decided, grid - others),
+        // an old reading and new powers do not belong together: the meter would show what it showed, moved by what was told
+        Some(others) if shown.is_some() => grid = others + decided.values().sum::<f64>(),
+        _ => {}
+    }
     Flows {
         decided,
-        grid: view.snapshot.grid.and_then(|g| g.usable()).map_or(0.0, |g| g.as_kw()),
+        grid,
+        fresh,
         batteries: sum(|k| matches!(k, Kind::Battery(_))),
         pv: sum(|k| matches!(k, Kind::Pv(_))),
     }
 }
 
+/// Components that were not read in this cycle may have followed their setpoints meanwhile: as far as that explains what the
+/// meter shows, they have. `all`: what everything decided here would draw, were the others as a look before, kW.
+fn follow(view: &View<'_>, decided: &mut Decided, all: f64) {
+    let mut moved = all - decided.values().sum::<f64>();
+    for (id, kw) in decided.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
+        let reach = if moved > 0.0 {
+            (view.in_force(id) - *kw).max(0.0)
+        } else {
+            kw.min(0.0) - kw.max(0.0)
+        };
+        let step = if moved > 0.0 { moved.min(reach) } else { moved.max(reach) };
+        *kw += step;
+        moved -= step;
+    }
+}
+
 /// Limits with the sun as it shines, batteries counted as far as they are sure to help, and the demand target.
-fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
-    let mut envelope = Envelope::new(view, &flows.decided);
+fn limits(view: &View<'_>, flows: &Flows) -> Envelope {
+    let mut envelope = Envelope::new(view, &flows.flow(view));
     for (id, c) in &view.plant.components {
         let Some(kw) = flows.decided.get(id) else { continue };
         match &c.kind {
@@ -97,6 +147,7 @@ fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
             Kind::Battery(b) => {
                 let help = battery::support(view, id, b);
                 envelope.take(id, -help, -help, 0.0);
+                envelope.stores(id, kw.max(view.in_force(id)).max(0.0));
             }
             _ => {}
         }
@@ -220,7 +271,7 @@ fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
         }
         wants.push(want);
     }
-    out.orders.extend(allocate::cars(view, envelope, wants, starts));
+    out.orders.extend(allocate::cars(view, envelope, wants, &flows.decided, starts));
 }
 
 fn override_current(want: &mut Want, amps: f64) {
@@ -253,7 +304,8 @@ fn heat(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
         }
         let own = flows.decided.get(id).copied().unwrap_or(0.0);
         let surplus = own - flows.grid + flows.batteries.min(0.0);
-        let order = heat_pump::order(view, envelope, id, pump, surplus, told_kw(view, id), &mut out.marks);
+        let told = told_kw(view, id);
+        let order = heat_pump::order(view, envelope, id, pump, (own, surplus), told, &mut out.marks);
         out.orders.push(order);
     }
 }
@@ -267,6 +319,7 @@ fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut
             .map(|(_, _, kw)| kw)
             .sum();
         let net = flows.grid - flows.batteries - made;
+        let net = twice(view, id, net, &mut out.marks);
         let order = generator::order(view, id, g, net, told_kw(view, id), &mut out.generators);
         if let Target::Power(p) = order.target {
             let more = -p.as_kw() - kw;
@@ -274,6 +327,14 @@ fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut
         }
         out.orders.push(order);
     }
+}
+
+/// What this look and the one before agree on: one alone starts no set.
+fn twice(view: &View<'_>, id: &Id, net: f64, marks: &mut BTreeMap<String, (Timestamp, f64)>) -> f64 {
+    let name = format!("net/{id}");
+    let earlier = view.mark(&name).filter(|(at, _)| view.now - *at <= view.cycle() * 3);
+    marks.insert(name, (view.now, net));
+    earlier.map_or(net, |(_, before)| net.min(before))
 }
 
 /// How consumption will move by what was just told, kW; only in the cycle in which a target changes, so that a component
