@@ -458,7 +458,11 @@ async fn what_noise_makes_of_our_own_value_is_nobody_s() {
             b.plan(2.0).await;
             assert_eq!(b.health().await.unwrap().foreign, None, "{what}");
         }
-        assert_eq!((b.setpoints().len(), b.releases(), b.restarts().await), (1, vec![], 0), "{what}");
+        assert_eq!(
+            (b.setpoints().len(), b.releases(), b.restarts().await),
+            (1, vec![], 0),
+            "{what}"
+        );
     }
 }
 

@@ -566,10 +566,7 @@ async fn a_battery_that_holds_its_command_and_does_not_obey_is_found_out_and_giv
         let [(why, writes)] = &failed[..] else {
             panic!("{fault}: {failed:?}")
         };
-        assert!(
-            why.contains("does not obey") && why.contains(told),
-            "{fault}: {why}"
-        );
+        assert!(why.contains("does not obey") && why.contains(told), "{fault}: {why}");
         // The mode and the rates.
         assert_eq!(*writes, 2, "{fault}: it is given back");
         assert!(

@@ -1,7 +1,9 @@
 //! What people should know about now, in both languages.
 
 use super::ports::Alarm;
-use crate::model::{CommandProof, ControllerState, IdentityStatus, RatingFault, Rung, Snapshot, WriteOutcome, WriteReport};
+use crate::model::{
+    CommandProof, ControllerState, IdentityStatus, RatingFault, Rung, Snapshot, WriteOutcome, WriteReport,
+};
 use crate::site::Id;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;

@@ -102,7 +102,9 @@ fn takes_nothing(view: &View<'_>, id: &Id, marks: &mut BTreeMap<String, (Timesta
     let (idle, full) = (format!("idle/{id}"), format!("full/{id}"));
     let session = view.state.sessions.get(id).map(|s| s.since);
     let standing = |name: &str| {
-        let known = view.mark(name).filter(|(at, yes)| *yes > 0.0 && session.is_none_or(|since| since <= *at));
+        let known = view
+            .mark(name)
+            .filter(|(at, yes)| *yes > 0.0 && session.is_none_or(|since| since <= *at));
         known.map(|(at, _)| at)
     };
     let (on, since) = view.on_since(id);

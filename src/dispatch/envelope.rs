@@ -24,8 +24,8 @@ struct Bound {
     min: f64,
     /// What may start by itself, the largest and the one after it: a component gives way to others, not to itself.
     starts: [(Option<Id>, f64); 2],
-    /// Limit in kW, of which a start takes off what is not tolerated for a moment.
-    kw: f64,
+    /// Limit in kW with what is tolerated above it for a moment: a start stays below that.
+    peak: f64,
     /// Flow if everything so far draws its most, and its least.
     high: f64,
     low: f64,
@@ -42,7 +42,7 @@ impl Bound {
     fn max_for(&self, id: &Id) -> f64 {
         let others = self.starts.iter().find(|(who, _)| who.as_ref() != Some(id));
         let start = others.map_or(0.0, |(_, kw)| *kw);
-        self.max.min(self.kw - (start - STARTED * self.kw).max(0.0))
+        self.max.min(self.peak - start)
     }
 }
 
@@ -62,8 +62,8 @@ pub struct Envelope {
 const MARGIN: f64 = 0.03;
 /// A limit counts as broken at once only beyond a tenth above it; what a jump adds may use most of that for one cycle.
 const TOLERATED: f64 = 0.085;
-/// The same for what starts by itself: how much that is at most is known.
-const STARTED: f64 = 0.095;
+/// The same where nothing but what is told draws: how much may start by itself is known.
+const TOLERATED_TOLD: f64 = 0.095;
 /// The next jump may be a little larger than any before.
 const LARGER: f64 = 1.05;
 
@@ -144,7 +144,7 @@ impl Envelope {
             max: kw,
             min: f64::NEG_INFINITY,
             starts: NO_STARTS,
-            kw,
+            peak: f64::INFINITY,
             hard: kw,
             ..site
         });
@@ -173,19 +173,19 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
     let (import, import_code) = limited(view, Direction::Import, point.import_max.as_kw());
     let (export, export_code) = limited(view, Direction::Export, point.export_max.as_kw());
     let all: BTreeMap<Id, f64> = view.plant.components.keys().map(|id| (id.clone(), 1.0)).collect();
-    let lost = lost(view, flow.decided, |_| 1.0);
-    let most = most_others(view, flow.decided);
+    let lost = lost(view, flow, |_| 1.0);
+    let most = most_others(view, flow.own);
     bounds.push(Bound {
         code: import_code,
         limit: import,
         max: granted(import, volatility(view, "site", true, seen, most)),
         min: f64::NEG_INFINITY,
         starts: starts(view, view.plant.components.iter(), |_| 1.0),
-        kw: import,
-        high: high + lost.0,
-        low,
+        peak: import * (1.0 + TOLERATED),
+        high: high + lost.high,
+        low: low + lost.low,
         storing: 0.0,
-        seen,
+        seen: seen + lost.seen,
         hard: import * (1.0 - MARGIN),
         share: all.clone(),
     });
@@ -195,11 +195,11 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
         max: f64::INFINITY,
         min: -granted(export, volatility(view, "site", false, seen, most)),
         starts: NO_STARTS,
-        kw: f64::INFINITY,
-        high,
-        low: low - lost.1,
+        peak: f64::INFINITY,
+        high: high + lost.high,
+        low: low + lost.low,
         storing: 0.0,
-        seen,
+        seen: seen + lost.seen,
         hard: f64::INFINITY,
         share: all,
     });
@@ -217,7 +217,11 @@ fn starts<'p>(
     let mut two = NO_STARTS;
     for (id, c) in parts {
         let part = share(c);
-        let kw = if part > 0.0 { part * may::start(view, id, c) } else { 0.0 };
+        let kw = if part > 0.0 {
+            part * may::start(view, id, c)
+        } else {
+            0.0
+        };
         if kw > two[0].1 {
             two = [(Some(id.clone()), kw), two[0].clone()];
         } else if kw > two[1].1 {
@@ -241,12 +245,14 @@ fn limited(view: &View<'_>, direction: Direction, own: f64) -> (f64, ReasonCode)
 
 fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, most: f64, bounds: &mut Vec<Bound>) {
     let Some(point) = &view.plant.connection else { return };
-    let Some(seen) = others(view, flow, Some(p)) else { return };
+    let Some(seen) = others(view, flow, Some(p)) else {
+        return;
+    };
     let limit = point.fuse.as_amps() * view.volts() / 1e3;
     let part = |c: &Component| view.phase_shares(c)[p];
     let parts = view.plant.components.iter().map(|(id, c)| (id.clone(), part(c)));
     let share: BTreeMap<Id, f64> = parts.filter(|(_, s)| *s > 0.0).collect();
-    let lost = lost(view, flow.decided, part);
+    let lost = lost(view, flow, part);
     let name = phase_name(p);
     let [low, high] = both_looks(view, &name, seen);
     bounds.push(Bound {
@@ -255,22 +261,38 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, most: f64, bounds: &mut Vec
         max: granted(limit, volatility(view, &name, true, seen, most)),
         min: -granted(limit, volatility(view, &name, false, seen, most)),
         starts: starts(view, view.plant.components.iter(), part),
-        kw: limit,
-        high: high + lost.0,
-        low: low - lost.1,
+        peak: limit * (1.0 + TOLERATED),
+        high: high + lost.high,
+        low: low + lost.low,
         storing: 0.0,
-        seen,
+        seen: seen + lost.seen,
         hard: limit * (1.0 - MARGIN),
         share,
     });
 }
 
-/// Rise and fall of what is not decided here, beyond what the meter sees, kW.
-fn lost(view: &View<'_>, decided: &Decided, share: impl Fn(&Component) -> f64) -> (f64, f64) {
-    let parts = view.plant.components.iter().filter(|(id, _)| !decided.contains_key(*id));
-    parts.fold((0.0, 0.0), |(rise, fall), (id, c)| {
-        let lost = may::lost(view, id, c);
-        (rise + share(c) * lost.rise, fall + share(c) * lost.fall)
+/// What could be told and is lost, kW: as last believed, and the range of what it may do.
+#[derive(Default)]
+struct Range {
+    low: f64,
+    high: f64,
+    seen: f64,
+}
+
+fn lost(view: &View<'_>, flow: &Flow<'_>, share: impl Fn(&Component) -> f64) -> Range {
+    let parts = view
+        .plant
+        .components
+        .iter()
+        .filter(|(id, _)| !flow.decided.contains_key(*id));
+    parts.fold(Range::default(), |sum, (id, c)| {
+        let (part, lost) = (share(c), may::lost(view, id, c));
+        let seen = flow.own.get(id).copied().unwrap_or(0.0);
+        Range {
+            low: sum.low + part * (seen - lost.fall),
+            high: sum.high + part * (seen + lost.rise),
+            seen: sum.seen + part * seen,
+        }
     })
 }
 
@@ -314,7 +336,11 @@ fn circuit_bound<'p>(
         high += share(m) * most;
     }
     // what is only told what to draw does not jump: nearly all of the limit may be granted
-    let margin = if wild { MARGIN } else { 0.005 };
+    let (margin, tolerated) = if wild {
+        (MARGIN, TOLERATED)
+    } else {
+        (0.005, TOLERATED_TOLD)
+    };
     let all: BTreeMap<Id, f64> = members.iter().map(|(id, m)| ((*id).clone(), share(m))).collect();
     Bound {
         code: ReasonCode::LimitFuse,
@@ -322,7 +348,7 @@ fn circuit_bound<'p>(
         max: kw * (1.0 - margin),
         min: -kw * (1.0 - margin),
         starts: starts(view, members.iter().copied(), &share),
-        kw,
+        peak: kw * (1.0 + tolerated),
         high,
         low,
         storing: 0.0,

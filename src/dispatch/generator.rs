@@ -68,7 +68,9 @@ fn wanted(view: &View<'_>, id: &Id, g: &Generator, net: f64, told: Option<f64>, 
 
 /// State of charge of the emptiest battery that carries the load; `None` where it is not known.
 fn charge(view: &View<'_>) -> Option<f64> {
-    view.batteries().filter_map(|(id, b)| least_charge(view, id, b)).reduce(f64::min)
+    view.batteries()
+        .filter_map(|(id, b)| least_charge(view, id, b))
+        .reduce(f64::min)
 }
 
 /// State of charge as shown, else what it cannot have fallen below since it was last believed; `None` before there was one.

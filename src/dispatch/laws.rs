@@ -7,10 +7,11 @@ use super::others::{self, Decided, Flow, learn_jumps};
 use super::view::{Lead, View};
 use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
-use crate::site::{Id, Kind};
+use crate::site::{Component, Id, Kind};
 use crate::tariff::Overrun;
 use crate::time::Timestamp;
 use crate::units::hours;
+use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
 /// Orders, and what the laws want remembered.
@@ -35,8 +36,10 @@ impl Outcome {
 
 /// Measured flows the laws share, kW.
 struct Flows {
-    /// Measured power of each component that is decided in this cycle.
+    /// Power of each component that is decided in this cycle.
     decided: Decided,
+    /// The same, and of those that could be told and are lost.
+    own: Decided,
     /// At the meter (zero on an island).
     grid: f64,
     /// The meter was read in this cycle.
@@ -61,32 +64,36 @@ pub fn all(view: &View<'_>) -> Outcome {
     out
 }
 
-/// May be told something in this cycle.
-fn is_decided(view: &View<'_>, id: &Id, kind: &Kind) -> bool {
-    let can = match kind {
+fn may_be_told(kind: &Kind) -> bool {
+    match kind {
         Kind::Meter(_) | Kind::Load(_) => false,
         Kind::Battery(b) => !b.grid_forming,
         Kind::Pv(_) | Kind::ChargePoint(_) | Kind::HeatPump(_) | Kind::Generator(_) => true,
         Kind::ShiftableLoad(_) | Kind::SheddableLoad(_) => true,
-    };
-    can && view.reachable(id)
+    }
 }
 
-/// A consumer or a generator counts as last believed while its power is not known: what the meter sees beyond that is
-/// somebody else's. Batteries and PV are not told anything then.
+/// What is told nothing for this long is somebody else's; until then it is carried on as last believed.
+const LOST: TimeDelta = TimeDelta::minutes(10);
+
+/// Power as measured, else as last believed, of everything that may be told something: the meter sees the rest of it as
+/// somebody else's. Where it is lost, it stays on the same side of the balance, so that nothing seems to jump.
 fn own_power(view: &View<'_>, id: &Id, kind: &Kind) -> Option<f64> {
-    let stores = matches!(kind, Kind::Battery(_) | Kind::Pv(_));
-    if stores {
-        view.power(id)
-    } else {
-        Some(view.drawn(id).unwrap_or(0.0))
+    if let Some(kw) = view.power(id) {
+        return Some(kw);
     }
+    let believed = view.state.believed_power(id).filter(|(at, _)| view.now - *at <= LOST);
+    let stores = matches!(kind, Kind::Battery(_) | Kind::Pv(_));
+    believed
+        .map(|(_, kw)| kw)
+        .or((!stores && view.reachable(id)).then_some(0.0))
 }
 
 impl Flows {
     fn flow(&self, view: &View<'_>) -> Flow<'_> {
         Flow {
             decided: &self.decided,
+            own: &self.own,
             grid: view.snapshot.grid.and_then(|g| g.usable()).map(|_| self.grid),
             fresh: self.fresh,
         }
@@ -94,9 +101,9 @@ impl Flows {
 }
 
 fn flows(view: &View<'_>) -> Flows {
-    let parts = view.plant.components.iter();
-    let mut decided: Decided = parts
-        .filter(|(id, c)| is_decided(view, id, &c.kind))
+    let ours = |id: &Id, c: &Component| may_be_told(&c.kind) && !view.is_anothers(id);
+    let parts = view.plant.components.iter().filter(|(id, c)| ours(id, c));
+    let mut own: Decided = parts
         .filter_map(|(id, c)| Some((id.clone(), own_power(view, id, &c.kind)?)))
         .collect();
     let sum = |pick: fn(&Kind) -> bool| {
@@ -104,16 +111,30 @@ fn flows(view: &View<'_>) -> Flows {
         parts.filter_map(|(id, _)| view.power(id)).sum()
     };
     let shown = view.snapshot.grid.and_then(|g| g.usable());
-    let fresh = view.plant.connection.as_ref().is_none_or(|c| view.is_read_now(&c.meter));
+    let fresh = view
+        .plant
+        .connection
+        .as_ref()
+        .is_none_or(|c| view.is_read_now(&c.meter));
     let mut grid = shown.map_or(0.0, |g| g.as_kw());
     match others::before(view, "site") {
-        Some(others) if fresh => follow(view, &mut decided, grid - others),
+        Some(others) if fresh => follow(view, &mut own, grid - others),
         // an old reading and new powers do not belong together: the meter would show what it showed, moved by what was told
-        Some(others) if shown.is_some() => grid = others + decided.values().sum::<f64>(),
+        Some(others) if shown.is_some() => grid = others + own.values().sum::<f64>(),
         _ => {}
     }
+    let decides = |id: &Id| {
+        let kind = view.plant.components.get(id).map(|c| &c.kind);
+        let stores = matches!(kind, Some(Kind::Battery(_) | Kind::Pv(_)));
+        view.reachable(id) && (!stores || view.power(id).is_some())
+    };
+    let decided = own
+        .iter()
+        .filter(|(id, _)| decides(id))
+        .map(|(id, kw)| (id.clone(), *kw));
     Flows {
-        decided,
+        decided: decided.collect(),
+        own,
         grid,
         fresh,
         batteries: sum(|k| matches!(k, Kind::Battery(_))),
@@ -122,16 +143,20 @@ fn flows(view: &View<'_>) -> Flows {
 }
 
 /// Components that were not read in this cycle may have followed their setpoints meanwhile: as far as that explains what the
-/// meter shows, they have. `all`: what everything decided here would draw, were the others as a look before, kW.
-fn follow(view: &View<'_>, decided: &mut Decided, all: f64) {
-    let mut moved = all - decided.values().sum::<f64>();
-    for (id, kw) in decided.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
+/// meter shows, they have. `all`: what all of `own` would draw, were the others as a look before, kW.
+fn follow(view: &View<'_>, own: &mut Decided, all: f64) {
+    let mut moved = all - own.values().sum::<f64>();
+    for (id, kw) in own.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
         let reach = if moved > 0.0 {
             (view.in_force(id) - *kw).max(0.0)
         } else {
             kw.min(0.0) - kw.max(0.0)
         };
-        let step = if moved > 0.0 { moved.min(reach) } else { moved.max(reach) };
+        let step = if moved > 0.0 {
+            moved.min(reach)
+        } else {
+            moved.max(reach)
+        };
         *kw += step;
         moved -= step;
     }
@@ -271,7 +296,8 @@ fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
         }
         wants.push(want);
     }
-    out.orders.extend(allocate::cars(view, envelope, wants, &flows.decided, starts));
+    out.orders
+        .extend(allocate::cars(view, envelope, wants, &flows.decided, starts));
 }
 
 fn override_current(want: &mut Want, amps: f64) {

@@ -32,7 +32,9 @@ const WATCHED: i32 = 4;
 /// Setpoints that may be in force at the devices now, with what is to be remembered of them.
 pub fn in_force(view: &View<'_>, marks: &mut Marks) -> InForce {
     let parts = view.plant.components.iter();
-    parts.filter_map(|(id, c)| Some((id.clone(), of(view, id, c, marks)?))).collect()
+    parts
+        .filter_map(|(id, c)| Some((id.clone(), of(view, id, c, marks)?)))
+        .collect()
 }
 
 fn of(view: &View<'_>, id: &Id, c: &Component, marks: &mut Marks) -> Option<f64> {
@@ -71,7 +73,11 @@ fn shown(view: &View<'_>, id: &Id, c: &Component) -> Option<Shown> {
         return Some(if online { Shown::Nothing } else { Shown::Unheard });
     };
     let proved = held.is_some_and(|h| h.proof == CommandProof::Verified);
-    Some(if proved && online { Shown::Holds(kw) } else { Shown::May(kw) })
+    Some(if proved && online {
+        Shown::Holds(kw)
+    } else {
+        Shown::May(kw)
+    })
 }
 
 /// A command's value as the most that it lets the component draw, kW.
@@ -182,8 +188,7 @@ pub fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
     let own = by_itself(view, id, c);
     let alone = if !view.reachable(id) {
         matches!(c.kind, Kind::HeatPump(_)) && is_free(view, id)
-            || matches!(c.kind, Kind::ChargePoint(_))
-                && (view.is_left(id) || !view.state.sessions.contains_key(id))
+            || matches!(c.kind, Kind::ChargePoint(_)) && (view.is_left(id) || !view.state.sessions.contains_key(id))
     } else {
         match &c.kind {
             Kind::ChargePoint(_) if !view.state.sessions.contains_key(id) => !obeys_at_plug_in(view, id),
@@ -206,7 +211,8 @@ fn restarts(view: &View<'_>, id: &Id) -> bool {
 }
 
 fn obeys_at_plug_in(view: &View<'_>, id: &Id) -> bool {
-    view.mark(&format!("plug-in/{id}")).is_some_and(|(_, obeys)| obeys > 0.0)
+    view.mark(&format!("plug-in/{id}"))
+        .is_some_and(|(_, obeys)| obeys > 0.0)
 }
 
 /// Remembers restarts of devices, and whether a charger that was told nothing began by itself when its car came.
@@ -230,9 +236,13 @@ fn restarted(view: &View<'_>, id: &Id, device: &DeviceHealth, marks: &mut Marks)
 }
 
 fn plugged_in(view: &View<'_>, id: &Id, marks: &mut Marks) {
-    let Some(session) = view.state.sessions.get(id) else { return };
+    let Some(session) = view.state.sessions.get(id) else {
+        return;
+    };
     let nothing = view.in_force(id) <= 0.0 && view.last(id).is_some_and(|l| l.mode_since <= session.since);
-    let (Some(kw), true) = (view.power(id), nothing) else { return };
+    let (Some(kw), true) = (view.power(id), nothing) else {
+        return;
+    };
     let name = format!("plug-in/{id}");
     let age = view.now - session.since;
     if kw > DRAWS {

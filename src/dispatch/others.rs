@@ -20,6 +20,8 @@ pub type Decided = BTreeMap<Id, f64>;
 /// Flows of one cycle, kW.
 pub struct Flow<'a> {
     pub decided: &'a Decided,
+    /// The same, and what could be told and is lost, as last believed.
+    pub own: &'a Decided,
     /// At the meter in this moment; `None` where it is not known, or on an island.
     pub grid: Option<f64>,
     /// The meter was read in this cycle.
@@ -35,15 +37,15 @@ fn flow_mark(name: &str) -> String {
     format!("flow/{name}")
 }
 
-/// Flow of everything that is not decided here, of the whole site (`None`) or of a phase, kW.
+/// Flow of everything but these, of the whole site (`None`) or of a phase, kW.
 pub fn others(view: &View<'_>, flow: &Flow<'_>, phase: Option<usize>) -> Option<f64> {
     let Some(p) = phase else {
-        return Some(flow.grid? - flow.decided.values().sum::<f64>());
+        return Some(flow.grid? - flow.own.values().sum::<f64>());
     };
     let shown = phase_flow(view, p).filter(|_| flow.fresh);
-    let before = || before(view, &phase_name(p)).map(|kw| kw + on_phase(view, flow.decided, p));
+    let before = || before(view, &phase_name(p)).map(|kw| kw + on_phase(view, flow.own, p));
     let shown = shown.or_else(before).or(flow.grid.map(|kw| kw / view.phases() as f64));
-    Some(shown? - on_phase(view, flow.decided, p))
+    Some(shown? - on_phase(view, flow.own, p))
 }
 
 pub fn phase_name(p: usize) -> String {
@@ -74,11 +76,7 @@ fn uncontrolled(view: &View<'_>, flow: &Flow<'_>) -> BTreeMap<String, f64> {
 pub fn volatility(view: &View<'_>, name: &str, up: bool, base: f64, most: f64) -> f64 {
     let first = first_jump(view, name);
     let jump = view.mark(&jump_mark(name, up)).map_or(first, |(_, kw)| kw.max(first));
-    if up {
-        jump.min((most - base).max(0.0))
-    } else {
-        jump
-    }
+    if up { jump.min((most - base).max(0.0)) } else { jump }
 }
 
 /// Most that uncontrolled loads ever draw, kW.
@@ -90,10 +88,10 @@ fn most_load(view: &View<'_>) -> f64 {
     loads.sum()
 }
 
-/// Most of everything that is not decided here, kW.
-pub fn most_others(view: &View<'_>, decided: &Decided) -> f64 {
-    let lost = view.plant.components.iter().filter(|(id, _)| !decided.contains_key(*id));
-    most_load(view) + lost.map(|(id, c)| may::lost(view, id, c).high).sum::<f64>()
+/// Most of everything but what is told or was lost lately, kW.
+pub fn most_others(view: &View<'_>, own: &Decided) -> f64 {
+    let unknown = view.plant.components.iter().filter(|(id, _)| !own.contains_key(*id));
+    most_load(view) + unknown.map(|(id, c)| may::lost(view, id, c).high).sum::<f64>()
 }
 
 /// Jump assumed before any was seen, and never forgotten.
@@ -112,8 +110,8 @@ pub fn learn_jumps(view: &View<'_>, flow: &Flow<'_>, marks: &mut BTreeMap<String
     if flows.is_empty() {
         return;
     }
-    let together = flow.decided.keys().all(|id| view.is_fresh(id));
-    let members = members(view, flow.decided);
+    let together = flow.own.keys().all(|id| view.is_fresh(id));
+    let members = members(view, flow.own);
     let same = together && view.mark(MEMBERS).is_some_and(|(_, m)| m == members);
     marks.insert(MEMBERS.to_owned(), (view.now, if together { members } else { 0.0 }));
     for (name, kw) in flows {
@@ -137,9 +135,9 @@ pub fn learn_jumps(view: &View<'_>, flow: &Flow<'_>, marks: &mut BTreeMap<String
 /// Which components the last look at others' flow left out, as a number that differs with them.
 const MEMBERS: &str = "flow/members";
 
-fn members(view: &View<'_>, decided: &Decided) -> f64 {
+fn members(view: &View<'_>, own: &Decided) -> f64 {
     let places = view.plant.components.keys().enumerate();
-    let own = places.filter(|(_, id)| decided.contains_key(*id));
+    let own = places.filter(|(_, id)| own.contains_key(*id));
     own.map(|(i, _)| (i as f64 + 1.0).powi(3)).sum()
 }
 

@@ -108,6 +108,10 @@ impl<'a> View<'a> {
         let mut all = self.snapshot.devices.iter().flat_map(|d| &d.on_loss);
         all.find(|l| l.component == *id)
     }
+    /// Somebody else moves it: another controller, or its own device because we do not trust its ratings.
+    pub fn is_anothers(&self, id: &Id) -> bool {
+        self.device(id).is_some_and(|d| d.is_left(id) || d.is_misrated(id))
+    }
     /// It is left to another controller.
     pub fn is_left(&self, id: &Id) -> bool {
         self.device(id).is_some_and(|d| d.is_left(id))

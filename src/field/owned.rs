@@ -166,7 +166,11 @@ mod tests {
             ([high, low], false, false),
         ] {
             let found = with(words);
-            assert_eq!((is_noise(&ours, &found), is_blank(&ours, &found)), (noise, blank), "{words:04x?}");
+            assert_eq!(
+                (is_noise(&ours, &found), is_blank(&ours, &found)),
+                (noise, blank),
+                "{words:04x?}"
+            );
         }
     }
 

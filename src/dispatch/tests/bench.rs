@@ -129,7 +129,11 @@ impl Bench {
     /// Draws of everything that obeys, as last told.
     fn obey(&mut self) {
         let Some(decision) = self.last.take() else { return };
-        for s in decision.setpoints.iter().filter(|s| !self.stubborn.contains(&s.component)) {
+        for s in decision
+            .setpoints
+            .iter()
+            .filter(|s| !self.stubborn.contains(&s.component))
+        {
             let Some(component) = self.plant.components.get(&s.component) else {
                 continue;
             };
@@ -290,7 +294,7 @@ fn on_loss(id: &Id) -> OnLoss {
     OnLoss {
         component: id.clone(),
         reverts_s: Some(60.0),
-        falls_to: None,
+        falls_to: Some(6.0),
     }
 }
 

@@ -65,7 +65,7 @@ fn room_is_kept_for_a_plug_in_until_the_charger_is_seen_to_wait_for_its_word() {
     // 6 A and the 6 A at which the next car begins are within a tenth of 11 A
     assert_eq!(b.told_amps(L1[0]), 6.0);
     for id in &L1[1..] {
-        b.plug(id, 7.04, EvMode::Fast, 20.0, TimeDelta::hours(3));
+        b.plug(id, 7.04, EvMode::Fast, 20.0, TimeDelta::hours(20));
         b.proofs.insert((*id).into(), (0.0, CommandProof::Verified));
         b.stubborn.insert((*id).into());
         b.cycles(8);
@@ -118,7 +118,11 @@ fn a_reduction_that_is_not_seen_to_hold_frees_nothing() {
     b.proofs.insert(L1[0].into(), (first, CommandProof::Unsure));
     b.stubborn.insert(L1[0].into());
     b.kw.insert(L1[0].into(), 0.5);
-    b.state.sessions.get_mut(&crate::site::Id::new(L1[1])).unwrap().departure = b.now + TimeDelta::hours(1);
+    b.state
+        .sessions
+        .get_mut(&crate::site::Id::new(L1[1]))
+        .unwrap()
+        .departure = b.now + TimeDelta::hours(1);
     for _ in 0..20 {
         b.cycle();
         let most = first + b.told_amps(L1[1]);
@@ -163,7 +167,11 @@ fn one_look_of_the_meter_is_no_room_and_moves_no_storage_beyond_the_other_limit(
     b.meter = Some((310.0, b.now));
     b.cycle();
     // 30 kW may be exported, and 20 kW are used in truth
-    assert!(b.told_kw("battery") >= -50.0 && 20.0 + b.told_kw("battery") >= -30.0, "{}", b.told_kw("battery"));
+    assert!(
+        b.told_kw("battery") >= -50.0 && 20.0 + b.told_kw("battery") >= -30.0,
+        "{}",
+        b.told_kw("battery")
+    );
 }
 
 #[test]
@@ -194,7 +202,11 @@ fn a_dead_device_takes_nothing_from_others_while_the_meter_is_good() {
         let mut b = with_car(home());
         b.silent.insert(device.into());
         b.cycles(30);
-        assert!(b.told_amps("ev") >= 6.0, "{device}: {} of {healthy} A", b.told_amps("ev"));
+        assert!(
+            b.told_amps("ev") >= 6.0,
+            "{device}: {} of {healthy} A",
+            b.told_amps("ev")
+        );
     }
 }
 

@@ -270,10 +270,14 @@ impl FieldDevice {
                 _ => return false,
             }
         }
-        let odd = self.control.odd.entry(told.order.command.clone()).or_insert_with(|| Odd {
-            found: found.clone(),
-            polls: 0,
-        });
+        let odd = self
+            .control
+            .odd
+            .entry(told.order.command.clone())
+            .or_insert_with(|| Odd {
+                found: found.clone(),
+                polls: 0,
+            });
         if odd.found != *found {
             (odd.found, odd.polls) = (found.clone(), 0);
         }

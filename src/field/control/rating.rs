@@ -99,7 +99,9 @@ impl FieldDevice {
         let mut faults: Vec<RatingFault> = Vec::new();
         for command in ["battery_power", "pv_limit"] {
             let fault = self.rating_fault(command);
-            let again = fault.as_ref().is_some_and(|f| faults.iter().any(|k| k.component == f.component));
+            let again = fault
+                .as_ref()
+                .is_some_and(|f| faults.iter().any(|k| k.component == f.component));
             faults.extend(fault.filter(|_| !again));
         }
         faults
@@ -119,7 +121,9 @@ impl FieldDevice {
             trust.followed.remove(command);
         }
         let follows = program.effect.is_none_or(|e| e.law.is_bound()) || self.control.is_tried(command);
-        let most = rating.map(|kw| FIRST * kw).filter(|most| !follows && value.abs() > *most);
+        let most = rating
+            .map(|kw| FIRST * kw)
+            .filter(|most| !follows && value.abs() > *most);
         let Some(most) = most else { return Ok((value, program)) };
         let small = most.copysign(value);
         Ok((small, self.compile(command, small)?))
@@ -139,7 +143,9 @@ impl FieldDevice {
         if self.control.is_tried(command) || effect.law.is_bound() {
             return false;
         }
-        let Some(shown) = effect.shown(values) else { return false };
+        let Some(shown) = effect.shown(values) else {
+            return false;
+        };
         let near = effect.tolerance().min(FOLLOWS * effect.kw.abs()).max(0.05);
         let follows = effect.kw.abs() > near && (shown - effect.kw).abs() <= near;
         if follows {
@@ -186,7 +192,10 @@ mod tests {
             if let (Some(said), Some(en), Some(ko)) = (said, en, ko) {
                 assert!(en.contains(said), "{en}");
                 let numbers = said.split_whitespace().filter(|w| w.parse::<f64>().is_ok());
-                assert!(numbers.clone().count() == 2 && numbers.clone().all(|n| ko.contains(n)), "{ko}");
+                assert!(
+                    numbers.clone().count() == 2 && numbers.clone().all(|n| ko.contains(n)),
+                    "{ko}"
+                );
             }
         }
     }
