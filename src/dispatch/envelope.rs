@@ -22,14 +22,14 @@ struct Bound {
     /// Bounds for new grants, margins taken off.
     max: f64,
     min: f64,
-    /// What may start by itself, the largest and the one after it: a component gives way to others, not to itself.
-    starts: [(Option<Id>, f64); 2],
+    /// What may start by itself, beyond what was taken for it: a component gives way to others, not to itself.
+    starts: Vec<(Id, f64)>,
     /// Limit in kW with what is tolerated above it for a moment: a start stays below that.
     peak: f64,
     /// Flow if everything so far draws its most, and its least.
     high: f64,
     low: f64,
-    /// What storage takes in now, which it gives up for others: a cycle later, when it is seen to.
+    /// What storage and heat pumps take in now and give up for others: a cycle later, when they are seen to.
     storing: f64,
     /// Flow as measured without what is decided here, and the bound beyond which storage must help.
     seen: f64,
@@ -40,8 +40,8 @@ struct Bound {
 impl Bound {
     /// Bound for new grants to a component, with room for what else may start.
     fn max_for(&self, id: &Id) -> f64 {
-        let others = self.starts.iter().find(|(who, _)| who.as_ref() != Some(id));
-        let start = others.map_or(0.0, |(_, kw)| *kw);
+        let others = self.starts.iter().filter(|(who, _)| who != id);
+        let start = others.map(|(_, kw)| *kw).fold(0.0, f64::max);
         self.max.min(self.peak - start)
     }
 }
@@ -83,12 +83,12 @@ impl Envelope {
         self.over(id, |b, share| (b.max_for(id) - b.high) / share)
     }
 
-    /// The same while storage still takes in what it does now.
+    /// The same while what yields still takes in what it does now.
     pub fn room_now(&self, id: &Id) -> f64 {
         self.over(id, |b, share| (b.max_for(id) - b.high - b.storing) / share).0
     }
 
-    /// Storage takes in so much now, and yields to others.
+    /// Storage (or a heat pump) takes in so much now, and yields to others.
     pub fn stores(&mut self, id: &Id, kw: f64) {
         for b in &mut self.bounds {
             b.storing += b.share.get(id).map_or(0.0, |share| share * kw);
@@ -129,6 +129,10 @@ impl Envelope {
                 b.low += share * low;
                 b.high += share * high;
                 b.seen += share * seen;
+                let own = b.starts.iter_mut().find(|(who, _)| who == id);
+                if let Some((_, start)) = own {
+                    *start -= share * high;
+                }
             }
         }
     }
@@ -143,7 +147,7 @@ impl Envelope {
             limit: kw,
             max: kw,
             min: f64::NEG_INFINITY,
-            starts: NO_STARTS,
+            starts: Vec::new(),
             peak: f64::INFINITY,
             hard: kw,
             ..site
@@ -158,8 +162,6 @@ impl Envelope {
         }
     }
 }
-
-const NO_STARTS: [(Option<Id>, f64); 2] = [(None, 0.0), (None, 0.0)];
 
 /// Bound for grants: the margin, and the jump beyond what is tolerated for one cycle.
 fn granted(limit: f64, jump: f64) -> f64 {
@@ -194,7 +196,7 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
         limit: export,
         max: f64::INFINITY,
         min: -granted(export, volatility(view, "site", false, seen, most)),
-        starts: NO_STARTS,
+        starts: Vec::new(),
         peak: f64::INFINITY,
         high: high + lost.high,
         low: low + lost.low,
@@ -208,27 +210,14 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
     }
 }
 
-/// The two largest starts among components that have a share in a bound, kW.
+/// What may start by itself among components that have a share in a bound, kW.
 fn starts<'p>(
     view: &View<'p>,
     parts: impl Iterator<Item = (&'p Id, &'p Component)>,
     share: impl Fn(&Component) -> f64,
-) -> [(Option<Id>, f64); 2] {
-    let mut two = NO_STARTS;
-    for (id, c) in parts {
-        let part = share(c);
-        let kw = if part > 0.0 {
-            part * may::start(view, id, c)
-        } else {
-            0.0
-        };
-        if kw > two[0].1 {
-            two = [(Some(id.clone()), kw), two[0].clone()];
-        } else if kw > two[1].1 {
-            two[1] = (Some(id.clone()), kw);
-        }
-    }
-    two
+) -> Vec<(Id, f64)> {
+    let all = parts.map(|(id, c)| (id.clone(), share(c) * may::start(view, id, c)));
+    all.filter(|(_, kw)| *kw > 0.0).collect()
 }
 
 /// The site's own limit or a tighter one from outside.

@@ -1,9 +1,9 @@
-//! Heat pumps: by thermostat (released) unless the plan leads; then its energy, at or above the least power of the machine,
+//! Heat pumps under the plan: its energy, at or above the least power of the machine,
 //! with comfort above all and surplus on top.
 
 use super::envelope::Envelope;
 use super::order::Order;
-use super::view::{Lead, View};
+use super::view::View;
 use crate::model::{Quantity, Reason, ReasonCode, Target};
 use crate::site::{HeatPump, Id};
 use crate::time::Timestamp;
@@ -27,10 +27,6 @@ pub fn order(
     told: Option<f64>,
     marks: &mut BTreeMap<String, (Timestamp, f64)>,
 ) -> Order {
-    if view.lead() != Lead::Plan && told.is_none() {
-        envelope.take(id, 0.0, drawn, drawn);
-        return Order::new(id, Target::Release, Reason::new(ReasonCode::Thermostat));
-    }
     let (wish, reason) = match told {
         Some(kw) => (kw, Reason::new(ReasonCode::Override)),
         None => wish(view, id, pump, surplus, marks),

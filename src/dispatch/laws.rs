@@ -174,6 +174,8 @@ fn limits(view: &View<'_>, flows: &Flows) -> Envelope {
                 envelope.take(id, -help, -help, 0.0);
                 envelope.stores(id, kw.max(view.in_force(id)).max(0.0));
             }
+            Kind::HeatPump(_) if on_thermostat(view, id) => envelope.take(id, 0.0, kw.max(0.0), *kw),
+            Kind::HeatPump(_) => envelope.stores(id, yielding(view, id, *kw)),
             _ => {}
         }
     }
@@ -318,20 +320,37 @@ fn storage_worth(view: &View<'_>) -> Option<f64> {
     worth.reduce(f64::max)
 }
 
+/// Nobody tells it anything: what it draws is nobody's to give.
+fn on_thermostat(view: &View<'_>, id: &Id) -> bool {
+    view.lead() != Lead::Plan && told(view, id).is_none()
+}
+
+/// What a heat pump draws, or may, until it is seen to have given it up, kW.
+fn yielding(view: &View<'_>, id: &Id, kw: f64) -> f64 {
+    kw.max(view.in_force(id)).max(0.0)
+}
+
 fn heat(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
     for (id, c) in &view.plant.components {
         let Kind::HeatPump(pump) = &c.kind else { continue };
         if !view.reachable(id) {
             continue;
         }
+        if on_thermostat(view, id) {
+            let reason = Reason::new(ReasonCode::Thermostat);
+            out.orders.push(Order::new(id, Target::Release, reason));
+            continue;
+        }
+        // from here on it counts with what it is told
+        let drawn = flows.decided.get(id).copied().unwrap_or(0.0);
+        envelope.stores(id, -yielding(view, id, drawn));
         if let Some(order) = as_told(view, envelope, id, pump.electric_max.as_kw()) {
             out.orders.push(order);
             continue;
         }
-        let own = flows.decided.get(id).copied().unwrap_or(0.0);
-        let surplus = own - flows.grid + flows.batteries.min(0.0);
+        let surplus = drawn - flows.grid + flows.batteries.min(0.0);
         let told = told_kw(view, id);
-        let order = heat_pump::order(view, envelope, id, pump, (own, surplus), told, &mut out.marks);
+        let order = heat_pump::order(view, envelope, id, pump, (drawn, surplus), told, &mut out.marks);
         out.orders.push(order);
     }
 }

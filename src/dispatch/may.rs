@@ -182,9 +182,8 @@ fn safe_current(view: &View<'_>, id: &Id, p: &ChargePoint) -> f64 {
     shown.map_or(assumed, |a| if a < p.current_min.as_amps() { 0.0 } else { a.min(most) })
 }
 
-/// Power that may come on by itself in the next cycle, above what the component counts with already, kW.
+/// Power that may come on by itself in the next cycle, kW; of what is lost, beyond what it counts with already.
 pub fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
-    let counted = view.in_force(id).max(view.drawn(id).unwrap_or(0.0));
     let own = by_itself(view, id, c);
     let alone = if !view.reachable(id) {
         matches!(c.kind, Kind::HeatPump(_)) && is_free(view, id)
@@ -201,6 +200,11 @@ pub fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
             }
             _ => false,
         }
+    };
+    let counted = if view.reachable(id) {
+        0.0
+    } else {
+        view.drawn(id).unwrap_or(0.0)
     };
     if alone { (own - counted).max(0.0) } else { 0.0 }
 }

@@ -106,6 +106,37 @@ fn a_heat_pump_that_may_guard_its_tank_finds_room() {
 }
 
 #[test]
+fn cars_leave_a_heat_pump_on_its_thermostat_what_it_draws_and_what_it_may() {
+    let mut b = with_car(home());
+    b.kw.insert("heat-pump".into(), 3.0);
+    b.cycles(20);
+    let running = 0.5 + 0.69 * b.told_amps("ev") + 3.0;
+    assert!(running <= 8.0, "{running} kW");
+    b.kw.insert("heat-pump".into(), 0.0);
+    b.cycles(20);
+    let most = 0.5 + 0.69 * b.told_amps("ev") + 3.0;
+    assert!(most <= 8.8 && b.told_amps("ev") > 7.0, "{most} kW when it starts");
+}
+
+#[test]
+fn a_car_takes_what_a_heat_pump_gives_up_only_once_it_is_free() {
+    let mut b = home();
+    b.policy = Policy::Plan;
+    b.stubborn.insert("heat-pump".into());
+    b.kw.insert("heat-pump".into(), 3.0);
+    let mut b = with_car(b);
+    b.plan(|s| s.power_kw.get_mut("ev").unwrap().fill(9.0));
+    for cycle in 0..20 {
+        b.cycle();
+        let sum = 0.5 + 0.69 * b.told_amps("ev") + 3.0;
+        assert!(sum <= 8.0, "cycle {cycle}: {sum} kW");
+    }
+    b.kw.insert("heat-pump".into(), 0.0);
+    b.cycles(8);
+    assert!(b.told_amps("ev") > 7.0, "{} A", b.told_amps("ev"));
+}
+
+#[test]
 fn a_reduction_that_is_not_seen_to_hold_frees_nothing() {
     let mut b = garage(16.0, &L1[..2]);
     for id in L1 {
