@@ -7,7 +7,7 @@
 //! cannot be told with what it may do ([`super::may`]). Of the flow of others the last two looks count, the worse of them:
 //! one look may be a glitch.
 
-use super::may;
+use super::may::{self, Start};
 use super::others::{Decided, Flow, both_looks, most_others, others, phase_name, volatility};
 use super::view::View;
 use crate::model::{Direction, ReasonCode};
@@ -71,9 +71,10 @@ impl Envelope {
     /// Before anything is decided.
     pub fn new(view: &View<'_>, flow: &Flow<'_>) -> Self {
         let mut bounds = Vec::new();
-        connection(view, flow, &mut bounds);
+        let starts = may::starts(view);
+        connection(view, flow, &starts, &mut bounds);
         for id in view.plant.circuits.keys() {
-            circuit(view, id, flow.decided, &mut bounds);
+            circuit(view, id, (flow.decided, &starts), &mut bounds);
         }
         Self { bounds }
     }
@@ -168,7 +169,7 @@ fn granted(limit: f64, jump: f64) -> f64 {
     limit - (MARGIN * limit).max(LARGER * jump - TOLERATED * limit)
 }
 
-fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
+fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &mut Vec<Bound>) {
     let Some(point) = &view.plant.connection else { return };
     let Some(seen) = others(view, flow, None) else { return };
     let [low, high] = both_looks(view, "site", seen);
@@ -182,7 +183,7 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
         limit: import,
         max: granted(import, volatility(view, "site", true, seen, most)),
         min: f64::NEG_INFINITY,
-        starts: starts(view, view.plant.components.iter(), |_| 1.0),
+        starts: shares(starts.iter(), |_| 1.0),
         peak: import * (1.0 + TOLERATED),
         high: high + lost.high,
         low: low + lost.low,
@@ -206,17 +207,13 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, bounds: &mut Vec<Bound>) {
         share: all,
     });
     for p in 0..view.phases() {
-        phase(view, p, flow, most, bounds);
+        phase(view, p, flow, (most, starts), bounds);
     }
 }
 
-/// What may start by itself among components that have a share in a bound, kW.
-fn starts<'p>(
-    view: &View<'p>,
-    parts: impl Iterator<Item = (&'p Id, &'p Component)>,
-    share: impl Fn(&Component) -> f64,
-) -> Vec<(Id, f64)> {
-    let all = parts.map(|(id, c)| (id.clone(), share(c) * may::start(view, id, c)));
+/// Shares of a bound in what may start by itself, kW.
+fn shares<'s>(starts: impl Iterator<Item = &'s Start<'s>>, share: impl Fn(&Component) -> f64) -> Vec<(Id, f64)> {
+    let all = starts.map(|(id, c, kw)| ((*id).clone(), share(c) * kw));
     all.filter(|(_, kw)| *kw > 0.0).collect()
 }
 
@@ -232,7 +229,7 @@ fn limited(view: &View<'_>, direction: Direction, own: f64) -> (f64, ReasonCode)
     }
 }
 
-fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, most: f64, bounds: &mut Vec<Bound>) {
+fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Start<'_>]), bounds: &mut Vec<Bound>) {
     let Some(point) = &view.plant.connection else { return };
     let Some(seen) = others(view, flow, Some(p)) else {
         return;
@@ -249,7 +246,7 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, most: f64, bounds: &mut Vec
         limit: point.fuse.as_amps(),
         max: granted(limit, volatility(view, &name, true, seen, most)),
         min: -granted(limit, volatility(view, &name, false, seen, most)),
-        starts: starts(view, view.plant.components.iter(), part),
+        starts: shares(starts.iter(), part),
         peak: limit * (1.0 + TOLERATED),
         high: high + lost.high,
         low: low + lost.low,
@@ -285,7 +282,7 @@ fn lost(view: &View<'_>, flow: &Flow<'_>, share: impl Fn(&Component) -> f64) -> 
     })
 }
 
-fn circuit(view: &View<'_>, circuit: &Id, decided: &Decided, bounds: &mut Vec<Bound>) {
+fn circuit(view: &View<'_>, circuit: &Id, parts: (&Decided, &[Start<'_>]), bounds: &mut Vec<Bound>) {
     let Some(c) = view.plant.circuits.get(circuit) else {
         return;
     };
@@ -297,23 +294,23 @@ fn circuit(view: &View<'_>, circuit: &Id, decided: &Decided, bounds: &mut Vec<Bo
         .collect();
     if let Some(kw) = c.power_max {
         let ones = |_: &Component| 1.0;
-        bounds.push(circuit_bound(view, &members, decided, kw.as_kw(), kw.as_kw(), ones));
+        bounds.push(circuit_bound(view, &members, parts, [kw.as_kw(); 2], ones));
     }
     if let Some(fuse) = c.fuse {
         let kw = fuse.as_amps() * view.volts() / 1e3;
         for p in 0..view.phases() {
             let share = |m: &Component| view.phase_shares(m)[p];
-            bounds.push(circuit_bound(view, &members, decided, kw, fuse.as_amps(), share));
+            bounds.push(circuit_bound(view, &members, parts, [kw, fuse.as_amps()], share));
         }
     }
 }
 
-fn circuit_bound<'p>(
-    view: &View<'p>,
-    members: &[(&'p Id, &'p Component)],
-    decided: &Decided,
-    kw: f64,
-    shown: f64,
+/// `kw` is the limit, `shown` the same as people know it.
+fn circuit_bound(
+    view: &View<'_>,
+    members: &[(&Id, &Component)],
+    (decided, starts): (&Decided, &[Start<'_>]),
+    [kw, shown]: [f64; 2],
     share: impl Fn(&Component) -> f64,
 ) -> Bound {
     let (mut low, mut high) = (0.0, 0.0);
@@ -331,12 +328,16 @@ fn circuit_bound<'p>(
         (0.005, TOLERATED_TOLD)
     };
     let all: BTreeMap<Id, f64> = members.iter().map(|(id, m)| ((*id).clone(), share(m))).collect();
+    // what is lost counts with what it may start already
+    let own = starts
+        .iter()
+        .filter(|(id, ..)| all.contains_key(*id) && decided.contains_key(*id));
     Bound {
         code: ReasonCode::LimitFuse,
         limit: shown,
         max: kw * (1.0 - margin),
         min: -kw * (1.0 - margin),
-        starts: starts(view, members.iter().copied(), &share),
+        starts: shares(own, &share),
         peak: kw * (1.0 + tolerated),
         high,
         low,

@@ -182,8 +182,18 @@ fn safe_current(view: &View<'_>, id: &Id, p: &ChargePoint) -> f64 {
     shown.map_or(assumed, |a| if a < p.current_min.as_amps() { 0.0 } else { a.min(most) })
 }
 
+/// A component that may come on by itself, and how far, kW.
+pub type Start<'p> = (&'p Id, &'p Component, f64);
+
+pub fn starts<'p>(view: &View<'p>) -> Vec<Start<'p>> {
+    let own = view.plant.components.iter();
+    let able = own.filter(|(_, c)| matches!(c.kind, Kind::ChargePoint(_) | Kind::HeatPump(_)));
+    let all = able.map(|(id, c)| (id, c, start(view, id, c)));
+    all.filter(|(.., kw)| *kw > 0.0).collect()
+}
+
 /// Power that may come on by itself in the next cycle, kW; of what is lost, beyond what it counts with already.
-pub fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
+fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
     let own = by_itself(view, id, c);
     let alone = if !view.reachable(id) {
         matches!(c.kind, Kind::HeatPump(_)) && is_free(view, id)
