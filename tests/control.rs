@@ -73,6 +73,9 @@ struct Pump {
     written_at: i64,
     /// Answers to writes that get lost, one after another.
     losses: u32,
+    /// So many answers show these words in place of the setpoint.
+    noise: u32,
+    shown: [u16; 2],
 }
 
 impl Pump {
@@ -109,7 +112,12 @@ impl Pump {
             return Some(pdu[..5].to_vec());
         }
         self.settle();
-        let words = &self.registers[usize::from(addr)..usize::from(addr + count)];
+        let mut registers = self.registers.clone();
+        if self.noise > 0 && (addr..addr + count).contains(&10) {
+            self.noise -= 1;
+            registers[10..12].copy_from_slice(&self.shown);
+        }
+        let words = &registers[usize::from(addr)..usize::from(addr + count)];
         let mut answer = vec![pdu[0], count as u8 * 2];
         answer.extend(words.iter().flat_map(|w| w.to_be_bytes()));
         Some(answer)
@@ -438,6 +446,30 @@ async fn another_master_is_noticed_answered_three_times_and_left_alone() {
     // the owner wants it back
     b.field.take_back();
     assert_eq!(b.plan(1.0).await.last(), Some(&WriteOutcome::Verified));
+}
+
+#[tokio::test]
+async fn what_noise_makes_of_our_own_value_is_nobody_s() {
+    for (what, shown, looks) in [
+        ("its words in the other order", [2000, 0], 8),
+        ("no value", [0x8000, 0], 8),
+        ("zeros in three answers", [0, 0], 3),
+        ("another number in two answers", [0, 4321], 2),
+    ] {
+        let mut b = Bench::new("ram", "", Some(0)).await;
+        b.cycle(None).await;
+        b.plan(2.0).await;
+        (b.pump.lock().unwrap().noise, b.pump.lock().unwrap().shown) = (looks, shown);
+        for _ in 0..4 {
+            b.plan(2.0).await;
+            assert_eq!(b.health().await.unwrap().foreign, None, "{what}");
+        }
+        assert_eq!(
+            (b.setpoints().len(), b.releases(), b.restarts().await),
+            (1, vec![], 0),
+            "{what}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,34 @@ fn zeros_in_place_of_powers_and_counters_break_no_limit() {
     assert_eq!(limits.breaches, 0, "{limits:?}");
 }
 
+/// Days on which a limit was broken: a setpoint in force at a device that answered nothing, an old reading of the meter beside
+/// new powers, one absurd look.
+#[test]
+fn noise_on_every_link_breaks_no_limit() {
+    if !patient() {
+        return;
+    }
+    for (name, fault) in [
+        ("home-amsterdam", "all:drop=20%"),
+        ("home-amsterdam", "all:garbage=20%"),
+        ("apartment-seoul", "all:garbage=20%"),
+        ("apartment-seoul", "all:spike=10%"),
+    ] {
+        let limits = day(name, &[fault]).1.books.limits;
+        assert_eq!(limits.breaches, 0, "{name} {fault}: {limits:?}");
+    }
+}
+
+/// One dead device is no reason to leave the car waiting: the meter shows what there is.
+#[test]
+fn a_dead_device_leaves_the_car_its_energy() {
+    for fault in ["heat-pump:dead", "battery:dead"] {
+        let books = day("home-amsterdam", &[fault]).1.books;
+        assert!(books.ev_shortfall_kwh < 0.1, "{fault}: {} kWh", books.ev_shortfall_kwh);
+        assert_eq!(books.limits.breaches, 0, "{fault}: {:?}", books.limits);
+    }
+}
+
 #[test]
 fn a_battery_that_does_not_obey_is_counted_and_breaks_no_limit() {
     if !patient() {

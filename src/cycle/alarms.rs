@@ -2,7 +2,8 @@
 
 use super::ports::Alarm;
 use crate::model::{
-    CommandProof, ControllerState, DoubtKind, IdentityStatus, Quantity, Rung, Snapshot, WriteOutcome, WriteReport,
+    CommandProof, ControllerState, DoubtKind, IdentityStatus, Quantity, RatingFault, Rung, Snapshot, WriteOutcome,
+    WriteReport,
 };
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
@@ -27,6 +28,7 @@ impl Alarms {
     /// The clock jumped; alarms stand as long as before.
     pub fn step(&mut self, step: TimeDelta) {
         self.since.values_mut().for_each(|t| *t += step);
+        self.missing.values_mut().for_each(|t| *t += step);
     }
 
     /// Alarms of this cycle; those that were there before keep their start.
@@ -40,6 +42,7 @@ impl Alarms {
     ) -> Vec<Alarm> {
         let now = snapshot.at;
         let mut found = device_alarms(snapshot);
+        found.extend(rating_alarms(snapshot));
         found.extend(rung_alarm(state, now));
         found.extend(command_alarms(snapshot));
         found.extend(write_alarms(snapshot, writes, now));
@@ -155,6 +158,16 @@ fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
         }
     }
     found
+}
+
+/// What a device says of itself and cannot be true.
+fn rating_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+    let faults = snapshot.devices.iter().flat_map(|d| &d.ratings);
+    let told = |f: &RatingFault| {
+        let component = Some(f.component.as_str());
+        alarm("device_rating", component, f.text_en(), f.text_ko(), snapshot.at)
+    };
+    faults.map(told).collect()
 }
 
 fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {

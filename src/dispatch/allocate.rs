@@ -1,11 +1,13 @@
-//! Shares scarce room among cars: first the smallest current to each, most urgent first, then the rest in the same order.
+//! Shares scarce room among cars: first the smallest current to each, most urgent first, then the rest in the same order; what
+//! is left goes to those that take nothing anyway.
 //!
-//! A reduction counts at once in what is told, but its room is granted to others only once it is measured free; at most one
-//! car starts in a cycle.
+//! A reduction counts at once in what is told, but its room is granted to others only once it is measured free and the old
+//! setpoint is seen to be gone; at most one car starts in a cycle.
 
 use super::charge_point::Want;
 use super::envelope::{Envelope, Held};
 use super::order::Order;
+use super::others::Decided;
 use super::view::View;
 use crate::model::{Reason, ReasonCode, Target};
 use crate::site::Id;
@@ -18,12 +20,17 @@ const STEPS_PER_A: f64 = 10.0;
 const RAISE_A: f64 = 0.4;
 
 /// Decides every car and enters it into the envelope.
-pub fn cars(view: &View<'_>, envelope: &mut Envelope, mut wants: Vec<Want>, starts: &mut u32) -> Vec<Order> {
-    wants.sort_by(|a, b| {
-        (!a.must, !is_on(view, a), a.departure, &a.id).cmp(&(!b.must, !is_on(view, b), b.departure, &b.id))
-    });
+pub fn cars(
+    view: &View<'_>,
+    envelope: &mut Envelope,
+    mut wants: Vec<Want>,
+    decided: &Decided,
+    starts: &mut u32,
+) -> Vec<Order> {
+    let rank = |w: &Want| (w.spare, !w.must, !is_on(view, w), w.departure);
+    wants.sort_by(|a, b| (rank(a), &a.id).cmp(&(rank(b), &b.id)));
     let ideal = ideal(envelope, &wants);
-    grant(view, envelope, &wants, &ideal, starts)
+    grant(view, envelope, &wants, &ideal, decided, starts)
 }
 
 fn is_on(view: &View<'_>, want: &Want) -> bool {
@@ -34,79 +41,103 @@ type Shares = BTreeMap<Id, (f64, Option<Held>)>;
 
 /// What each would get if everybody obeyed at once.
 fn ideal(envelope: &Envelope, wants: &[Want]) -> Shares {
-    let mut free = envelope.clone();
-    let mut hard = envelope.without_demand();
-    let mut shares = Shares::new();
-    for w in wants {
-        let (room, held) = if w.must {
-            hard.room_up(&w.id)
-        } else {
-            free.room_up(&w.id)
-        };
+    let mut room = Room {
+        free: envelope.clone(),
+        hard: envelope.without_demand(),
+        shares: Shares::new(),
+    };
+    let (hungry, spare): (Vec<&Want>, Vec<&Want>) = wants.iter().partition(|w| !w.spare);
+    hungry.iter().for_each(|w| room.least(w));
+    hungry.iter().for_each(|w| room.rest(w));
+    spare.iter().for_each(|w| room.least(w));
+    room.shares
+}
+
+struct Room {
+    free: Envelope,
+    hard: Envelope,
+    shares: Shares,
+}
+
+impl Room {
+    fn left(&self, w: &Want) -> (f64, Option<Held>) {
+        let bounds = if w.must { &self.hard } else { &self.free };
+        bounds.room_up(&w.id)
+    }
+
+    fn take(&mut self, w: &Want, kw: f64) {
+        self.free.take(&w.id, kw, kw, kw);
+        self.hard.take(&w.id, kw, kw, kw);
+    }
+
+    /// The smallest current, where it fits.
+    fn least(&mut self, w: &Want) {
+        let (room, held) = self.left(w);
         let fits = w.kw >= w.min_kw - 1e-9 && room >= w.min_kw;
         let kw = if fits { w.min_kw } else { 0.0 };
         let held = if w.kw > 0.0 && !fits { held } else { None };
-        free.take(&w.id, kw, kw, kw);
-        hard.take(&w.id, kw, kw, kw);
-        shares.insert(w.id.clone(), (kw, held));
+        self.take(w, kw);
+        self.shares.insert(w.id.clone(), (kw, held));
     }
-    for w in wants {
-        let Some((kw, held)) = shares.get_mut(&w.id) else {
-            continue;
-        };
-        if *kw <= 0.0 {
-            continue;
-        }
-        let (room, what) = if w.must {
-            hard.room_up(&w.id)
-        } else {
-            free.room_up(&w.id)
+
+    /// What it wants beyond that.
+    fn rest(&mut self, w: &Want) {
+        let (room, what) = self.left(w);
+        let Some((kw, held)) = self.shares.get_mut(&w.id).filter(|(kw, _)| *kw > 0.0) else {
+            return;
         };
         let more = (w.kw.min(w.max_kw) - *kw).min(room.max(0.0)).max(0.0);
         if *kw + more < w.kw - 0.05 {
             *held = what;
         }
         *kw += more;
-        free.take(&w.id, more, more, more);
-        hard.take(&w.id, more, more, more);
+        self.take(w, more);
     }
-    shares
 }
 
 /// From the ideal to what is told now: reductions first, raises into what is measured free.
-fn grant(view: &View<'_>, envelope: &mut Envelope, wants: &[Want], ideal: &Shares, starts: &mut u32) -> Vec<Order> {
-    let measured: BTreeMap<&Id, f64> = wants
-        .iter()
-        .map(|w| (&w.id, view.power(&w.id).unwrap_or(0.0).max(0.0)))
-        .collect();
+fn grant(
+    view: &View<'_>,
+    envelope: &mut Envelope,
+    wants: &[Want],
+    ideal: &Shares,
+    decided: &Decided,
+    starts: &mut u32,
+) -> Vec<Order> {
     let told = |w: &Want| match view.last(&w.id).map(|l| l.target) {
         Some(Target::Current(a)) => a.as_amps() * w.kw_per_amp,
         _ => 0.0,
     };
     let share = |w: &Want| ideal.get(&w.id).copied().unwrap_or((0.0, None));
-    let mut now: BTreeMap<&Id, f64> = BTreeMap::new();
+    let mut counted: BTreeMap<&Id, f64> = BTreeMap::new();
     for w in wants {
         let kw = share(w).0.min(told(w));
-        now.insert(&w.id, kw);
-        let drawn = measured[&w.id];
-        envelope.take(&w.id, kw.min(drawn), kw.max(drawn), kw.min(drawn));
+        let drawn = decided.get(&w.id).map_or(0.0, |kw| kw.max(0.0));
+        let most = kw.max(drawn).max(view.in_force(&w.id));
+        counted.insert(&w.id, most);
+        envelope.take(&w.id, kw.min(drawn), most, kw.min(drawn));
     }
     let mut orders = Vec::new();
+    let mut owed = Vec::new();
     for w in wants {
         let (target, held) = share(w);
-        let before = now[&w.id];
-        let kw = raised(envelope, w, before, target, measured[&w.id], starts);
+        let most = counted[&w.id];
+        let kw = raised(envelope, w, target.min(told(w)), target, most, starts);
+        owed.push((&w.id, target - kw.max(most)));
         orders.push(order(w, kw, held));
+    }
+    // storage makes room for what is still to come
+    for (id, kw) in owed {
+        envelope.take(id, 0.0, kw.max(0.0), 0.0);
     }
     orders
 }
 
 /// Raises one car as far as free room allows; enters the raise into the envelope.
-fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, drawn: f64, starts: &mut u32) -> f64 {
+fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, counted: f64, starts: &mut u32) -> f64 {
     if target <= before {
         return before;
     }
-    let counted = before.max(drawn);
     let hard;
     let bounds = if w.must {
         hard = envelope.without_demand();
@@ -114,7 +145,7 @@ fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, drawn: f6
     } else {
         &*envelope
     };
-    let room = bounds.room_up(&w.id).0.max(0.0);
+    let room = bounds.room_now(&w.id).max(0.0);
     let kw = target.min(counted + room);
     let starting = before < w.min_kw;
     if kw < w.min_kw || (starting && *starts > 0) {

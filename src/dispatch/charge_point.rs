@@ -28,6 +28,8 @@ pub struct Want {
     pub kw: f64,
     /// Must have it now; comes before everybody else and before the demand target.
     pub must: bool,
+    /// Takes nothing of what is on offer: gets what nobody else wants.
+    pub spare: bool,
     pub departure: Timestamp,
     pub reason: Reason,
 }
@@ -57,6 +59,7 @@ pub fn want(
         max_kw: point.current_max.as_amps() * kw_per_amp,
         kw: 0.0,
         must: false,
+        spare: false,
         departure: view.now + TimeDelta::days(365),
         reason: Reason::new(ReasonCode::NoCar),
     };
@@ -69,8 +72,9 @@ pub fn want(
         want.reason = Reason::new(ReasonCode::ChargeDone);
         return want;
     }
-    if takes_nothing(view, id) {
+    if takes_nothing(view, id, marks) {
         want.kw = want.min_kw;
+        want.spare = true;
         want.reason = Reason::new(ReasonCode::CarTakesNothing);
         return want;
     }
@@ -86,10 +90,43 @@ pub fn want(
     want
 }
 
-/// Offered for a while, and not taken: the car is full or asleep; the minimum stays on offer.
-fn takes_nothing(view: &View<'_>, id: &Id) -> bool {
+/// A car that took nothing is asked again after this long, where others had its share meanwhile.
+const ASK_AGAIN: TimeDelta = TimeDelta::minutes(15);
+/// Less than this is nothing, kW; one look proves nothing.
+const NOTHING: f64 = 0.1;
+const FULL_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// Offered for a while, and not taken: the car is full or asleep. The minimum stays on offer as long as nobody else wants it;
+/// then the car is asked again now and then.
+fn takes_nothing(view: &View<'_>, id: &Id, marks: &mut BTreeMap<String, (Timestamp, f64)>) -> bool {
+    let (idle, full) = (format!("idle/{id}"), format!("full/{id}"));
+    let session = view.state.sessions.get(id).map(|s| s.since);
+    let standing = |name: &str| {
+        let known = view
+            .mark(name)
+            .filter(|(at, yes)| *yes > 0.0 && session.is_none_or(|since| since <= *at));
+        known.map(|(at, _)| at)
+    };
     let (on, since) = view.on_since(id);
-    on && since > TimeDelta::minutes(2).max(view.cycle() * 4) && view.power(id).is_some_and(|kw| kw < 0.1)
+    if view.power(id).is_some_and(|kw| kw >= NOTHING) {
+        for name in [idle, full].into_iter().filter(|n| standing(n).is_some()) {
+            marks.insert(name, (view.now, 0.0));
+        }
+        return false;
+    }
+    let asked = on && view.power(id).is_some();
+    if asked && standing(&idle).is_none() {
+        marks.insert(idle.clone(), (view.now, 1.0));
+    }
+    let known = standing(&full);
+    let for_long = standing(&idle).is_some_and(|at| view.now - at >= FULL_AFTER.max(view.cycle() * 3));
+    if asked && for_long && since > TimeDelta::minutes(2).max(view.cycle() * 4) {
+        if known.is_none_or(|at| view.now - at >= TimeDelta::minutes(1)) {
+            marks.insert(full, (view.now, 1.0));
+        }
+        return true;
+    }
+    known.is_some_and(|at| view.now - at < ASK_AGAIN)
 }
 
 /// The remaining time is barely enough at full power.

@@ -3,13 +3,15 @@
 //!
 //! What is told to others is computed from measured flow minus the own measured flow of what is decided here, so that
 //! one's own action is never taken for somebody else's. New consumption is granted only below the limit minus a margin
-//! that covers what may jump up before the next cycle; a component counts with the larger of told and measured.
+//! that covers what may jump up before the next cycle; a component counts with the larger of told and measured, and what
+//! cannot be told with what it may do ([`super::may`]). Of the flow of others the last two looks count, the worse of them:
+//! one look may be a glitch.
 
+use super::may::{self, Start};
+use super::others::{Decided, Flow, both_looks, most_others, others, phase_name, volatility};
 use super::view::View;
-use crate::model::{Direction, Quantity, ReasonCode};
+use crate::model::{Direction, ReasonCode};
 use crate::site::{Component, Id, Kind};
-use crate::time::Timestamp;
-use crate::units::hours;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
@@ -20,13 +22,28 @@ struct Bound {
     /// Bounds for new grants, margins taken off.
     max: f64,
     min: f64,
+    /// What may start by itself, beyond what was taken for it: a component gives way to others, not to itself.
+    starts: Vec<(Id, f64)>,
+    /// Limit in kW with what is tolerated above it for a moment: a start stays below that.
+    peak: f64,
     /// Flow if everything so far draws its most, and its least.
     high: f64,
     low: f64,
+    /// What storage and heat pumps take in now and give up for others: a cycle later, when they are seen to.
+    storing: f64,
     /// Flow as measured without what is decided here, and the bound beyond which storage must help.
     seen: f64,
     hard: f64,
     share: BTreeMap<Id, f64>,
+}
+
+impl Bound {
+    /// Bound for new grants to a component, with room for what else may start.
+    fn max_for(&self, id: &Id) -> f64 {
+        let others = self.starts.iter().filter(|(who, _)| who != id);
+        let start = others.map(|(_, kw)| *kw).fold(0.0, f64::max);
+        self.max.min(self.peak - start)
+    }
 }
 
 /// What holds a component back.
@@ -45,26 +62,38 @@ pub struct Envelope {
 const MARGIN: f64 = 0.03;
 /// A limit counts as broken at once only beyond a tenth above it; what a jump adds may use most of that for one cycle.
 const TOLERATED: f64 = 0.085;
+/// The same where nothing but what is told draws: how much may start by itself is known.
+const TOLERATED_TOLD: f64 = 0.095;
 /// The next jump may be a little larger than any before.
 const LARGER: f64 = 1.05;
 
-/// Power of components that this cycle decides; others count as measured.
-pub type Decided = BTreeMap<Id, f64>;
-
 impl Envelope {
-    /// `decided`: measured kW of each component whose setpoint is still to come.
-    pub fn new(view: &View<'_>, decided: &Decided) -> Self {
+    /// Before anything is decided.
+    pub fn new(view: &View<'_>, flow: &Flow<'_>) -> Self {
         let mut bounds = Vec::new();
-        connection(view, decided, &mut bounds);
+        let starts = may::starts(view);
+        connection(view, flow, &starts, &mut bounds);
         for id in view.plant.circuits.keys() {
-            circuit(view, id, decided, &mut bounds);
+            circuit(view, id, (flow.decided, &starts), &mut bounds);
         }
         Self { bounds }
     }
 
     /// Most power the component may be given, and what holds it there.
     pub fn room_up(&self, id: &Id) -> (f64, Option<Held>) {
-        self.over(id, |b, share| (b.max - b.high) / share)
+        self.over(id, |b, share| (b.max_for(id) - b.high) / share)
+    }
+
+    /// The same while what yields still takes in what it does now.
+    pub fn room_now(&self, id: &Id) -> f64 {
+        self.over(id, |b, share| (b.max_for(id) - b.high - b.storing) / share).0
+    }
+
+    /// Storage (or a heat pump) takes in so much now, and yields to others.
+    pub fn stores(&mut self, id: &Id, kw: f64) {
+        for b in &mut self.bounds {
+            b.storing += b.share.get(id).map_or(0.0, |share| share * kw);
+        }
     }
 
     /// Most negative power the component may be given.
@@ -101,6 +130,10 @@ impl Envelope {
                 b.low += share * low;
                 b.high += share * high;
                 b.seen += share * seen;
+                let own = b.starts.iter_mut().find(|(who, _)| who == id);
+                if let Some((_, start)) = own {
+                    *start -= share * high;
+                }
             }
         }
     }
@@ -115,6 +148,8 @@ impl Envelope {
             limit: kw,
             max: kw,
             min: f64::NEG_INFINITY,
+            starts: Vec::new(),
+            peak: f64::INFINITY,
             hard: kw,
             ..site
         });
@@ -129,105 +164,33 @@ impl Envelope {
     }
 }
 
-/// Largest jump of uncontrolled flow from one cycle to the next that is remembered, kW, by name of the bound.
-fn jump_mark(name: &str, up: bool) -> String {
-    format!("jump/{name}/{}", if up { "up" } else { "down" })
-}
-
-/// Uncontrolled flow by bound name, for the memory of jumps.
-fn uncontrolled(view: &View<'_>, decided: &Decided) -> BTreeMap<String, f64> {
-    let mut flows = BTreeMap::new();
-    let Some(total) = view.snapshot.grid.and_then(|g| g.usable()) else {
-        return flows;
-    };
-    let own: f64 = decided.values().sum();
-    flows.insert("site".to_owned(), total.as_kw() - own);
-    for p in 0..view.phases() {
-        if let Some(kw) = phase_flow(view, p) {
-            flows.insert(format!("L{}", p + 1), kw - on_phase(view, decided, p));
-        }
-    }
-    flows
-}
-
-/// Flow that may be added before the next cycle, kW: the largest jump remembered, and never more than the loads can still
-/// rise.
-fn volatility(view: &View<'_>, name: &str, up: bool, base: f64) -> f64 {
-    let first = first_jump(view, name);
-    let jump = view.mark(&jump_mark(name, up)).map_or(first, |(_, kw)| kw.max(first));
-    if up {
-        jump.min((most_load(view) - base).max(0.0))
-    } else {
-        jump
-    }
-}
-
-/// Most that uncontrolled loads ever draw, kW.
-fn most_load(view: &View<'_>) -> f64 {
-    let loads = view.plant.components.values().map(|c| match &c.kind {
-        Kind::Load(l) => l.expected.max.as_kw(),
-        _ => 0.0,
-    });
-    loads.sum()
-}
-
-/// Jump assumed before any was seen, and never forgotten.
-fn first_jump(view: &View<'_>, name: &str) -> f64 {
-    let part = if name == "site" { 0.25 } else { 0.15 };
-    part * most_load(view)
-}
-
-/// Larger jumps are forgotten over days.
-const MEMORY_H: f64 = 72.0;
-
-/// Memory of the largest jumps after this cycle.
-pub fn learn_jumps(view: &View<'_>, decided: &Decided, marks: &mut BTreeMap<String, (Timestamp, f64)>) {
-    for (name, kw) in uncontrolled(view, decided) {
-        let flow = format!("flow/{name}");
-        let before = view.mark(&flow);
-        marks.insert(flow, (view.now, kw));
-        let Some((then, before)) = before else { continue };
-        let dt = view.now - then;
-        for up in [true, false] {
-            let mark = jump_mark(&name, up);
-            let held = view.mark(&mark).map_or(first_jump(view, &name), |(_, held)| held);
-            let held = held * (-hours(dt) / MEMORY_H).exp();
-            let jump = if up { kw - before } else { before - kw };
-            // over a gap anything may have moved: that says nothing of a cycle
-            let seen = if dt <= view.cycle() * 3 { jump } else { 0.0 };
-            marks.insert(mark, (view.now, held.max(seen)));
-        }
-    }
-}
-
 /// Bound for grants: the margin, and the jump beyond what is tolerated for one cycle.
 fn granted(limit: f64, jump: f64) -> f64 {
     limit - (MARGIN * limit).max(LARGER * jump - TOLERATED * limit)
 }
 
-fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {
+fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &mut Vec<Bound>) {
     let Some(point) = &view.plant.connection else { return };
-    let Some(total) = view.snapshot.grid.and_then(|g| g.usable()) else {
-        return;
-    };
-    let own: f64 = decided.values().sum();
-    let base = total.as_kw() - own;
+    let Some(seen) = others(view, flow, None) else { return };
+    let [low, high] = both_looks(view, "site", seen);
     let (import, import_code) = limited(view, Direction::Import, point.import_max.as_kw());
     let (export, export_code) = limited(view, Direction::Export, point.export_max.as_kw());
     let all: BTreeMap<Id, f64> = view.plant.components.keys().map(|id| (id.clone(), 1.0)).collect();
-    let extra = silent(view, decided, |_, _| 1.0);
+    let lost = lost(view, flow, |_| 1.0);
+    let most = most_others(view, flow.own);
     // where meter and parts contradict each other, limits are kept under both
     let (in_more, out_more) = view.snapshot.astray.map_or((0.0, 0.0), |a| (a.import, a.export));
-    let up = granted(import, volatility(view, "site", true, base));
-    let down = granted(export, volatility(view, "site", false, base));
     bounds.push(Bound {
         code: import_code,
         limit: import,
-        max: up,
+        max: granted(import, volatility(view, "site", true, seen, most)),
         min: f64::NEG_INFINITY,
-        high: base + extra + in_more,
-        low: base,
-        seen: base + in_more,
+        starts: shares(starts.iter(), |_| 1.0),
+        peak: import * (1.0 + TOLERATED),
+        high: high + lost.high + in_more,
+        low: low + lost.low,
+        storing: 0.0,
+        seen: seen + lost.seen + in_more,
         hard: import * (1.0 - MARGIN),
         share: all.clone(),
     });
@@ -235,16 +198,25 @@ fn connection(view: &View<'_>, decided: &Decided, bounds: &mut Vec<Bound>) {
         code: export_code,
         limit: export,
         max: f64::INFINITY,
-        min: -down,
-        high: base,
-        low: base - out_more,
-        seen: base - out_more,
+        min: -granted(export, volatility(view, "site", false, seen, most)),
+        starts: Vec::new(),
+        peak: f64::INFINITY,
+        high: high + lost.high,
+        low: low + lost.low - out_more,
+        storing: 0.0,
+        seen: seen + lost.seen - out_more,
         hard: f64::INFINITY,
         share: all,
     });
     for p in 0..view.phases() {
-        phase(view, p, decided, total.as_kw(), bounds);
+        phase(view, p, flow, (most, starts), bounds);
     }
+}
+
+/// Shares of a bound in what may start by itself, kW.
+fn shares<'s>(starts: impl Iterator<Item = &'s Start<'s>>, share: impl Fn(&Component) -> f64) -> Vec<(Id, f64)> {
+    let all = starts.map(|(id, c, kw)| ((*id).clone(), share(c) * kw));
+    all.filter(|(_, kw)| *kw > 0.0).collect()
 }
 
 /// The site's own limit or a tighter one from outside.
@@ -259,90 +231,60 @@ fn limited(view: &View<'_>, direction: Direction, own: f64) -> (f64, ReasonCode)
     }
 }
 
-fn phase(view: &View<'_>, p: usize, decided: &Decided, total: f64, bounds: &mut Vec<Bound>) {
+fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Start<'_>]), bounds: &mut Vec<Bound>) {
     let Some(point) = &view.plant.connection else { return };
+    let Some(seen) = others(view, flow, Some(p)) else {
+        return;
+    };
     let limit = point.fuse.as_amps() * view.volts() / 1e3;
-    let flow = phase_flow(view, p).unwrap_or(total / view.phases() as f64);
-    let base = flow - on_phase(view, decided, p);
-    let share: BTreeMap<Id, f64> = view
-        .plant
-        .components
-        .iter()
-        .map(|(id, c)| (id.clone(), view.phase_shares(c)[p]))
-        .filter(|(_, s)| *s > 0.0)
-        .collect();
-    let extra = silent(view, decided, |view, c| view.phase_shares(c)[p]);
-    let name = format!("L{}", p + 1);
+    let part = |c: &Component| view.phase_shares(c)[p];
+    let parts = view.plant.components.iter().map(|(id, c)| (id.clone(), part(c)));
+    let share: BTreeMap<Id, f64> = parts.filter(|(_, s)| *s > 0.0).collect();
+    let lost = lost(view, flow, part);
+    let name = phase_name(p);
+    let [low, high] = both_looks(view, &name, seen);
     bounds.push(Bound {
         code: ReasonCode::LimitFuse,
         limit: point.fuse.as_amps(),
-        max: granted(limit, volatility(view, &name, true, base)),
-        min: -granted(limit, volatility(view, &name, false, base)),
-        high: base + extra,
-        low: base,
-        seen: base,
+        max: granted(limit, volatility(view, &name, true, seen, most)),
+        min: -granted(limit, volatility(view, &name, false, seen, most)),
+        starts: shares(starts.iter(), part),
+        peak: limit * (1.0 + TOLERATED),
+        high: high + lost.high,
+        low: low + lost.low,
+        storing: 0.0,
+        seen: seen + lost.seen,
         hard: limit * (1.0 - MARGIN),
         share,
     });
 }
 
-/// kW through one phase at the meter, import positive: the current where it is shown, as that is what a fuse feels.
-fn phase_flow(view: &View<'_>, p: usize) -> Option<f64> {
-    use Quantity::*;
-    let meter = &view.plant.connection.as_ref()?.meter;
-    let (power, current) = [
-        (ActivePowerL1, CurrentL1),
-        (ActivePowerL2, CurrentL2),
-        (ActivePowerL3, CurrentL3),
-    ][p];
-    let power = view.snapshot.usable(meter, power);
-    let total = view.snapshot.grid.and_then(|g| g.usable()).map(|g| g.as_kw());
-    let sign = if power.or(total)? < 0.0 { -1.0 } else { 1.0 };
-    let current = view
-        .snapshot
-        .usable(meter, current)
-        .map(|a| a.abs() * view.volts() / 1e3 * sign);
-    current.or(power)
+/// What could be told and is lost, kW: as last believed, and the range of what it may do.
+#[derive(Default)]
+struct Range {
+    low: f64,
+    high: f64,
+    seen: f64,
 }
 
-fn on_phase(view: &View<'_>, decided: &Decided, p: usize) -> f64 {
-    let parts = decided
-        .iter()
-        .filter_map(|(id, kw)| Some((view.plant.components.get(id)?, kw)));
-    parts.map(|(c, kw)| view.phase_shares(c)[p] * kw).sum()
-}
-
-/// What silent components may draw beyond what they did when last heard, kW.
-fn silent(view: &View<'_>, decided: &Decided, share: impl Fn(&View<'_>, &Component) -> f64) -> f64 {
+fn lost(view: &View<'_>, flow: &Flow<'_>, share: impl Fn(&Component) -> f64) -> Range {
     let parts = view
         .plant
         .components
         .iter()
-        .filter(|(id, _)| !decided.contains_key(*id));
-    parts.map(|(id, c)| share(view, c) * worst_rise(view, id, c)).sum()
-}
-
-/// A charger that was heard to have no car draws nothing; anything else that may be told and is silent may draw its most.
-fn worst_rise(view: &View<'_>, id: &Id, component: &Component) -> f64 {
-    if view.reachable(id) && view.power(id).is_some() {
-        return 0.0;
-    }
-    let most = match &component.kind {
-        Kind::ChargePoint(p) if view.state.sessions.contains_key(id) => {
-            p.current_max.as_amps() * view.kw_per_amp(component)
+        .filter(|(id, _)| !flow.decided.contains_key(*id));
+    parts.fold(Range::default(), |sum, (id, c)| {
+        let (part, lost) = (share(c), may::lost(view, id, c));
+        let seen = flow.own.get(id).copied().unwrap_or(0.0);
+        Range {
+            low: sum.low + part * (seen - lost.fall),
+            high: sum.high + part * (seen + lost.rise),
+            seen: sum.seen + part * seen,
         }
-        Kind::HeatPump(h) => h.electric_max.as_kw(),
-        Kind::Battery(b) if !b.grid_forming => b.charge_max.as_kw(),
-        _ => return 0.0,
-    };
-    let known = view
-        .snapshot
-        .reading(id, Quantity::ActivePower)
-        .and_then(|r| r.last_known());
-    (most - known.unwrap_or(0.0).max(0.0)).max(0.0)
+    })
 }
 
-fn circuit(view: &View<'_>, circuit: &Id, decided: &Decided, bounds: &mut Vec<Bound>) {
+fn circuit(view: &View<'_>, circuit: &Id, parts: (&Decided, &[Start<'_>]), bounds: &mut Vec<Bound>) {
     let Some(c) = view.plant.circuits.get(circuit) else {
         return;
     };
@@ -354,63 +296,91 @@ fn circuit(view: &View<'_>, circuit: &Id, decided: &Decided, bounds: &mut Vec<Bo
         .collect();
     if let Some(kw) = c.power_max {
         let ones = |_: &Component| 1.0;
-        bounds.push(circuit_bound(view, &members, decided, kw.as_kw(), kw.as_kw(), ones));
+        bounds.push(circuit_bound(view, &members, parts, [kw.as_kw(); 2], ones));
     }
     if let Some(fuse) = c.fuse {
         let kw = fuse.as_amps() * view.volts() / 1e3;
         for p in 0..view.phases() {
             let share = |m: &Component| view.phase_shares(m)[p];
-            bounds.push(circuit_bound(view, &members, decided, kw, fuse.as_amps(), share));
+            bounds.push(circuit_bound(view, &members, parts, [kw, fuse.as_amps()], share));
         }
     }
 }
 
+/// `kw` is the limit, `shown` the same as people know it.
 fn circuit_bound(
     view: &View<'_>,
     members: &[(&Id, &Component)],
-    decided: &Decided,
-    kw: f64,
-    shown: f64,
+    (decided, starts): (&Decided, &[Start<'_>]),
+    [kw, shown]: [f64; 2],
     share: impl Fn(&Component) -> f64,
 ) -> Bound {
-    let mut base = 0.0;
-    let mut extra = 0.0;
+    let (mut low, mut high) = (0.0, 0.0);
     let mut wild = false;
     for (id, m) in members.iter().filter(|(id, _)| !decided.contains_key(*id)) {
         wild |= matches!(m.kind, Kind::Load(_) | Kind::HeatPump(_));
-        base += share(m) * flow_in(view, id, m);
-        extra += share(m) * worst_rise(view, id, m);
+        let (least, most) = flow_in(view, id, m);
+        low += share(m) * least;
+        high += share(m) * most;
     }
     // what is only told what to draw does not jump: nearly all of the limit may be granted
-    let margin = if wild { MARGIN } else { 0.005 };
-    let all = members.iter().map(|(id, m)| ((*id).clone(), share(m)));
+    let (margin, tolerated) = if wild {
+        (MARGIN, TOLERATED)
+    } else {
+        (0.005, TOLERATED_TOLD)
+    };
+    let all: BTreeMap<Id, f64> = members.iter().map(|(id, m)| ((*id).clone(), share(m))).collect();
+    // what is lost counts with what it may start already
+    let own = starts
+        .iter()
+        .filter(|(id, ..)| all.contains_key(*id) && decided.contains_key(*id));
     Bound {
         code: ReasonCode::LimitFuse,
         limit: shown,
         max: kw * (1.0 - margin),
         min: -kw * (1.0 - margin),
-        high: base + extra,
-        low: base,
-        seen: base,
+        starts: shares(own, &share),
+        peak: kw * (1.0 + tolerated),
+        high,
+        low,
+        storing: 0.0,
+        seen: low,
         hard: kw * (1.0 - margin),
-        share: all.filter(|(_, s)| *s > 0.0).collect(),
+        share: all.into_iter().filter(|(_, s)| *s > 0.0).collect(),
     }
 }
 
-/// Measured flow of a member, or the most it is expected to draw.
-fn flow_in(view: &View<'_>, id: &Id, member: &Component) -> f64 {
-    if let Some(kw) = view.power(id) {
-        return kw;
+/// Least and most flow of a member that is not decided here, kW: as measured, else what it may do.
+fn flow_in(view: &View<'_>, id: &Id, member: &Component) -> (f64, f64) {
+    let lost = may::lost(view, id, member);
+    match (&member.kind, view.power(id)) {
+        (Kind::Load(l), None) => {
+            let kw = unmetered(view).map_or(l.expected.max.as_kw(), |kw| kw.min(l.expected.max.as_kw()));
+            (kw, kw)
+        }
+        (_, Some(kw)) => (kw - lost.fall, kw.max(lost.high)),
+        (_, None) => (0.0, lost.high),
     }
-    match &member.kind {
-        Kind::Load(l) => match view.snapshot.residual.and_then(|r| r.usable()) {
-            Some(kw) => kw.as_kw(),
-            None => l.expected.max.as_kw(),
-        },
-        Kind::SheddableLoad(l) => l.expected.max.as_kw(),
-        Kind::ShiftableLoad(l) => l.power.as_kw(),
-        _ => 0.0,
+}
+
+/// Most that loads nobody measures draw now, kW: what the meter shows beyond what is known, with everything unknown giving
+/// its most.
+fn unmetered(view: &View<'_>) -> Option<f64> {
+    if let Some(kw) = view.snapshot.residual.and_then(|r| r.usable()) {
+        return Some(kw.as_kw());
     }
+    let mut rest = view.snapshot.grid?.usable()?.as_kw();
+    for (id, c) in &view.plant.components {
+        rest -= match (&c.kind, view.power(id)) {
+            (Kind::Meter(_), _) | (Kind::Load(_), None) => 0.0,
+            (_, Some(kw)) => kw,
+            (Kind::Pv(p), None) => -p.inverter_max.as_kw(),
+            (Kind::Battery(b), None) => -b.discharge_max.as_kw(),
+            (Kind::Generator(g), None) => -g.power_max.as_kw(),
+            (_, None) => 0.0,
+        };
+    }
+    Some(rest.max(0.0))
 }
 
 fn is_under(view: &View<'_>, from: &Id, circuit: &Id) -> bool {

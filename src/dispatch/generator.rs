@@ -6,7 +6,7 @@ use super::order::Order;
 use super::view::{Lead, View};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, Target};
 use crate::site::{Battery, Generator, Id};
-use crate::units::Power;
+use crate::units::{Power, hours};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
@@ -69,8 +69,18 @@ fn wanted(view: &View<'_>, id: &Id, g: &Generator, net: f64, told: Option<f64>, 
 /// State of charge of the emptiest battery that carries the load; `None` where it is not known.
 fn charge(view: &View<'_>) -> Option<f64> {
     view.batteries()
-        .filter_map(|(id, _)| view.snapshot.soc(id).map(|s| s.as_ratio()))
+        .filter_map(|(id, b)| least_charge(view, id, b))
         .reduce(f64::min)
+}
+
+/// State of charge as shown, else what it cannot have fallen below since it was last believed; `None` before there was one.
+fn least_charge(view: &View<'_>, id: &Id, b: &Battery) -> Option<f64> {
+    if let Some(soc) = view.snapshot.soc(id) {
+        return Some(soc.as_ratio());
+    }
+    let (at, soc) = view.state.believed_charge(id)?;
+    let drawn = b.discharge_max.as_kw() / b.discharge_efficiency * hours(view.now - at);
+    Some((soc - drawn / b.capacity.as_kwh()).max(0.0))
 }
 
 /// Charge near its end, or load near the batteries' power: run whatever the plan says. Ends with some distance.
@@ -86,7 +96,7 @@ fn guard(view: &View<'_>, id: &Id, net: f64, running: bool) -> bool {
         let kept = b.reserve.as_ratio().max(b.soc_min.as_ratio() + 0.04);
         let start = 0.5 * (b.soc_min.as_ratio() + kept);
         let end = if forced { start + 0.08 } else { start };
-        view.snapshot.soc(id).is_none_or(|s| s.as_ratio() < end)
+        least_charge(view, id, b).is_none_or(|soc| soc < end)
     };
     let most: f64 = view.batteries().map(|(_, b)| b.discharge_max.as_kw()).sum();
     let batteries = view.batteries().count();

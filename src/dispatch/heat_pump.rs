@@ -1,9 +1,9 @@
-//! Heat pumps: by thermostat (released) unless the plan leads; then its energy, at or above the least power of the machine,
+//! Heat pumps under the plan: its energy, at or above the least power of the machine,
 //! with comfort above all and surplus on top.
 
 use super::envelope::Envelope;
 use super::order::Order;
-use super::view::{Lead, View};
+use super::view::View;
 use crate::model::{Quantity, Reason, ReasonCode, Target};
 use crate::site::{HeatPump, Id};
 use crate::time::Timestamp;
@@ -17,38 +17,37 @@ const MIN_RUN: TimeDelta = TimeDelta::minutes(10);
 const NEAR_COLD: f64 = 0.15;
 const TANK_FULL: f64 = 0.5;
 
-/// `surplus`: export that nobody else takes, kW.
+/// `drawn`: what it draws now, `surplus`: export that nobody else takes, kW.
 pub fn order(
     view: &View<'_>,
     envelope: &mut Envelope,
     id: &Id,
     pump: &HeatPump,
-    surplus: f64,
+    (drawn, surplus): (f64, f64),
     told: Option<f64>,
     marks: &mut BTreeMap<String, (Timestamp, f64)>,
 ) -> Order {
-    if view.lead() != Lead::Plan && told.is_none() {
-        let drawn = view.power(id).unwrap_or(0.0);
-        envelope.take(id, 0.0, drawn, drawn);
-        return Order::new(id, Target::Release, Reason::new(ReasonCode::Thermostat));
-    }
     let (wish, reason) = match told {
         Some(kw) => (kw, Reason::new(ReasonCode::Override)),
         None => wish(view, id, pump, surplus, marks),
     };
     let least = pump.electric_min.as_kw();
     let wish = wish.min(pump.electric_max.as_kw());
-    let (room, held) = envelope.without_demand().room_up(id);
+    let hard = envelope.without_demand();
+    let (room, held) = hard.room_up(id);
+    let drawn = drawn.max(0.0);
     let kw = if wish < 0.5 * least { 0.0 } else { wish.max(least) };
-    let drawn = view.power(id).unwrap_or(0.0).max(0.0);
-    if kw <= room {
-        envelope.take(id, 0.0, kw.max(drawn), kw);
-        return Order::new(id, Target::Power(Power::kw(steady(view, id, kw))), reason);
-    }
-    let kw = if room >= least { room } else { 0.0 };
-    envelope.take(id, 0.0, kw.max(drawn), kw);
-    let reason = held.map_or(reason, |h| Reason::new(h.code).limited(h.limit));
-    Order::new(id, Target::Power(Power::kw(steady(view, id, kw))), reason)
+    let fits = if room >= least { kw.min(room) } else { 0.0 };
+    // what storage has not given up yet is not there yet
+    let counted = drawn.max(view.in_force(id));
+    let now = fits.min(hard.room_now(id).max(counted));
+    let now = if now >= least { now } else { 0.0 };
+    envelope.take(id, 0.0, fits.max(counted), now);
+    let reason = match held {
+        Some(h) if now < kw => Reason::new(h.code).limited(h.limit),
+        _ => reason,
+    };
+    Order::new(id, Target::Power(Power::kw(steady(view, id, now))), reason)
 }
 
 /// Small changes of power are not worth a write.

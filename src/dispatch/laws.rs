@@ -1,15 +1,17 @@
 //! The laws of one cycle in their order: who must, who may, what follows.
 
 use super::charge_point::{Surplus, Want};
-use super::envelope::{Decided, Envelope, learn_jumps};
+use super::envelope::Envelope;
 use super::order::Order;
+use super::others::{self, Decided, Flow, learn_jumps};
 use super::view::{Lead, View};
 use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
-use crate::site::{Id, Kind};
+use crate::site::{Component, Id, Kind};
 use crate::tariff::Overrun;
 use crate::time::Timestamp;
 use crate::units::hours;
+use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
 /// Orders, and what the laws want remembered.
@@ -34,10 +36,14 @@ impl Outcome {
 
 /// Measured flows the laws share, kW.
 struct Flows {
-    /// Measured power of each component that is decided in this cycle.
+    /// Power of each component that is decided in this cycle.
     decided: Decided,
+    /// The same, and of those that could be told and are lost.
+    own: Decided,
     /// At the meter (zero on an island).
     grid: f64,
+    /// The meter was read in this cycle.
+    fresh: bool,
     batteries: f64,
     pv: f64,
 }
@@ -45,8 +51,8 @@ struct Flows {
 pub fn all(view: &View<'_>) -> Outcome {
     let mut out = Outcome::of(Vec::new());
     let flows = flows(view);
-    learn_jumps(view, &flows.decided, &mut out.marks);
-    let mut envelope = envelope(view, &flows);
+    learn_jumps(view, &flows.flow(view), &mut out.marks);
+    let mut envelope = limits(view, &flows);
     let mut starts = 0;
     switched(view, &mut envelope, &mut out, &mut starts);
     cars(view, &mut envelope, &flows, &mut out, &mut starts);
@@ -58,38 +64,107 @@ pub fn all(view: &View<'_>) -> Outcome {
     out
 }
 
-/// May be told something in this cycle.
-fn is_decided(view: &View<'_>, id: &Id, kind: &Kind) -> bool {
-    let can = match kind {
+fn may_be_told(kind: &Kind) -> bool {
+    match kind {
         Kind::Meter(_) | Kind::Load(_) => false,
         Kind::Battery(b) => !b.grid_forming,
         Kind::Pv(_) | Kind::ChargePoint(_) | Kind::HeatPump(_) | Kind::Generator(_) => true,
         Kind::ShiftableLoad(_) | Kind::SheddableLoad(_) => true,
-    };
-    can && view.reachable(id)
+    }
+}
+
+/// What is told nothing for this long is somebody else's; until then it is carried on as last believed.
+const LOST: TimeDelta = TimeDelta::minutes(10);
+
+/// Power as measured, else as last believed, of everything that may be told something: the meter sees the rest of it as
+/// somebody else's. Where it is lost, it stays on the same side of the balance, so that nothing seems to jump.
+fn own_power(view: &View<'_>, id: &Id, kind: &Kind) -> Option<f64> {
+    if let Some(kw) = view.power(id) {
+        return Some(kw);
+    }
+    let believed = view.state.believed_power(id).filter(|(at, _)| view.now - *at <= LOST);
+    let stores = matches!(kind, Kind::Battery(_) | Kind::Pv(_));
+    believed
+        .map(|(_, kw)| kw)
+        .or((!stores && view.reachable(id)).then_some(0.0))
+}
+
+impl Flows {
+    fn flow(&self, view: &View<'_>) -> Flow<'_> {
+        Flow {
+            decided: &self.decided,
+            own: &self.own,
+            grid: view.snapshot.grid.and_then(|g| g.usable()).map(|_| self.grid),
+            fresh: self.fresh,
+        }
+    }
 }
 
 fn flows(view: &View<'_>) -> Flows {
-    let parts = view.plant.components.iter();
-    let decided: Decided = parts
-        .filter(|(id, c)| is_decided(view, id, &c.kind))
-        .filter_map(|(id, _)| Some((id.clone(), view.power(id)?)))
+    let ours = |id: &Id, c: &Component| may_be_told(&c.kind) && !view.is_anothers(id);
+    let parts = view.plant.components.iter().filter(|(id, c)| ours(id, c));
+    let mut own: Decided = parts
+        .filter_map(|(id, c)| Some((id.clone(), own_power(view, id, &c.kind)?)))
         .collect();
     let sum = |pick: fn(&Kind) -> bool| {
         let parts = view.plant.components.iter().filter(|(_, c)| pick(&c.kind));
         parts.filter_map(|(id, _)| view.power(id)).sum()
     };
+    let shown = view.snapshot.grid.and_then(|g| g.usable());
+    let fresh = view
+        .plant
+        .connection
+        .as_ref()
+        .is_none_or(|c| view.is_read_now(&c.meter));
+    let mut grid = shown.map_or(0.0, |g| g.as_kw());
+    match others::before(view, "site") {
+        Some(others) if fresh => follow(view, &mut own, grid - others),
+        // an old reading and new powers do not belong together: the meter would show what it showed, moved by what was told
+        Some(others) if shown.is_some() => grid = others + own.values().sum::<f64>(),
+        _ => {}
+    }
+    let decides = |id: &Id| {
+        let kind = view.plant.components.get(id).map(|c| &c.kind);
+        let stores = matches!(kind, Some(Kind::Battery(_) | Kind::Pv(_)));
+        view.reachable(id) && (!stores || view.power(id).is_some())
+    };
+    let decided = own
+        .iter()
+        .filter(|(id, _)| decides(id))
+        .map(|(id, kw)| (id.clone(), *kw));
     Flows {
-        decided,
-        grid: view.snapshot.grid.and_then(|g| g.usable()).map_or(0.0, |g| g.as_kw()),
+        decided: decided.collect(),
+        own,
+        grid,
+        fresh,
         batteries: sum(|k| matches!(k, Kind::Battery(_))),
         pv: sum(|k| matches!(k, Kind::Pv(_))),
     }
 }
 
+/// Components that were not read in this cycle may have followed their setpoints meanwhile: as far as that explains what the
+/// meter shows, they have. `all`: what all of `own` would draw, were the others as a look before, kW.
+fn follow(view: &View<'_>, own: &mut Decided, all: f64) {
+    let mut moved = all - own.values().sum::<f64>();
+    for (id, kw) in own.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
+        let reach = if moved > 0.0 {
+            (view.in_force(id) - *kw).max(0.0)
+        } else {
+            kw.min(0.0) - kw.max(0.0)
+        };
+        let step = if moved > 0.0 {
+            moved.min(reach)
+        } else {
+            moved.max(reach)
+        };
+        *kw += step;
+        moved -= step;
+    }
+}
+
 /// Limits with the sun as it shines, batteries counted as far as they are sure to help, and the demand target.
-fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
-    let mut envelope = Envelope::new(view, &flows.decided);
+fn limits(view: &View<'_>, flows: &Flows) -> Envelope {
+    let mut envelope = Envelope::new(view, &flows.flow(view));
     for (id, c) in &view.plant.components {
         let Some(kw) = flows.decided.get(id) else { continue };
         match &c.kind {
@@ -97,7 +172,10 @@ fn envelope(view: &View<'_>, flows: &Flows) -> Envelope {
             Kind::Battery(b) => {
                 let help = battery::support(view, id, b);
                 envelope.take(id, -help, -help, 0.0);
+                envelope.stores(id, kw.max(view.in_force(id)).max(0.0));
             }
+            Kind::HeatPump(_) if on_thermostat(view, id) => envelope.take(id, 0.0, kw.max(0.0), *kw),
+            Kind::HeatPump(_) => envelope.stores(id, yielding(view, id, *kw)),
             _ => {}
         }
     }
@@ -220,7 +298,8 @@ fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
         }
         wants.push(want);
     }
-    out.orders.extend(allocate::cars(view, envelope, wants, starts));
+    out.orders
+        .extend(allocate::cars(view, envelope, wants, &flows.decided, starts));
 }
 
 fn override_current(want: &mut Want, amps: f64) {
@@ -241,19 +320,37 @@ fn storage_worth(view: &View<'_>) -> Option<f64> {
     worth.reduce(f64::max)
 }
 
+/// Nobody tells it anything: what it draws is nobody's to give.
+fn on_thermostat(view: &View<'_>, id: &Id) -> bool {
+    view.lead() != Lead::Plan && told(view, id).is_none()
+}
+
+/// What a heat pump draws, or may, until it is seen to have given it up, kW.
+fn yielding(view: &View<'_>, id: &Id, kw: f64) -> f64 {
+    kw.max(view.in_force(id)).max(0.0)
+}
+
 fn heat(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outcome) {
     for (id, c) in &view.plant.components {
         let Kind::HeatPump(pump) = &c.kind else { continue };
         if !view.reachable(id) {
             continue;
         }
+        if on_thermostat(view, id) {
+            let reason = Reason::new(ReasonCode::Thermostat);
+            out.orders.push(Order::new(id, Target::Release, reason));
+            continue;
+        }
+        // from here on it counts with what it is told
+        let drawn = flows.decided.get(id).copied().unwrap_or(0.0);
+        envelope.stores(id, -yielding(view, id, drawn));
         if let Some(order) = as_told(view, envelope, id, pump.electric_max.as_kw()) {
             out.orders.push(order);
             continue;
         }
-        let own = flows.decided.get(id).copied().unwrap_or(0.0);
-        let surplus = own - flows.grid + flows.batteries.min(0.0);
-        let order = heat_pump::order(view, envelope, id, pump, surplus, told_kw(view, id), &mut out.marks);
+        let surplus = drawn - flows.grid + flows.batteries.min(0.0);
+        let told = told_kw(view, id);
+        let order = heat_pump::order(view, envelope, id, pump, (drawn, surplus), told, &mut out.marks);
         out.orders.push(order);
     }
 }
@@ -267,6 +364,7 @@ fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut
             .map(|(_, _, kw)| kw)
             .sum();
         let net = flows.grid - flows.batteries - made;
+        let net = twice(view, id, net, &mut out.marks);
         let order = generator::order(view, id, g, net, told_kw(view, id), &mut out.generators);
         if let Target::Power(p) = order.target {
             let more = -p.as_kw() - kw;
@@ -274,6 +372,14 @@ fn generators(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut
         }
         out.orders.push(order);
     }
+}
+
+/// What this look and the one before agree on: one alone starts no set.
+fn twice(view: &View<'_>, id: &Id, net: f64, marks: &mut BTreeMap<String, (Timestamp, f64)>) -> f64 {
+    let name = format!("net/{id}");
+    let earlier = view.mark(&name).filter(|(at, _)| view.now - *at <= view.cycle() * 3);
+    marks.insert(name, (view.now, net));
+    earlier.map_or(net, |(_, before)| net.min(before))
 }
 
 /// How consumption will move by what was just told, kW; only in the cycle in which a target changes, so that a component

@@ -13,7 +13,9 @@ mod heat_pump;
 mod ladder;
 mod laws;
 mod loads;
+mod may;
 mod order;
+mod others;
 mod pv;
 mod rule;
 mod safe;
@@ -61,6 +63,8 @@ pub fn decide(
         Rung::Normal | Rung::LastPlan => schedule.as_deref().zip(step),
         Rung::Rule | Rung::Safe | Rung::Released => None,
     };
+    let mut marks = std::collections::BTreeMap::new();
+    let nothing = may::InForce::new();
     let view = View {
         plant,
         snapshot,
@@ -69,7 +73,11 @@ pub fn decide(
         policy,
         now,
         plan,
+        force: &nothing,
     };
+    let force = may::in_force(&view, &mut marks);
+    let view = View { force: &force, ..view };
+    may::learn(&view, &mut marks);
     let memory = match rung {
         Rung::Released => laws::Outcome::of(released(&view)),
         Rung::Safe if !state.started => laws::Outcome::of(Vec::new()),
@@ -77,6 +85,7 @@ pub fn decide(
         Rung::Normal | Rung::LastPlan | Rung::Rule => laws::all(&view),
     };
     let binding = memory.orders.iter().any(Order::binds);
+    state.marks.extend(marks);
     state.marks.extend(memory.marks);
     state.generators.extend(memory.generators);
     state.shiftables.extend(memory.shiftables);

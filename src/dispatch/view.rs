@@ -1,7 +1,10 @@
 //! What all laws look at in one cycle: plant, snapshot, memory, plan step and prices, with the questions they ask of them.
 
-use crate::model::{ControllerState, LastTarget, Policy, Quantity, Schedule, Snapshot, Target};
-use crate::site::{Battery, ChargePoint, Component, Id, Kind, Plant};
+use super::may::InForce;
+use crate::model::{
+    CommandHealth, ControllerState, DeviceHealth, LastTarget, OnLoss, Policy, Quantity, Schedule, Snapshot, Target,
+};
+use crate::site::{Battery, ChargePoint, Component, Id, Kind, Plant, command_of};
 use crate::tariff::PriceSeries;
 use crate::time::{Interval, Timestamp};
 use crate::units::{Power, hours};
@@ -25,6 +28,8 @@ pub struct View<'a> {
     pub now: Timestamp,
     /// The plan in force and its current step, where the plan leads.
     pub plan: Option<(&'a Schedule, usize)>,
+    /// What setpoints that may be in force let components draw.
+    pub force: &'a InForce,
 }
 
 impl<'a> View<'a> {
@@ -67,6 +72,50 @@ impl<'a> View<'a> {
     pub fn power(&self, id: &Id) -> Option<f64> {
         self.snapshot.power(id).map(Power::as_kw)
     }
+    /// Power as measured, else as last believed, kW.
+    pub fn drawn(&self, id: &Id) -> Option<f64> {
+        self.power(id)
+            .or_else(|| self.state.believed_power(id).map(|(_, kw)| kw))
+    }
+    /// The connection's meter was read in this cycle.
+    pub fn is_read_now(&self, meter: &Id) -> bool {
+        let grid = self.snapshot.grid.filter(|g| g.usable().is_some());
+        grid.map_or_else(|| self.is_fresh(meter), |g| g.age(self.now) < self.cycle())
+    }
+    /// Its power was measured in this cycle.
+    pub fn is_fresh(&self, id: &Id) -> bool {
+        let reading = self.snapshot.reading(id, Quantity::ActivePower);
+        reading.is_some_and(|r| r.usable().is_some() && r.age(self.now) < self.cycle())
+    }
+    /// Most that setpoints which may be in force let it draw, kW, at least zero.
+    pub fn in_force(&self, id: &Id) -> f64 {
+        self.force.get(id).copied().unwrap_or(0.0)
+    }
+    /// The device that controls it, else one that measures it.
+    pub fn device(&self, id: &Id) -> Option<&'a DeviceHealth> {
+        let feeding = || self.snapshot.devices.iter().filter(|d| d.components.contains(id));
+        let controls = |d: &&DeviceHealth| d.commands.iter().any(|c| c.component == *id);
+        feeding().find(controls).or_else(|| feeding().next())
+    }
+    /// How the command that moves it stands at its device.
+    pub fn command(&self, id: &Id) -> Option<&'a CommandHealth> {
+        let name = command_of(&self.plant.components.get(id)?.kind)?;
+        let mut all = self.device(id)?.commands.iter();
+        all.find(|c| c.component == *id && (c.command == name || c.command == "direct"))
+    }
+    /// What its device does when nobody speaks to it; `None` where that is not known.
+    pub fn on_loss(&self, id: &Id) -> Option<&'a OnLoss> {
+        let mut all = self.snapshot.devices.iter().flat_map(|d| &d.on_loss);
+        all.find(|l| l.component == *id)
+    }
+    /// Somebody else moves it: another controller, or its own device because we do not trust its ratings.
+    pub fn is_anothers(&self, id: &Id) -> bool {
+        self.device(id).is_some_and(|d| d.is_left(id) || d.is_misrated(id))
+    }
+    /// It is left to another controller.
+    pub fn is_left(&self, id: &Id) -> bool {
+        self.device(id).is_some_and(|d| d.is_left(id))
+    }
     /// Its device answers, is the right one and is not left to another controller: it may be told something.
     pub fn reachable(&self, id: &Id) -> bool {
         use crate::model::IdentityStatus::Mismatch;
@@ -79,7 +128,7 @@ impl<'a> View<'a> {
         if feeding.peek().is_none() {
             return self.snapshot.reading(id, Quantity::ActivePower).is_some();
         }
-        feeding.any(|d| d.online && d.identity != Mismatch && !d.is_left(id))
+        feeding.any(|d| d.online && d.identity != Mismatch && !d.is_left(id) && !d.is_misrated(id))
     }
     pub fn batteries(&self) -> impl Iterator<Item = (&'a Id, &'a Battery)> + use<'a> {
         self.plant.components.iter().filter_map(|(id, c)| match &c.kind {

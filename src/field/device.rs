@@ -1,7 +1,7 @@
 //! One device on a link: its map, its identity, what it was told, when it must be told again.
 
 use super::client::{Client, WireError};
-use super::control::{Control, Order};
+use super::control::{Control, Order, Shown};
 use super::map::{BlockRead, DeviceType, Map, Value, Values, derive};
 use super::owned::Seen;
 use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
@@ -9,8 +9,8 @@ use super::refusals::Refusals;
 use super::restart::Uptime;
 use super::silences::Silences;
 use super::sunspec::{self, Discovered};
-use crate::model::IdentityStatus;
-use crate::profile::{Command, Every, Identify, Link, Profile};
+use crate::model::{IdentityStatus, OnLoss};
+use crate::profile::{Command, Every, Identify, Link, Profile, REVERSION_S};
 use crate::site::{Device, Id};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
@@ -47,6 +47,8 @@ pub struct FieldDevice {
     /// When each keep-alive was last sent.
     alive: BTreeMap<String, Timestamp>,
     uptime: Uptime,
+    /// Amperes that a charger goes on with when nobody speaks to it, where it shows them.
+    safe_current: Option<f64>,
     /// How often it was found to have restarted without our losing the connection.
     pub restarts: u64,
 }
@@ -83,6 +85,7 @@ impl FieldDevice {
             mismatch: None,
             alive: BTreeMap::new(),
             uptime: Uptime::default(),
+            safe_current: None,
             restarts: 0,
             wiring,
             profile,
@@ -263,8 +266,42 @@ impl FieldDevice {
         Ok(round.values)
     }
 
+    /// What its components do when nobody speaks to it.
+    pub(super) fn on_loss(&self) -> Vec<OnLoss> {
+        let timeout = |command: &str| match self.profile.commands.get(command) {
+            Some(c) => c.device_timeout_s,
+            None => self.found.as_ref().map(|_| f64::from(REVERSION_S)),
+        };
+        let all = self.control.commands();
+        let of = |(command, component): (&String, &Id)| OnLoss {
+            component: component.clone(),
+            reverts_s: timeout(command),
+            falls_to: self.safe_current.filter(|_| command == "evse_current_limit"),
+        };
+        all.map(of).collect()
+    }
+
+    /// Ratings that a command counts in shares of, as the device shows them.
+    pub(super) fn ratings(&self, command: &str) -> Vec<Shown> {
+        match &self.found {
+            Some(found) if !self.profile.commands.contains_key(command) => found.ratings(command),
+            _ => {
+                let in_share = self.profile.commands.get(command).is_some_and(|c| c.unit == "%");
+                let option = self.known.options.get("rated_power").filter(|_| in_share);
+                let shown = |kw: &f64| Shown {
+                    point: "options.rated_power".into(),
+                    kw: *kw,
+                };
+                option.map(shown).into_iter().collect()
+            }
+        }
+    }
+
     /// Keeps what commands are made from; a value that the device does not show any more is forgotten.
     fn remember(&mut self, values: &Values) {
+        if let Some(amps) = values.get("failsafe_current").and_then(Value::number) {
+            self.safe_current = Some(amps);
+        }
         for name in self.needed.iter() {
             match values.get(name).map(Value::number) {
                 Some(Some(n)) => {

@@ -235,7 +235,8 @@ impl Attended {
         let _late = poll.answer.send(polled);
     }
 
-    fn health(&self, now: Timestamp, silent_after: TimeDelta) -> DeviceHealth {
+    fn health(&mut self, now: Timestamp, silent_after: TimeDelta) -> DeviceHealth {
+        let ratings = self.device.rating_faults();
         let (d, client) = (&self.device, &self.client);
         DeviceHealth {
             device: d.id.clone(),
@@ -255,6 +256,8 @@ impl Attended {
             },
             // who knows the sun says so
             asleep: false,
+            on_loss: d.on_loss(),
+            ratings,
         }
     }
 

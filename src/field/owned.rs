@@ -63,6 +63,33 @@ pub fn shown(cells: &Cells, seen: &Seen) -> Option<Cells> {
     cells.keys().map(|c| Some((*c, word(c)?))).collect()
 }
 
+/// Something else than ours, as it was seen in so many polls in a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Odd {
+    pub found: Cells,
+    pub polls: u32,
+}
+
+/// Patterns that devices send where they have no value.
+const NO_VALUE: [u16; 4] = [0xFFFF, 0x8000, 0x7FFF, 0x7FC0];
+
+/// What noise makes of our own words: another order, or "not available" in their place. Nobody means that.
+pub fn is_noise(own: &Cells, found: &Cells) -> bool {
+    let sorted = |cells: &Cells| {
+        let mut words: Vec<u16> = cells.values().copied().collect();
+        words.sort_unstable();
+        words
+    };
+    let absent = |(c, w): (&Cell, &u16)| own.get(c) == Some(w) || NO_VALUE.contains(w) || *w == 0;
+    let valueless = found.values().any(|w| NO_VALUE.contains(w)) && found.iter().all(absent);
+    found != own && (valueless || sorted(own) == sorted(found))
+}
+
+/// Zeros where ours stood: a device that lost them, or an answer full of zeros.
+pub fn is_blank(own: &Cells, found: &Cells) -> bool {
+    found != own && found.iter().all(|(c, w)| *w == 0 || own.get(c) == Some(w))
+}
+
 /// Reads these cells, neighbours in one request.
 pub async fn read(client: &mut Client, unit: u8, cells: &Cells) -> Result<Cells, WireError> {
     let mut found = Cells::new();
@@ -119,6 +146,32 @@ mod tests {
         assert_eq!(text(&own(2.5)), "10 = 0, 11 = 2500");
         let p = |v| program("switch", "generic-relay", v);
         assert_eq!(text(&owned(&p(1.0), &[p(0.0), p(1.0)])), "10 = 1");
+    }
+
+    #[test]
+    fn our_own_words_in_another_order_and_no_value_are_noise_and_other_numbers_are_not() {
+        let p = |v| program("evse_current_limit", "alfen-eve", v);
+        let own = |v: f64| owned(&p(v), &[p(0.0), p(32.0), p(7.3)]);
+        let ours = own(9.6);
+        let with = |words: [u16; 2]| -> Cells { ours.keys().copied().zip(words).collect() };
+        let [high, low] = [0x4119, 0x999A];
+        assert_eq!(ours, with([high, low]));
+        for (words, noise, blank) in [
+            ([low, high], true, false),
+            ([0x7FC0, 0], true, false),
+            ([0xFFFF, 0xFFFF], true, false),
+            ([0, 0], false, true),
+            ([high, 0], false, true),
+            ([0x4180, 0], false, false),
+            ([high, low], false, false),
+        ] {
+            let found = with(words);
+            assert_eq!(
+                (is_noise(&ours, &found), is_blank(&ours, &found)),
+                (noise, blank),
+                "{words:04x?}"
+            );
+        }
     }
 
     #[test]

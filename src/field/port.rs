@@ -1,7 +1,7 @@
 //! The field as the cycle sees it: scans all links at once, carries out setpoints, gives everything back.
 
 use super::client::Client;
-use super::control::{Order, Reach, Written};
+use super::control::{Order, Rated, Rating, Reach, Written};
 use super::device::FieldDevice;
 use super::dial::Dial;
 use super::hand::Hand;
@@ -84,6 +84,7 @@ impl Field {
             let mut device = FieldDevice::new(id.clone(), d.clone(), kind);
             device.control.name(commands_of(site, d));
             device.control.reach = reach(site, d);
+            device.control.rated = rated(site, d);
             by_peer.entry(d.address.peer()).or_default().push(device);
         }
         let mut devices = BTreeMap::new();
@@ -363,6 +364,22 @@ fn reach(site: &Site, device: &crate::site::Device) -> Reach {
         full: 100.0 * b.soc_max.as_ratio(),
         output: None,
     })
+}
+
+/// Largest powers of what is behind a device; several of a kind add up.
+fn rated(site: &Site, device: &crate::site::Device) -> Rated {
+    let mut rated = Rated::default();
+    for id in &device.components {
+        let (place, kw) = match site.plant.components.get(id).map(|c| &c.kind) {
+            Some(Kind::Battery(b)) => (&mut rated.battery, b.charge_max.max(b.discharge_max).as_kw()),
+            Some(Kind::Pv(p)) => (&mut rated.inverter, p.inverter_max.as_kw()),
+            _ => continue,
+        };
+        let component = id.clone();
+        let known = place.get_or_insert(Rating { component, kw: 0.0 });
+        known.kw += kw;
+    }
+    rated
 }
 
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {

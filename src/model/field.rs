@@ -89,6 +89,62 @@ pub struct CommandHealth {
     pub worn: Option<String>,
 }
 
+/// What a component's device does when nobody speaks to it any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OnLoss {
+    pub component: Id,
+    /// Seconds after the last refresh until a command falls; zero never, `None` unknown.
+    pub reverts_s: Option<f64>,
+    /// Value it falls to, in the unit of the component's command, where the device shows it.
+    pub falls_to: Option<f64>,
+}
+
+/// A rating that a device shows and that cannot be true: its component is not controlled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatingFault {
+    pub component: Id,
+    /// What the device calls it.
+    pub point: String,
+    pub shown_kw: f64,
+    /// What the site file says, or what the device showed before.
+    pub expected_kw: f64,
+    pub source: RatingSource,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RatingSource {
+    SiteFile,
+    Before,
+}
+
+impl RatingFault {
+    pub fn text_en(&self) -> String {
+        let Self { component, point, .. } = self;
+        let (shown, expected) = (kw(self.shown_kw), kw(self.expected_kw));
+        let against = match self.source {
+            RatingSource::SiteFile => format!("the site file says {expected} kW"),
+            RatingSource::Before => format!("it was {expected} kW before"),
+        };
+        format!("{component} is not controlled: its device says {point} is {shown} kW, {against}")
+    }
+    pub fn text_ko(&self) -> String {
+        let Self { component, point, .. } = self;
+        let (shown, expected) = (kw(self.shown_kw), kw(self.expected_kw));
+        let against = match self.source {
+            RatingSource::SiteFile => format!("사이트 파일은 {expected} kW"),
+            RatingSource::Before => format!("이전 값은 {expected} kW"),
+        };
+        format!("{component} 제어 안 함: 장치의 {point} 정격은 {shown} kW, {against}")
+    }
+}
+
+/// A power with three figures that mean something: ratings read wrongly are a thousand times off.
+fn kw(kw: f64) -> String {
+    let digits = (2.0 - kw.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0);
+    format!("{kw:.*}", digits as usize)
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandProof {

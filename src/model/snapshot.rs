@@ -1,7 +1,7 @@
 //! Readings of one cycle, frozen.
 
 use super::doubt::DoubtKind;
-use super::field::{CommandHealth, ForeignWrite};
+use super::field::{CommandHealth, ForeignWrite, OnLoss, RatingFault};
 pub use crate::reading::Quantity;
 use crate::reading::Reading;
 use crate::site::Id;
@@ -40,6 +40,12 @@ pub struct DeviceHealth {
     /// Silent because the sun is down, and expected to come back with it.
     #[serde(default)]
     pub asleep: bool,
+    /// What its components do when nobody speaks to them.
+    #[serde(default)]
+    pub on_loss: Vec<OnLoss>,
+    /// Ratings it shows that contradict the site file, or what it showed before.
+    #[serde(default)]
+    pub ratings: Vec<RatingFault>,
 }
 
 /// What a device's link went through since the start; frames dropped and reconnects are those of the whole line.
@@ -81,7 +87,13 @@ impl DeviceHealth {
             commands: Vec::new(),
             link: LinkHealth::default(),
             asleep: false,
+            on_loss: Vec::new(),
+            ratings: Vec::new(),
         }
+    }
+    /// A rating that cannot be true stands between us and the component.
+    pub fn is_misrated(&self, component: &Id) -> bool {
+        self.ratings.iter().any(|r| r.component == *component)
     }
     /// The component is left to another controller.
     pub fn is_left(&self, component: &Id) -> bool {

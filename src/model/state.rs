@@ -145,6 +145,16 @@ impl ControllerState {
         }
     }
 
+    /// Power of a component as last believed, kW, and when it was measured.
+    pub fn believed_power(&self, component: &Id) -> Option<(Timestamp, f64)> {
+        self.accepted.get(&format!("{component}/power")).copied()
+    }
+
+    /// Its state of charge as last believed, 0 to 1, and when it was measured.
+    pub fn believed_charge(&self, component: &Id) -> Option<(Timestamp, f64)> {
+        self.accepted.get(&format!("{component}/soc")).copied()
+    }
+
     /// The state without the forecaster's slots, as the planner and the side exits see it.
     pub fn without_slots(&self) -> Self {
         let memory = &self.forecast;

@@ -132,6 +132,13 @@ impl Mapped {
             "lease_left" | "setpoint_valid" => return self.raw(p, left.round()),
             "available" | "setpoint_accounted" => return self.raw(p, 1.0),
             "evse_state" => return self.state_words(world, p),
+            "failsafe_current" => {
+                let own = self.components.iter().find_map(|(_, k)| match k {
+                    Kind::ChargePoint(c) => Some(c.current_min.as_amps()),
+                    _ => None,
+                });
+                return self.raw(p, own.unwrap_or_default());
+            }
             _ => {}
         }
         if let Some(value) = self.shown(world, p) {

@@ -23,6 +23,12 @@ pub struct Bench {
     pub can: BTreeMap<Id, f64>,
     pub values: BTreeMap<(Id, Quantity), f64>,
     pub silent: BTreeSet<Id>,
+    /// Components that do not do what they are told.
+    pub stubborn: BTreeSet<Id>,
+    /// What the meter shows instead of the truth, and when that was read.
+    pub meter: Option<(f64, Timestamp)>,
+    /// How commands stand at their devices: value in the command's unit, proof.
+    pub proofs: BTreeMap<Id, (f64, CommandProof)>,
     pub last: Option<Decision>,
 }
 
@@ -46,6 +52,9 @@ impl Bench {
             can: BTreeMap::new(),
             values: BTreeMap::new(),
             silent: BTreeSet::new(),
+            stubborn: BTreeSet::new(),
+            meter: None,
+            proofs: BTreeMap::new(),
             last: None,
         };
         for (id, c) in bench.plant.components.clone() {
@@ -120,7 +129,11 @@ impl Bench {
     /// Draws of everything that obeys, as last told.
     fn obey(&mut self) {
         let Some(decision) = self.last.take() else { return };
-        for s in &decision.setpoints {
+        for s in decision
+            .setpoints
+            .iter()
+            .filter(|s| !self.stubborn.contains(&s.component))
+        {
             let Some(component) = self.plant.components.get(&s.component) else {
                 continue;
             };
@@ -191,6 +204,8 @@ impl Bench {
         }
         let meter = self.plant.connection.as_ref().map(|c| c.meter.clone());
         let health = self.devices.iter().map(|(device, components)| DeviceHealth {
+            commands: self.commands(components),
+            on_loss: components.iter().map(on_loss).collect(),
             online: !self.silent.contains(device),
             identity: IdentityStatus::Confirmed,
             ..DeviceHealth::unheard(device.clone(), components.clone())
@@ -199,7 +214,10 @@ impl Bench {
             at,
             components,
             grid: meter.map(|m| match self.measured(&m) {
-                true => Reading::good(Power::kw(grid), at),
+                true => {
+                    let (kw, read) = self.meter.unwrap_or((grid, at));
+                    Reading::good(Power::kw(kw), read)
+                }
                 false => Reading::missing(at),
             }),
             residual: None,
@@ -208,6 +226,21 @@ impl Bench {
             devices: health.collect(),
             doubts: Vec::new(),
         }
+    }
+
+    fn commands(&self, components: &[Id]) -> Vec<CommandHealth> {
+        let of = |id: &Id| {
+            let (value, proof) = self.proofs.get(id)?.clone();
+            Some(CommandHealth {
+                command: crate::site::command_of(&self.plant.components.get(id)?.kind)?.into(),
+                component: id.clone(),
+                value: Some(value),
+                proof,
+                foreign: None,
+                worn: None,
+            })
+        };
+        components.iter().filter_map(of).collect()
     }
 
     /// One cycle: everything obeys what it was told, is measured, and decided anew.
@@ -255,6 +288,15 @@ impl Bench {
             .iter()
             .find(|s| s.component.as_str() == id)
             .map(|s| s.reason.code)
+    }
+}
+
+/// Every device falls back to 6 A or its own control after a minute.
+fn on_loss(id: &Id) -> OnLoss {
+    OnLoss {
+        component: id.clone(),
+        reverts_s: Some(60.0),
+        falls_to: Some(6.0),
     }
 }
 

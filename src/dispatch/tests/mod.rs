@@ -3,6 +3,7 @@
 mod bench;
 mod cars;
 mod island;
+mod may;
 mod safety;
 mod storage;
 mod wishes;

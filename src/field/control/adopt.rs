@@ -59,7 +59,11 @@ impl FieldDevice {
                     }
                     return;
                 }
-                Ok(shown) => found = Some(shown),
+                Ok(shown) => match owned::read(client, self.wiring.unit, &own).await {
+                    Ok(again) if again == shown && !owned::is_noise(&own, &shown) => found = Some(shown),
+                    // Two looks that do not agree say nothing; it is looked at again before the first write.
+                    _ => return,
+                },
                 Err(e) if e.is_refusal() => {
                     self.control.unreadable.insert(command.to_owned());
                     break;

@@ -28,8 +28,12 @@ impl FieldDevice {
         if let Some(why) = self.kept_local() {
             return withheld(why);
         }
-        let program = match self.compile(&order.command, value) {
-            Ok(program) => program,
+        if let Some(fault) = self.rating_fault(&order.command) {
+            return withheld(fault.text_en());
+        }
+        let program = self.compile(&order.command, value);
+        let (value, program) = match program.and_then(|p| self.tried(&order.command, value, p)) {
+            Ok(tried) => tried,
             Err(why) => return Written::of(order, vec![], WriteOutcome::Failed(why)),
         };
         if let Some(why) = self.look_first(client, order, value, &program).await {
@@ -45,6 +49,7 @@ impl FieldDevice {
     pub async fn carry_for_owner(&mut self, client: &mut Client, order: &Order) -> Written {
         if order.value.is_some() {
             self.control.inspected.insert(order.command.clone());
+            self.trust_owner(&order.command);
             return self.carry(client, order).await;
         }
         let writes = match self.undo(&order.command) {

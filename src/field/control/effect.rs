@@ -66,7 +66,7 @@ impl Law {
 }
 
 impl Effect {
-    fn tolerance(&self) -> f64 {
+    pub(super) fn tolerance(&self) -> f64 {
         let full = self.full.unwrap_or(0.0);
         match self.law {
             Law::Generation => (0.05 * full).max(0.1),
@@ -75,7 +75,7 @@ impl Effect {
     }
 
     /// The power it is seen by, kW.
-    fn shown(&self, values: &Values) -> Option<f64> {
+    pub(super) fn shown(&self, values: &Values) -> Option<f64> {
         let of = |name: &str| values.get(name).and_then(Value::number);
         let output = || match values.get("ac_power") {
             Some(v) => v.number(),
@@ -166,6 +166,11 @@ impl Watch {
         let of_late = self.told.iter().map(|(_, kw)| *kw);
         let range = of_late.fold((first, first), |(low, high), kw| (low.min(kw), high.max(kw)));
         (since <= now - SETTLE).then_some(range)
+    }
+
+    /// What is measured has contradicted what was told, at the last look.
+    pub fn is_off(&self) -> bool {
+        self.off.is_some()
     }
 
     /// The disobedience was dealt with; it is judged anew.

@@ -7,13 +7,15 @@ mod adopt;
 mod carry;
 mod effect;
 mod proof;
+mod rating;
 mod release;
 mod send;
 
 pub use effect::{Effect, Law, Reach};
+pub use rating::{Rated, Rating, Shown};
 
 use super::foreign::{HANDS_OFF, Other};
-use super::owned::Cells;
+use super::owned::{Cells, Odd};
 use super::program::Program;
 use crate::model::{CommandHealth, CommandProof, DecisionId, DeviceMemory, ForeignWrite, WriteOutcome};
 use crate::site::Id;
@@ -133,6 +135,11 @@ pub struct Control {
     effects: BTreeMap<String, Watch>,
     /// Ends of the battery behind this device.
     pub(in crate::field) reach: Reach,
+    /// What the site file says of what is behind this device.
+    pub(in crate::field) rated: Rated,
+    trust: rating::Trust,
+    /// Looks in a row that showed something else than ours.
+    odd: BTreeMap<String, Odd>,
     worn: BTreeMap<String, String>,
     /// What the device held before our first write was looked at.
     inspected: BTreeSet<String>,
@@ -152,6 +159,11 @@ impl Control {
     /// Whom each command of this device moves, for reports.
     pub fn name(&mut self, components: BTreeMap<String, Id>) {
         self.components = components;
+    }
+
+    /// Commands that move a component, and which.
+    pub fn commands(&self) -> impl Iterator<Item = (&String, &Id)> {
+        self.components.iter()
     }
 
     /// What a former process left: to be adopted or given back.
@@ -216,6 +228,8 @@ impl Control {
         let failed = failed.map(|f| CommandProof::Failed(f.why.clone()));
         let proof = told.map_or(CommandProof::Released, |t| match t.proof {
             Proof::Pending { .. } => CommandProof::Pending,
+            // A register that reads back proves nothing against a power that says otherwise.
+            Proof::Seen if self.is_contradicted(command) => CommandProof::Pending,
             Proof::Seen => CommandProof::Verified,
             Proof::Unsure => CommandProof::Unsure,
         });

@@ -7,7 +7,7 @@ use crate::field::client::Client;
 use crate::field::device::FieldDevice;
 use crate::field::foreign::{Answer, GONE, HANDS_OFF, Other};
 use crate::field::map::{BlockRead, Map, Value, Values};
-use crate::field::owned::{self, Cells, Seen};
+use crate::field::owned::{self, Cells, Odd, Seen};
 use crate::field::program::Expect;
 use crate::model::WriteOutcome;
 use crate::profile::Every;
@@ -16,6 +16,12 @@ use chrono::TimeDelta;
 
 /// Registers that no block shows are read back this often.
 const READ_BACK: TimeDelta = TimeDelta::seconds(60);
+/// Looks at once before a read-back counts against a device: one may be a glitch.
+const LOOKS: u32 = 3;
+/// The same of an answer full of zeros, which comes more often than any other glitch.
+const LOOKS_AT_ZEROS: u32 = 4;
+/// Polls in a row before what noise makes of ours counts as somebody's.
+const POLLS_OF_NOISE: u32 = 3;
 
 impl FieldDevice {
     /// Many devices show what they were told at once; others get their time.
@@ -29,7 +35,9 @@ impl FieldDevice {
         };
         if proved == Some(true) {
             self.proved(command);
-            return WriteOutcome::Verified;
+            if !self.control.is_contradicted(command) {
+                return WriteOutcome::Verified;
+            }
         }
         WriteOutcome::Pending
     }
@@ -85,6 +93,13 @@ impl FieldDevice {
                 Proof::Seen => self.compare(client, &told, now, seen).await,
                 Proof::Unsure => {}
             }
+            if told.proof == Proof::Seen
+                && let Some(effect) = &told.program.effect
+                && self.try_out(&command, effect, values)
+            {
+                let done = Written::of(&told.order, vec![], WriteOutcome::Verified);
+                self.control.settled.push(done);
+            }
             if told.proof != Proof::Unsure {
                 self.watch(client, &told, now, values).await;
             }
@@ -105,6 +120,12 @@ impl FieldDevice {
         let mut proved = shows(expect, values);
         if proved.is_none() {
             proved = self.prove(client, expect).await;
+        }
+        // Time is up: what one look says may be a glitch.
+        let mut looks = 1;
+        while now >= until && proved != Some(true) && looks < LOOKS {
+            proved = self.prove(client, expect).await;
+            looks += 1;
         }
         if proved == Some(true) {
             self.proved(command);
@@ -205,7 +226,11 @@ impl FieldDevice {
         }
         let in_blocks = owned::shown(&told.own, seen);
         let due = now - told.read_back >= READ_BACK;
-        if in_blocks.as_ref() == Some(&told.own) || (in_blocks.is_none() && !due) {
+        if in_blocks.as_ref() == Some(&told.own) {
+            self.control.odd.remove(command);
+            return;
+        }
+        if in_blocks.is_none() && !due {
             return;
         }
         // One look may be a glitch: the registers are read once more.
@@ -214,7 +239,10 @@ impl FieldDevice {
             t.read_back = now;
         }
         match found {
-            Ok(found) if found == told.own => {}
+            Ok(found) if found == told.own => {
+                self.control.odd.remove(command);
+            }
+            Ok(found) if !self.stands(client, told, &found, in_blocks.as_ref()).await => {}
             Ok(found) if self.forgot(client, told, &found, now).await => {
                 self.control.forgotten.insert(command.to_owned(), now);
                 self.has_restarted(&format!("it holds nothing of {command}"));
@@ -226,6 +254,35 @@ impl FieldDevice {
             // The wire's trouble is seen elsewhere; the next minute brings another look.
             Err(_) => {}
         }
+    }
+
+    /// Looks one after another agree on something else than ours, and nobody could take it for what noise makes of ours.
+    async fn stands(&mut self, client: &mut Client, told: &Told, found: &Cells, shown: Option<&Cells>) -> bool {
+        let looks = if owned::is_blank(&told.own, found) {
+            LOOKS_AT_ZEROS
+        } else {
+            LOOKS
+        };
+        let mut agree = 1 + u32::from(shown == Some(found));
+        while agree < looks {
+            match owned::read(client, self.wiring.unit, &told.own).await {
+                Ok(again) if again == *found => agree += 1,
+                _ => return false,
+            }
+        }
+        let odd = self
+            .control
+            .odd
+            .entry(told.order.command.clone())
+            .or_insert_with(|| Odd {
+                found: found.clone(),
+                polls: 0,
+            });
+        if odd.found != *found {
+            (odd.found, odd.polls) = (found.clone(), 0);
+        }
+        odd.polls += 1;
+        odd.polls >= POLLS_OF_NOISE || !owned::is_noise(&told.own, found)
     }
 
     /// The device lost the command in a restart: with the value went what nobody else writes who takes it back, timers and

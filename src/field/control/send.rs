@@ -144,6 +144,9 @@ impl FieldDevice {
             Trouble::Refused(why) => (why, true),
             Trouble::Wire { why, part } => (why, part),
         };
+        // A set that runs is not stopped, and none started, by a command that got lost or was refused: it runs on as it was
+        // told before until it is told anew, or its lease ends.
+        let undo = undo && !command.starts_with("genset_");
         self.control.fail(command, &why, order.now, order.must);
         let failure = self.control.failures.get(command);
         let again = failure.filter(|f| !undo && f.count <= RETRIES);
@@ -177,7 +180,8 @@ fn patience(program: &Program) -> TimeDelta {
 }
 
 fn trouble(error: &WireError, part: bool) -> Trouble {
-    if error.is_refusal() || matches!(error, WireError::Wrong(_)) {
+    // An answer that makes no sense is the wire's: the device may have taken what it was told.
+    if error.is_refusal() {
         Trouble::Refused(error.to_string())
     } else {
         Trouble::Wire {
@@ -189,5 +193,8 @@ fn trouble(error: &WireError, part: bool) -> Trouble {
 
 /// A lost answer or a busy device is worth a second attempt; a setpoint written twice is the same setpoint.
 fn may_repeat(error: &WireError) -> bool {
-    matches!(error, WireError::Timeout(_) | WireError::Exception(5 | 6))
+    matches!(
+        error,
+        WireError::Timeout(_) | WireError::Wrong(_) | WireError::Exception(5 | 6)
+    )
 }

@@ -8,7 +8,7 @@ use super::bank::{ALARM_RESET, CONNECT, INVERTER_STATE};
 use super::tables::layout;
 use super::{Discovered, Model};
 use crate::field::codec::encode;
-use crate::field::control::{Effect, Law};
+use crate::field::control::{Effect, Law, Shown};
 use crate::field::program::{Check, Expect, Program, RegisterWrite, Span};
 use crate::profile::{BatteryWay, REFRESH_S, REVERSION_S, Table, WordOrder};
 
@@ -193,6 +193,24 @@ impl Discovered {
         })
     }
 
+    /// Ratings that a command counts in shares of or is clamped to, kW.
+    pub(in crate::field) fn ratings(&self, command: &str) -> Vec<Shown> {
+        let places: &[(u16, &str)] = match (command, self.battery_way()) {
+            ("pv_limit", _) => return self.full_power_shown().into_iter().collect(),
+            ("battery_power" | "battery_hold", Some(BatteryWay::Wset704)) => {
+                &[(702, "WChaRteMaxRtg"), (702, "WDisChaRteMaxRtg")]
+            }
+            (c, _) if c.starts_with("battery_") => &[(124, "WChaMax")],
+            _ => &[],
+        };
+        let shown = |(id, point): &(u16, &str)| {
+            let watts = self.scaled_of(&self.model(*id)?, point)?;
+            let (point, kw) = (format!("{point} of model {id}"), watts / 1e3);
+            (kw > 0.0).then_some(Shown { point, kw })
+        };
+        places.iter().filter_map(shown).collect()
+    }
+
     /// Share of WChaMax, in percent, and the power that this is.
     fn share(&self, kw: f64) -> Result<(f64, f64), String> {
         let m = self.need(124)?;
@@ -330,14 +348,20 @@ impl Discovered {
 
     /// kW that 100 % of WMax mean: the setting, else the nameplate, else what the profile says.
     pub(in crate::field) fn full_power(&self) -> Result<f64, String> {
-        let places = [(121, "WMax"), (702, "WMax"), (120, "WRtg"), (702, "WMaxRtg")];
-        let shown = places.iter().find_map(|(id, point)| {
-            let m = self.model(*id)?;
-            self.scaled_of(&m, point).filter(|w| *w > 0.0).map(|w| w / 1e3)
-        });
+        let shown = self.full_power_shown().map(|s| s.kw);
         shown.or(self.quirks.wmax_kw).ok_or_else(|| {
             "the device does not say its WMax (models 121, 120, 702): name it in the profile, [quirks] wmax_kw"
                 .to_owned()
+        })
+    }
+
+    fn full_power_shown(&self) -> Option<Shown> {
+        let places = [(121, "WMax"), (702, "WMax"), (120, "WRtg"), (702, "WMaxRtg")];
+        places.iter().find_map(|(id, point)| {
+            let m = self.model(*id)?;
+            let watts = self.scaled_of(&m, point).filter(|w| *w > 0.0)?;
+            let (point, kw) = (format!("{point} of model {id}"), watts / 1e3);
+            Some(Shown { point, kw })
         })
     }
 }
