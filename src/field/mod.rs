@@ -43,8 +43,10 @@ pub use commission::{Bench, COMMANDS, Finding, Outcome, Plan as CommissionPlan, 
 pub use dial::{Dial, Wire};
 pub use load::{Paced, ScanCost, paced, scan_cost};
 pub use map::{BlockRead, Map, Value};
-pub use once::{PlannedWrite, Wish, WriteOnce, plan_with_device, plan_without_device, write_once};
-pub use port::{Field, Options, find_profile};
+pub use once::{
+    Amount, Planned, PlannedWrite, Told, Wish, WriteOnce, plan_with_device, plan_without_device, write_once,
+};
+pub use port::{Field, Options};
 pub use probe::ProbeError;
 pub use propose::fragment;
 pub use proxy::{Allowed, Rules as ProxyRules, Upstream, serve as serve_proxy, upstream};
