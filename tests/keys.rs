@@ -113,7 +113,9 @@ fn table(text: &str) -> Value {
 
 /// What `extra` has besides, put into `file`; what both have stays as the file says.
 fn merged(file: &mut Value, extra: Value) {
-    let (Value::Table(into), Value::Table(from)) = (file, extra) else { return };
+    let (Value::Table(into), Value::Table(from)) = (file, extra) else {
+        return;
+    };
     for (key, value) in from {
         match into.get_mut(&key) {
             Some(there) => merged(there, value),
@@ -156,7 +158,9 @@ fn other_texts(text: &str) -> Vec<String> {
     let digits = text.find(|c: char| c.is_ascii_digit());
     let mut all: Vec<String> = Vec::new();
     if let Some(from) = digits {
-        let end = text[from..].find(|c: char| !(c.is_ascii_digit() || c == '.')).map_or(text.len(), |n| from + n);
+        let end = text[from..]
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .map_or(text.len(), |n| from + n);
         if let Ok(number) = text[from..end].parse::<f64>() {
             let put = |n: f64| format!("{}{n}{}", &text[..from], &text[end..]);
             all.extend([0.98, 1.02, 2.0, 0.5].map(|k| put(number * k)));
@@ -164,8 +168,21 @@ fn other_texts(text: &str) -> Vec<String> {
         }
     }
     let known = [
-        "07:45", "2026-12-24", "Europe/Brussels", "BE", "USD", "9 EUR/kWh", "flat", "L1", "127.0.0.1:5021", "outer",
-        "eastron-sdm630", "http://127.0.0.1:8429", "22:00-07:00", "08:00-22:00", "inverter",
+        "07:45",
+        "2026-12-24",
+        "Europe/Brussels",
+        "BE",
+        "USD",
+        "9 EUR/kWh",
+        "flat",
+        "L1",
+        "127.0.0.1:5021",
+        "outer",
+        "eastron-sdm630",
+        "http://127.0.0.1:8429",
+        "22:00-07:00",
+        "08:00-22:00",
+        "inverter",
     ];
     all.extend(known.map(str::to_owned));
     all.push(format!("{text}x"));
@@ -267,7 +284,10 @@ fn another_value_of_any_key_makes_another_site() {
         files.push(file);
     }
     let mut twin = table(&text("home-amsterdam"));
-    merged(&mut twin, table("[twin]\nload = \"l.csv\"\nload_column = \"a\"\npv = \"p.csv\"\npv_column = \"b\""));
+    merged(
+        &mut twin,
+        table("[twin]\nload = \"l.csv\"\nload_column = \"a\"\npv = \"p.csv\"\npv_column = \"b\""),
+    );
     files.push(twin);
     let (mut alive, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for file in &files {
@@ -295,9 +315,15 @@ fn another_value_of_any_key_makes_another_site() {
         }
     }
     let fixed: BTreeSet<String> = FIXED.iter().map(|k| (*k).to_owned()).collect();
-    let missing: Vec<&String> = wanted.iter().filter(|k| !seen.contains(*k) && !fixed.contains(*k)).collect();
+    let missing: Vec<&String> = wanted
+        .iter()
+        .filter(|k| !seen.contains(*k) && !fixed.contains(*k))
+        .collect();
     assert!(missing.is_empty(), "no file of this test has {missing:?}");
-    let dead: Vec<&String> = seen.iter().filter(|k| !alive.contains(*k) && !fixed.contains(*k)).collect();
+    let dead: Vec<&String> = seen
+        .iter()
+        .filter(|k| !alive.contains(*k) && !fixed.contains(*k))
+        .collect();
     assert!(dead.is_empty(), "another value of these changes nothing: {dead:?}");
 }
 
@@ -326,8 +352,13 @@ fn every_field_of_a_site_is_read_outside_the_parser() {
     let mut unread = BTreeMap::new();
     for file in ["plant.rs", "wiring.rs", "twin.rs"] {
         let text = std::fs::read_to_string(src.join("site").join(file)).unwrap();
-        for line in text.lines().filter(|l| l.starts_with("    pub ") && l.trim_end().ends_with(',')) {
-            let Some((name, _)) = line.trim().trim_start_matches("pub ").split_once(':') else { continue };
+        for line in text
+            .lines()
+            .filter(|l| l.starts_with("    pub ") && l.trim_end().ends_with(','))
+        {
+            let Some((name, _)) = line.trim().trim_start_matches("pub ").split_once(':') else {
+                continue;
+            };
             if !words.contains(name) {
                 unread.insert(name.to_owned(), file);
             }

@@ -245,3 +245,75 @@ fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, component
     t.push('\n');
     t
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = "schema = \"site/1\"\nname = \"x\"\n[location]\nlatitude = \"52 deg\"\nlongitude = \"5 deg\"\n\
+        time_zone = \"Europe/Amsterdam\"\ncountry = \"NL\"\n[connection_point]\nimport_max = \"8 kW\"\nexport_max = \"8 kW\"\n\
+        fuse = \"25 A\"\nmeter = \"main\"\n[components.home]\nkind = \"load\"\ndaily = \"9 kWh\"\nmax = \"7 kW\"\n\
+        [components.main]\nkind = \"meter\"\n[devices.main]\naddress = \"tcp://10.0.0.1:502\"\nprofile = \"eastron-sdm630\"\n\
+        components = [\"main\"]\n[tariff]\ncurrency = \"EUR\"\n[tariff.import]\nkind = \"flat\"\nprice = \"0.3 EUR/kWh\"\n";
+
+    /// A scan that found one device of this profile, all of whose points show something.
+    fn found(profile: &Profile) -> ScanReport {
+        let names = profile
+            .points
+            .iter()
+            .map(|p| p.name.clone())
+            .chain(profile.derived.iter().map(|d| d.name.clone()));
+        let mut values: Values = names.map(|n| (n, Value::Number(1.0))).collect();
+        let feeds = if profile.sunspec {
+            for name in ["soc", "pv_power", "active_power"] {
+                values.insert(name.to_owned(), Value::Number(1.0));
+            }
+            feeds_of_models(profile, &values, &["inverter", "meter"].into())
+        } else {
+            feeds_of(profile, &values)
+        };
+        let device = FoundDevice {
+            unit_id: 3,
+            profile: profile.id.clone(),
+            identity: serde_json::json!({}),
+            confidence: Confidence::Likely,
+            wants: wants(profile, &feeds),
+            evidence: vec![],
+            also: vec![],
+            feeds,
+            ratings: Default::default(),
+        };
+        ScanReport {
+            address: "tcp://10.0.0.2:502".into(),
+            files: None,
+            found: vec![device],
+            unknown: vec![],
+            notes: vec![],
+            requests: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_proposed_for_any_profile_passes_the_check() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in crate::profile::builtin_names() {
+            let profile = crate::profile::builtin(name).unwrap();
+            let report = found(&profile);
+            let feeds = &report.found[0].feeds;
+            // SG Ready takes no power, so that nothing of it can be planned; what a relay switches nobody can see.
+            let feeds_nothing = ["stiebel-wpm-sg-ready", "generic-relay"].contains(&name);
+            assert_eq!(feeds.is_empty(), feeds_nothing, "{name}: {feeds:?}");
+            if profile.kind == "hybrid" {
+                assert!(
+                    feeds.starts_with(&["pv".to_owned(), "battery".to_owned()]),
+                    "{name}: {feeds:?}"
+                );
+            }
+            let text = format!("{}{}", SITE, fragment(&report, "EUR"));
+            std::fs::write(folder.path().join("site.toml"), &text).unwrap();
+            if let Err(crate::site::LoadError::Faults(faults)) = crate::site::load(folder.path()) {
+                panic!("{name}: {faults:#?}\n{text}");
+            }
+        }
+    }
+}

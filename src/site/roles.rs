@@ -257,6 +257,7 @@ impl Plan<'_, '_, '_> {
         let e = &self.entries[i];
         let Some(p) = e.profile else { return };
         for (target, point) in &e.points {
+            let point = point.strip_prefix('-').unwrap_or(point);
             let Some((component, quantity)) = target.split_once('.') else {
                 continue;
             };

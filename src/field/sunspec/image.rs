@@ -90,9 +90,12 @@ impl Discovered {
         self.points.iter().find(is_own).map(|p| p.name.clone())
     }
 
-    /// Families of the models found: `inverter`, `meter`, `der`, …
+    /// Families of the device's own models: `inverter`, `meter`, `der`, …; a meter that is read along at another unit is a device
+    /// of its own.
     pub fn families(&self) -> BTreeSet<&'static str> {
-        self.models.iter().filter_map(|m| Some(layout(m.id)?.family)).collect()
+        let own = self.models.first().map(|m| m.unit);
+        let own = self.models.iter().filter(|m| Some(m.unit) == own);
+        own.filter_map(|m| Some(layout(m.id)?.family)).collect()
     }
 
     /// Whether points of the models lie in a block (or in a piece of one).
