@@ -131,12 +131,16 @@ pub async fn scan(
         echoes: false,
         told,
     };
-    let (first, rest) = scan.units();
-    scan.over(&first).await?;
-    if scan.report.found.is_empty() && scan.report.unknown.is_empty() && !rest.is_empty() {
-        scan.over(&rest).await?;
-    } else if !rest.is_empty() {
-        let note = format!("{} units were not asked: --units 0-247 asks all", rest.len());
+    let mut stages = scan.stages().into_iter();
+    for units in stages.by_ref() {
+        scan.over(&units).await?;
+        if !scan.report.found.is_empty() || !scan.report.unknown.is_empty() {
+            break;
+        }
+    }
+    let left: usize = stages.map(|units| units.len()).sum();
+    if left > 0 {
+        let note = format!("{left} units were not asked: --units 0-247 asks all");
         scan.report.notes.push(note);
     }
     scan.report.requests = scan.probe.requests + scan.recogniser.requests;
@@ -157,20 +161,19 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Units to ask, and units to ask where those brought nothing.
-    fn units(&self) -> (Vec<u8>, Vec<u8>) {
+    /// Units to ask, in stages: a later one is asked only where those before brought nothing.
+    fn stages(&self) -> Vec<Vec<u8>> {
         if let Some(units) = &self.options.units {
-            return (units.clone(), Vec::new());
+            return vec![units.clone()];
         }
         let all = 1..=247u8;
-        if matches!(self.address, Address::Rtu { .. } | Address::RtuOverTcp { .. }) {
-            return (all.collect(), Vec::new());
+        if self.address.is_rtu() {
+            return vec![all.collect()];
         }
         let named = self.options.profiles.iter().filter_map(|p| p.link.unit);
         let usual: BTreeSet<u8> = (1..=10).chain(USUAL).chain(named).collect();
-        let others = all.filter(|u| !usual.contains(u));
-        let rest = std::iter::once(ANY).chain(others).collect();
-        (usual.into_iter().collect(), rest)
+        let rest = all.filter(|u| !usual.contains(u)).collect();
+        vec![usual.into_iter().collect(), vec![ANY], rest]
     }
 
     async fn over(&mut self, units: &[u8]) -> Result<(), ProbeError> {
