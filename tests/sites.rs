@@ -160,7 +160,7 @@ fn what_is_split_by_points_has_no_fault() {
                 other(
                     "sungrow-sh",
                     7,
-                    "components = [\"battery\"]\npoints = { \"battery.soc\" = \"soc\" }"
+                    "components = [\"battery\"]\npoints = { \"battery.state_of_charge\" = \"soc\" }"
                 )
             ),
         ),
@@ -257,7 +257,7 @@ home | country = "NL" | country = "Holland" | location.country | no ISO 3166 cod
 home | country = "NL" | country = "nl" | location.country | two capital letters | error
 home | peak = "6 kW" | peak = "6000 kW" | components.pv.peak | is a unit wrong? | error
 home | peak = "6 kW" | peak = "16 kW" | components.pv.peak | 3 times as much | warning
-home | [timing] | [objective]⏎lifeline = { time = "30 h" }⏎[timing] | objective.lifeline.time | beyond the plan, which looks 24 h ahead | warning
+home | [timing] | [objective]⏎lifeline = { time = "40 h" }⏎[timing] | objective.lifeline.time | beyond the plan, which looks 30 h ahead | warning
 home | current_min = "6 A" | current_min = "6 A"⏎discharge_max = "7 kW" | components.ev.discharge_max | unknown key | error
 home | capacity = "10 kWh" | capacity = "10,5 kWh" | components.battery.capacity | write "10.5 kWh" | error
 home | latitude = "52.37 deg" | latitude = "52,37 deg" | location.latitude | write "52.37 deg" | error
