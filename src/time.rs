@@ -302,6 +302,9 @@ pub fn day_kind(date: NaiveDate, country: &str, extra: &[NaiveDate]) -> DayKind 
     }
 }
 
+/// Countries whose public holidays [`day_kind`] knows.
+pub const COUNTRIES: [&str; 4] = ["BE", "DE", "KR", "NL"];
+
 /// Fixed and Easter-based public holidays (NL, DE, BE) and Korean ones (fixed days by law; lunar ones from the published
 /// almanac for 2024–2030).
 fn is_holiday(date: NaiveDate, country: &str) -> bool {
@@ -384,6 +387,13 @@ mod tests {
         assert_eq!(length(date(10, 25)), TimeDelta::hours(25));
         let gap = local_instant(tz, date(3, 29).and_hms_opt(2, 30, 0).unwrap());
         assert_eq!(gap, Utc.with_ymd_and_hms(2026, 3, 29, 1, 0, 0).unwrap());
+    }
+
+    #[test]
+    fn the_countries_named_are_those_whose_holidays_are_known() {
+        let christmas = NaiveDate::from_ymd_opt(2026, 12, 25).unwrap();
+        assert!(COUNTRIES.iter().all(|c| is_holiday(christmas, c)));
+        assert!(!["FR", "ZZ", "Holland", ""].iter().any(|c| is_holiday(christmas, c)));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum UnitError {
     },
     #[error("`{text}` is not a number with a unit; write for example \"{example}\"")]
     NotANumber { text: String, example: &'static str },
+    #[error("`{text}` has a comma; write {write}")]
+    Comma { text: String, write: String },
     #[error("`{text}` is not finite")]
     NotFinite { text: String },
 }
@@ -37,6 +39,12 @@ fn split<'a>(text: &'a str, example: &'static str) -> Result<(f64, &'a str), Uni
             !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+') || exponent)
         })
         .map_or(text.len(), |(i, _)| i);
+    if text[end..].starts_with(',') {
+        return Err(UnitError::Comma {
+            text: text.into(),
+            write: with_point(text),
+        });
+    }
     let number: f64 = text[..end].parse().map_err(|_| UnitError::NotANumber {
         text: text.into(),
         example,
@@ -52,6 +60,25 @@ fn split<'a>(text: &'a str, example: &'static str) -> Result<(f64, &'a str), Uni
         });
     }
     Ok((number, unit))
+}
+
+/// A number with commas, as it is to be written: `11,5 kW` is 11.5 kW, `1.234,5 kW` is 1234.5 kW. Three figures behind the one
+/// comma are thousands in some countries and decimals in others: both are offered.
+fn with_point(text: &str) -> String {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ',' | '.' | '-' | '+')));
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let (before, after) = number.rsplit_once(',').unwrap_or((number, ""));
+    let whole: String = before.chars().filter(|c| !matches!(c, '.' | ',')).collect();
+    if after.contains('.') || before.contains(',') {
+        return format!("\"{whole}{after}{unit}\"");
+    }
+    let decimal = format!("\"{whole}.{after}{unit}\"");
+    let thousands = after.len() == 3 && !before.contains('.');
+    if thousands {
+        format!("{decimal}, or \"{whole}{after}{unit}\" where thousands are meant")
+    } else {
+        decimal
+    }
 }
 
 /// Reads `text` by a table of `(unit, factor)`.
@@ -308,6 +335,28 @@ mod tests {
         let wrong = Power::parse("11 kWh").unwrap_err().to_string();
         assert!(wrong.contains("kW, W, MW"), "{wrong}");
         assert!(Power::parse("").is_err() && Power::parse("kW").is_err() && Power::parse("1e999 kW").is_err());
+    }
+
+    #[test]
+    fn a_decimal_comma_is_answered_with_the_number_to_write() {
+        for (text, write) in [
+            ("11,5 kW", "write \"11.5 kW\""),
+            ("-0,25kW", "write \"-0.25kW\""),
+            ("1.234,5 kW", "write \"1234.5 kW\""),
+            ("1,234.5 kW", "write \"1234.5 kW\""),
+            ("1,234,500 W", "write \"1234500 W\""),
+            ("1,500 W", "write \"1.500 W\", or \"1500 W\" where thousands are meant"),
+        ] {
+            let why = Power::parse(text).unwrap_err().to_string();
+            assert!(why.ends_with(write), "{why}");
+        }
+        let price = parse_money_per("0,32 EUR/kWh", "kWh", "0.32 EUR/kWh")
+            .unwrap_err()
+            .to_string();
+        assert!(price.contains("write \"0.32 EUR/kWh\""), "{price}");
+        assert!(
+            parse_duration("1,5 h").is_err() && parse_share("97,5 %").is_err() && Angle::parse("51,92 deg").is_err()
+        );
     }
 
     #[test]

@@ -40,7 +40,11 @@ fn ready(command: &mut Command) -> (Process, String) {
 }
 
 fn twin(site: &str, extra: &[&str]) -> (Process, Value) {
-    let (process, line) = ready(Command::new(MADANG).args(["twin", site, "--json"]).args(extra));
+    let (process, line) = ready(
+        Command::new(MADANG)
+            .args(["twin", site, "--free-ports", "--json"])
+            .args(extra),
+    );
     (process, serde_json::from_str(&line).unwrap())
 }
 
@@ -701,4 +705,408 @@ fn every_command_of_the_guide_does_what_it_says() {
     ];
     assert_eq!(done, steps, "the guide has these steps");
     assert!(Path::new(&out).exists() && folder.path().join("inverter.expected.json").exists());
+}
+
+/// Registers by unit and address, as a raw Modbus/TCP server holds them.
+type Registers = std::collections::BTreeMap<(u8, u16), u16>;
+/// Says whether a write of these words to this address is refused, with which exception.
+type Refuses = Box<dyn Fn(u16, &[u16]) -> Option<u8> + Send + Sync>;
+
+/// A raw server: units that hold nothing are silent, registers that are not there are refused.
+fn raw(registers: Registers, refuses: Refuses) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let held = Arc::new((Mutex::new(registers), refuses));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let held = held.clone();
+            std::thread::spawn(move || answer_raw(stream, &held));
+        }
+    });
+    address
+}
+
+fn answer_raw(mut stream: TcpStream, held: &(Mutex<Registers>, Refuses)) {
+    let mut head = [0u8; 7];
+    while stream.read_exact(&mut head).is_ok() {
+        let mut pdu = vec![0u8; usize::from(u16::from_be_bytes([head[4], head[5]])) - 1];
+        if stream.read_exact(&mut pdu).is_err() {
+            return;
+        }
+        let (unit, mut registers) = (head[6], held.0.lock().unwrap());
+        if !registers.keys().any(|(u, _)| *u == unit) {
+            continue;
+        }
+        let word = |i: usize| u16::from_be_bytes([pdu[i], pdu[i + 1]]);
+        let refused = |code: u8| vec![pdu[0] | 0x80, code];
+        let answer = match pdu[0] {
+            3 => {
+                let words: Option<Vec<u16>> = (word(1)..)
+                    .take(usize::from(word(3)))
+                    .map(|a| registers.get(&(unit, a)).copied())
+                    .collect();
+                words.map_or_else(
+                    || refused(2),
+                    |w| {
+                        let bytes = w.iter().flat_map(|w| w.to_be_bytes());
+                        [3, (w.len() * 2) as u8].into_iter().chain(bytes).collect()
+                    },
+                )
+            }
+            6 | 16 => {
+                let from = if pdu[0] == 6 { 3 } else { 6 };
+                let words: Vec<u16> = pdu[from..]
+                    .chunks(2)
+                    .map(|b| u16::from_be_bytes([b[0], b[1]]))
+                    .collect();
+                match (held.1)(word(1), &words) {
+                    Some(code) => refused(code),
+                    None => {
+                        registers.extend((word(1)..).zip(words).map(|(a, w)| ((unit, a), w)));
+                        pdu[..5].to_vec()
+                    }
+                }
+            }
+            _ => refused(1),
+        };
+        let length = (answer.len() as u16 + 1).to_be_bytes();
+        let frame = [&[head[0], head[1], 0, 0, length[0], length[1], unit], answer.as_slice()].concat();
+        if stream.write_all(&frame).is_err() {
+            return;
+        }
+    }
+}
+
+fn text_words(text: &str, count: usize) -> Vec<u16> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize(count * 2, 0);
+    bytes.chunks(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect()
+}
+
+fn common(maker: &str, model: &str, serial: &str) -> Vec<u16> {
+    let parts = [
+        vec![1, 65],
+        text_words(maker, 16),
+        text_words(model, 16),
+        text_words("", 8),
+        text_words("1.0", 8),
+    ];
+    [parts.concat(), text_words(serial, 16), vec![1]].concat()
+}
+
+/// Model 103 that gives so many watts.
+fn inverter_103(watts: i16) -> Vec<u16> {
+    let mut words = vec![0u16; 52];
+    (words[0], words[1]) = (103, 50);
+    // A, phases, A_SF; voltages, V_SF; W, W_SF; Hz, Hz_SF; WH.
+    words[2..7].copy_from_slice(&[150, 50, 50, 50, 0xFFFF]);
+    words[7..14].copy_from_slice(&[4000, 4000, 4000, 2300, 2301, 2302, 0xFFFF]);
+    words[14..18].copy_from_slice(&[watts as u16, 0, 5000, 0xFFFE]);
+    words[24..27].copy_from_slice(&[18, 54_919, 0]);
+    words[38] = 4;
+    words
+}
+
+/// Model 203 that imports so many watts, by the standard's sign, a third on each phase.
+fn meter_203(watts: i16) -> Vec<u16> {
+    let mut words = vec![0u16; 107];
+    (words[0], words[1]) = (203, 105);
+    words[2..7].copy_from_slice(&[66, 22, 22, 22, 0xFFFF]);
+    words[7..16].copy_from_slice(&[2300, 2300, 2301, 2302, 4000, 4000, 4000, 4000, 0xFFFF]);
+    let third = (watts / 3) as u16;
+    words[16..23].copy_from_slice(&[5000, 0xFFFE, watts as u16, third, third, third, 0]);
+    words[39] = 1000;
+    words[47] = 5000;
+    words
+}
+
+fn at_40000(unit: u8, models: &[Vec<u16>]) -> Registers {
+    let all = [vec![0x5375, 0x6E53], models.concat(), vec![0xFFFF, 0]].concat();
+    (40_000..).zip(all).map(|(a, w)| ((unit, a), w)).collect()
+}
+
+/// An inverter and its meter in one map, in both orders and of several makers: what the scan proposes reads PV from the
+/// inverter and the grid from the meter, and passes `check`.
+#[test]
+fn the_meter_of_an_inverter_is_proposed_as_what_it_is_and_reads_itself() {
+    let (edge, acme) = ("SolarEdge", "Acme");
+    for (maker, meter_first, watts, profile) in [
+        // The vendor counts export as positive.
+        (edge, false, 1500, "solaredge-sunspec"),
+        (acme, false, -1500, "sunspec"),
+        (acme, true, -1500, "sunspec"),
+    ] {
+        let inverter = [common(maker, "INV10K", "A1"), inverter_103(2400)].concat();
+        let meter = [common(maker, "MTR-3Y-400V-A", "M1"), meter_203(watts)].concat();
+        let models = if meter_first {
+            [meter, inverter]
+        } else {
+            [inverter, meter]
+        };
+        let address = raw(at_40000(1, &models), Box::new(|_, _| Some(1)));
+        let report = document(&madang(&["scan", &address, "--units", "1", "--pace", "1 ms", "--json"]));
+        let found = &report["found"][0];
+        assert_eq!(
+            (&found["profile"], &found["feeds"]),
+            (&json!(profile), &json!(["pv", "meter"])),
+            "{report:#}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{BASE}{}", report["site_toml"].as_str().unwrap());
+        let checked = check(folder.path(), &text);
+        assert_eq!(checked[0]["ok"], true, "{checked:#}\n{text}");
+        let now = measured(folder.path(), &["grid", "pv"]);
+        let close =
+            |name: &str, kw: f64| assert!((now[name] - kw).abs() < 0.01, "{maker} {meter_first}: {name} {now:?}");
+        close("grid", -1.5);
+        close("pv", -2.4);
+    }
+}
+
+/// What `run` shows of these components once it knows them, kW.
+fn measured(site: &Path, components: &[&str]) -> std::collections::BTreeMap<String, f64> {
+    let port = free_port();
+    let state = site.join("state");
+    let mut command = Command::new(MADANG);
+    command
+        .arg("run")
+        .arg(site)
+        .arg("--state")
+        .arg(&state)
+        .args(["--port", &port.to_string()]);
+    let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("the controller reads its components", Duration::from_secs(30), || {
+        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let all = now["components"].as_array()?;
+        let power = |name: &&str| {
+            let component = all.iter().find(|c| c["id"] == **name)?;
+            Some(((*name).to_owned(), component["power_kw"].as_f64()?))
+        };
+        components.iter().map(power).collect()
+    })
+}
+
+#[test]
+fn an_inverter_without_a_meter_feeds_no_grid() {
+    let address = raw(
+        at_40000(1, &[common("Acme", "INV", "A1"), inverter_103(2400)]),
+        Box::new(|_, _| Some(1)),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{BASE}[components.grid]\nkind = \"meter\"\n[components.pv]\nkind = \"pv\"\npeak = \"5 kW\"\n[devices.inverter]\n\
+         address = \"{address}\"\nprofile = \"sunspec\"\ncomponents = [\"grid\", \"pv\"]\n"
+    );
+    std::fs::write(folder.path().join("site.toml"), text).unwrap();
+    let port = free_port();
+    let mut command = Command::new(MADANG);
+    command
+        .arg("run")
+        .arg(folder.path())
+        .arg("--state")
+        .arg(folder.path().join("state"))
+        .args(["--port", &port.to_string()]);
+    let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("PV is read, the grid is not known", Duration::from_secs(30), || {
+        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let all = now["components"].as_array()?;
+        let power = |name: &str| all.iter().find(|c| c["id"] == name).map(|c| c["power_kw"].clone());
+        let pv = power("pv")?.as_f64()?;
+        assert!((pv + 2.4).abs() < 0.01, "{now:#}");
+        assert!(power("grid")?.is_null(), "{now:#}");
+        Some(())
+    });
+}
+
+#[test]
+fn unit_zero_is_found_where_nobody_else_answers_and_may_be_asked_for() {
+    let registers = || at_40000(0, &[common("Acme", "MTR", "M1"), meter_203(900)]);
+    for units in [&["--units", "0-2"][..], &["--patience", "20 ms"]] {
+        let address = raw(registers(), Box::new(|_, _| Some(1)));
+        let out = madang(&[&["scan", &address, "--pace", "1 ms", "--json"], units].concat());
+        let report = document(&out);
+        assert_eq!(out.status.code(), Some(0), "{report:#}");
+        assert_eq!(report["found"][0]["unit_id"], 0, "{report:#}");
+        assert!(report["site_toml"].as_str().unwrap().contains("unit = 0"), "{report:#}");
+    }
+    let out = madang(&["scan", "rtu+tcp://127.0.0.1:1", "--units", "0"]);
+    assert_eq!(out.status.code(), Some(2));
+}
+
+#[test]
+fn a_common_model_that_is_too_short_is_told_with_its_length() {
+    let short = [
+        vec![1, 15],
+        text_words("ACMECELL", 4),
+        text_words("HOME", 2),
+        vec![0; 9],
+        inverter_103(820),
+    ]
+    .concat();
+    let address = raw(at_40000(100, &[short]), Box::new(|_, _| Some(1)));
+    let out = madang(&["scan", &address, "--units", "100", "--pace", "1 ms", "--json"]);
+    let report = document(&out);
+    assert_eq!(out.status.code(), Some(1), "{report:#}");
+    let notes = report["notes"].to_string();
+    assert!(
+        notes.contains("unit 100") && notes.contains("says that it is 15 registers long"),
+        "{notes}"
+    );
+    let out = madang(&["read", &address, "--profile", "sunspec", "--unit", "100"]);
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        out.status.code() == Some(1) && why.contains("15 registers long"),
+        "{why}"
+    );
+}
+
+/// A battery inverter that takes a limit of discharging (47077) down, and refuses so many times to have it raised.
+fn stubborn(refusals: u32) -> String {
+    let mut registers = Registers::new();
+    for (from, count) in [
+        (30_000, 120),
+        (32_000, 120),
+        (37_000, 160),
+        (37_740, 60),
+        (47_000, 120),
+        (47_240, 20),
+        (47_410, 10),
+    ] {
+        registers.extend((from..).take(count).map(|a| ((1, a), 0)));
+    }
+    let mut put = |at: u16, words: &[u16]| registers.extend((at..).zip(words).map(|(a, w)| ((1, a), *w)));
+    put(30_000, &text_words("SUN2000-10KTL-M1", 15));
+    put(30_073, &[0, 10_000]);
+    for at in [37_046, 37_048, 47_075, 47_077] {
+        put(at, &[0, 5_000]);
+    }
+    put(37_760, &[610]);
+    let left = Mutex::new(refusals);
+    raw(
+        registers,
+        Box::new(move |at, words| {
+            let mut left = left.lock().unwrap();
+            let raises = at == 47_077 && words.iter().any(|w| *w > 0) && *left > 0;
+            raises.then(|| {
+                *left -= 1;
+                4
+            })
+        }),
+    )
+}
+
+#[test]
+fn a_release_that_is_refused_is_tried_again_and_what_stays_is_told() {
+    for (refusals, code) in [(1, 0), (99, 1)] {
+        let address = stubborn(refusals);
+        let write = |value: &str| {
+            madang(&[
+                "write",
+                &address,
+                "--profile",
+                "huawei-sun2000-luna2000",
+                "battery_discharge_limit",
+                value,
+                "--yes",
+            ])
+        };
+        let out = write("0 kW");
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let out = write("release");
+        let why = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{why}");
+        if code == 1 {
+            assert!(
+                why.contains("tried 3 times") && why.contains("stays in force: its `discharge_limit` shows 0 kW"),
+                "{why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_twin_whose_ports_are_taken_says_so_and_moves_only_when_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("sites/home-amsterdam");
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = std::fs::read_to_string(shipped.join("site.toml")).unwrap();
+    for there in [15220, 15221, 15222] {
+        text = text.replace(&format!("127.0.0.1:{there}"), &format!("127.0.0.1:{}", free_port()));
+    }
+    text = text.replace("127.0.0.1:15223", &format!("127.0.0.1:{port}"));
+    std::fs::write(folder.path().join("site.toml"), text).unwrap();
+    std::fs::copy(shipped.join("prices.csv"), folder.path().join("prices.csv")).unwrap();
+    let site = folder.path().to_str().unwrap();
+    let out = madang(&["twin", site, "--json"]);
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{why}");
+    assert!(
+        why.contains(&format!("127.0.0.1:{port} (heat-pump)")) && why.contains("--free-ports"),
+        "{why}"
+    );
+    let (_twin, devices) = twin(site, &[]);
+    assert_ne!(address_of(&devices, "heat-pump"), format!("tcp://127.0.0.1:{port}"));
+}
+
+#[test]
+fn a_profile_file_has_a_twin_that_is_read_by_it() {
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profiles/acme-pump.toml");
+    let profile = profile.to_str().unwrap();
+    let mut command = Command::new(MADANG);
+    command.args(["twin", "--profile", profile, "--listen", "127.0.0.1:0", "--json"]);
+    let (_twin, line) = ready(&mut command);
+    let devices: Value = serde_json::from_str(&line).unwrap();
+    let report = document(&madang(&[
+        "read",
+        &address_of(&devices, "device"),
+        "--profile",
+        profile,
+        "--json",
+    ]));
+    let points = report["points"].as_array().unwrap();
+    let power = points.iter().find(|p| p["name"] == "heatpump_power").unwrap();
+    assert_eq!(
+        (&power["quality"], power["value"].is_f64()),
+        (&json!("good"), true),
+        "{report:#}"
+    );
+    let out = madang(&["twin", "--profile", "no-such.toml"]);
+    assert_eq!(out.status.code(), Some(2));
+}
+
+/// A hybrid in two maps: SunSpec models and the vendor's own registers behind one unit, found by scan and read by one profile.
+#[test]
+fn a_storedge_is_found_whole_and_reads_pv_battery_and_grid() {
+    let mut command = Command::new(MADANG);
+    command.args([
+        "twin",
+        "--profile",
+        "solaredge-storedge",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+    ]);
+    let (_twin, line) = ready(&mut command);
+    let devices: Value = serde_json::from_str(&line).unwrap();
+    let address = address_of(&devices, "device");
+    let report = document(&madang(&[
+        "read",
+        &address,
+        "--profile",
+        "solaredge-storedge",
+        "--json",
+    ]));
+    let points = report["points"].as_array().unwrap();
+    let value = |name: &str| {
+        points
+            .iter()
+            .find(|p| p["name"] == name)
+            .and_then(|p| p["value"].as_f64())
+    };
+    for name in ["pv_power", "battery_power", "soc", "active_power", "ac_power"] {
+        assert!(value(name).is_some(), "{name}: {report:#}");
+    }
+    let sum = value("pv_power").unwrap() + value("battery_power").unwrap() + value("ac_power").unwrap().abs();
+    assert!(sum.is_finite(), "{report:#}");
 }

@@ -19,7 +19,7 @@ fn script(name: &str) -> std::path::PathBuf {
 fn twin(site: &str) -> (Process, Value) {
     let mut command = Command::new(MADANG);
     command
-        .args(["twin", site, "--json"])
+        .args(["twin", site, "--free-ports", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut process = Process::start(&mut command);

@@ -101,7 +101,246 @@ island | start_below = "30 %" | start_below = "80 %" | components.generator.star
 island | power_min = "12 kW" | power_min = "52 kW" | components.generator.power_min | above power_max |
 "##;
 
+/// What no device can do that is said to: cells as in [`FAULTS`]; `sunspec` keeps the hybrid of the home.
+const ROLES: &str = r##"home | profile = "generic-heat-pump" | profile = "alfen-eve" | devices.heat-pump.components | no power for the heat-pump `heat-pump`: it shows | components = ["heat-pump"]
+home | profile = "generic-heat-pump" | profile = "stiebel-wpm-sg-ready" | devices.heat-pump.components | no command `heatpump_power` | components = ["heat-pump"]
+home | profile = "alfen-eve" | profile = "eastron-sdm630" | devices.charger.components | no state of the charger for the charge-point `ev` | components = ["ev"]
+home | profile = "alfen-eve" | profile = "eastron-sdm630" | devices.charger.components | no command `evse_current_limit` | components = ["ev"]
+home | components = ["ev"] | components = ["ev", "battery"] | devices.charger.components | `battery` is fed by `inverter` already |
+home | components = ["grid"] | components = ["grid", "pv"] | devices.inverter.components | `pv` is fed by `meter` already | components = ["pv", "battery"]
+home | components = ["pv", "battery"] | components = ["pv"]⏎[devices.other]⏎address = "tcp://127.0.0.1:15299"⏎profile = "alfen-eve"⏎components = ["battery"] | devices.other.components | no state of charge for the battery `battery`: it shows |
+home | components = ["pv", "battery"] | components = ["pv"]⏎[devices.other]⏎address = "tcp://127.0.0.1:15299"⏎profile = "eastron-sdm630"⏎components = ["battery"] | devices.other.components | no command `battery_power` for the battery `battery` |
+home | components = ["pv", "battery"] | components = ["battery"]⏎[devices.other]⏎address = "tcp://127.0.0.1:15299"⏎profile = "sma-sunny-island"⏎components = ["pv"] | devices.other.components | no power for the pv `pv` |
+home | components = ["pv", "battery"] | components = ["battery"]⏎[devices.other]⏎address = "tcp://127.0.0.1:15299"⏎profile = "sma-sunny-tripower"⏎components = ["pv"] | devices.other.components | no command `pv_limit` for the pv `pv`: it shows pv_power, ac_power |
+home | profile = "sunspec"⏎components = ["grid"] | profile = "sma-sunny-tripower"⏎components = ["grid"] | devices.meter.components | measures itself, not the connection |
+home | profile = "sunspec"⏎components = ["grid"] | profile = "generic-relay"⏎components = ["grid"] | devices.meter.components | no power for the meter `grid` |
+home | components = ["grid"] | components = ["grid"]⏎points = { "grid.active_power" = "active_power" } | devices.meter.points | a meter's is `meter[1].active_power` |
+home | components = ["grid"] | components = ["grid"]⏎points = { "grid.active_power" = "meter[1].actve_power" } | devices.meter.points | has no point `meter[1].actve_power` |
+home | components = ["ev"] | components = ["ev"]⏎points = { "ev.active_power" = "evse_pwer" } | devices.charger.points | did you mean `evse_power`? |
+home | components = ["ev"] | components = ["ev"]⏎points = { "ev.active_power" = "voltage_l1" } | devices.charger.points | is in V |
+home | components = ["ev"] | components = ["ev"]⏎options = { phases = "1" } | devices.charger.options | has no option `phases`; it has none |
+home | [components.battery] | [components.roof]⏎kind = "pv"⏎peak = "3 kW"⏎[components.battery] | components.roof.kind | no device feeds | kind = "pv"⏎peak = "3 kW"
+"##;
+
+#[test]
+fn a_device_is_asked_whether_its_profile_can_feed_and_move_what_it_is_said_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |bad: &str| {
+        std::fs::write(folder.path().join("site.toml"), bad).unwrap();
+        match load(folder.path()) {
+            Err(LoadError::Faults(faults)) => Some(faults),
+            Ok(_) => None,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    ROLES.lines().for_each(|row| check_by(row, &read));
+}
+
+/// Two roofs on one inverter, a hybrid in two maps, a state of charge from a device of its own: what is split by points is good.
+#[test]
+fn what_is_split_by_points_has_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let hybrid = "components = [\"pv\", \"battery\"]";
+    let other = |profile: &str, unit: u8, rest: &str| {
+        format!(
+            "\n[devices.other]\naddress = \"tcp://127.0.0.1:15221\"\nunit = {unit}\nprofile = \"{profile}\"\n{rest}"
+        )
+    };
+    let edge = "profile = \"solaredge-sunspec\"\ncomponents = [\"pv\"]";
+    let rated = "\noptions = { rated_power = \"6 kW\" }\ncomponents = [\"battery\"]";
+    for (what, to) in [
+        (
+            "a hybrid's two maps behind one unit",
+            format!("{edge}{}", other("solaredge-storedge", 1, rated)),
+        ),
+        (
+            "the state of charge from the battery itself",
+            format!(
+                "profile = \"sunspec\"\n{hybrid}{}",
+                other(
+                    "sungrow-sh",
+                    7,
+                    "components = [\"battery\"]\npoints = { \"battery.state_of_charge\" = \"soc\" }"
+                )
+            ),
+        ),
+    ] {
+        let text = text("home-amsterdam").replace(&format!("profile = \"sunspec\"\n{hybrid}"), &to);
+        assert!(text.contains("[devices.other]"), "{what}");
+        std::fs::write(folder.path().join("site.toml"), text).unwrap();
+        let (site, warnings) = load(folder.path()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        let shared = warnings.iter().any(|w| w.message.contains("they share one connection"));
+        assert_eq!(shared, what.contains("one unit"), "{what}: {warnings:#?}");
+        assert_eq!(
+            site.movers()["battery"].as_str(),
+            if shared { "other" } else { "inverter" }
+        );
+    }
+    let two = text("home-amsterdam").replace(
+        "[components.battery]",
+        "[components.roof]\nkind = \"pv\"\npeak = \"3 kW\"\ncurtailable = false\n[components.battery]",
+    );
+    let fed = |points: &str| two.replace(hybrid, &format!("components = [\"pv\", \"roof\", \"battery\"]{points}"));
+    let points =
+        "\npoints = { \"pv.active_power\" = \"-mppt[1].dc_power\", \"roof.active_power\" = \"-mppt[2].dc_power\" }";
+    for (points, good) in [("", false), (points, true)] {
+        std::fs::write(folder.path().join("site.toml"), fed(points)).unwrap();
+        match load(folder.path()) {
+            Ok((site, _)) => {
+                assert!(good);
+                let feeds = site.feeds();
+                let power = |c: &str| {
+                    let of = |f: &&madang::site::Feed| {
+                        f.component.as_str() == c && f.quantity == madang::reading::Quantity::ActivePower
+                    };
+                    feeds.iter().filter(of).map(|f| f.point.as_str()).collect::<Vec<_>>()
+                };
+                assert_eq!(
+                    (power("pv"), power("roof")),
+                    (vec!["mppt[1].dc_power"], vec!["mppt[2].dc_power"])
+                );
+            }
+            Err(LoadError::Faults(faults)) => {
+                assert!(!good, "{faults:#?}");
+                assert!(
+                    faults
+                        .iter()
+                        .any(|f| f.message.contains("`pv` and `roof` are each a pv")),
+                    "{faults:#?}"
+                );
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Total, phases and counters of a grid meter come from one meter, in any order of models; an inverter's total feeds no meter.
+#[test]
+fn a_sunspec_meter_is_fed_by_one_model() {
+    let site = builtin("home-amsterdam").unwrap();
+    let feeds = site.feeds();
+    let points = |c: &str| {
+        feeds
+            .iter()
+            .filter(|f| f.component.as_str() == c)
+            .map(|f| f.point.as_str())
+            .collect::<Vec<_>>()
+    };
+    let grid = points("grid");
+    assert!(
+        grid.len() >= 13 && grid.iter().all(|p| p.starts_with("meter[1].")),
+        "{grid:?}"
+    );
+    let second = text("home-amsterdam").replace(
+        "components = [\"grid\"]",
+        "components = [\"grid\"]\npoints = { \"grid.active_power\" = \"meter[2].active_power\" }",
+    );
+    let (site, _) = parse("x", &second).unwrap();
+    let feeds = site.feeds();
+    let grid: Vec<&str> = feeds
+        .iter()
+        .filter(|f| f.component.as_str() == "grid")
+        .map(|f| f.point.as_str())
+        .collect();
+    assert!(grid.iter().all(|p| p.starts_with("meter[2].")), "{grid:?}");
+}
+
+/// Warnings and errors of what makes no sense together: site | replaced | by | key | part | severity.
+const SENSE: &str = r##"home | fuse = "25 A" | fuse = "4 A" | connection_point.fuse | below the 6 A that `ev` needs | error
+seoul | fuse = "63 A" | fuse = "5 A" | circuits.chargers.fuse | below the 6 A that `charger-01` needs | error
+seoul | fuse = "63 A" | fuse = "63 A"⏎power_max = "1 kW" | circuits.chargers.power_max | no car can ever charge | error
+home | import_max = "8 kW" | import_max = "80 kW" | connection_point.import_max | more than the fuse carries (3 × 25 A | warning
+home | time_zone = "Europe/Amsterdam" | time_zone = "Asia/Seoul" | location.time_zone | is no time zone of NL | warning
+home | longitude = "4.90 deg" | longitude = "-4.90 deg" | location.latitude | not in NL | warning
+home | country = "NL" | country = "US" | location.country | no public holidays are known of US | warning
+home | country = "NL" | country = "Holland" | location.country | no ISO 3166 code | error
+home | country = "NL" | country = "nl" | location.country | two capital letters | error
+home | peak = "6 kW" | peak = "6000 kW" | components.pv.peak | is a unit wrong? | error
+home | peak = "6 kW" | peak = "16 kW" | components.pv.peak | 3 times as much | warning
+home | [timing] | [objective]⏎lifeline = { time = "40 h" }⏎[timing] | objective.lifeline.time | beyond the plan, which looks 30 h ahead | warning
+home | current_min = "6 A" | current_min = "6 A"⏎discharge_max = "7 kW" | components.ev.discharge_max | unknown key | error
+home | capacity = "10 kWh" | capacity = "10,5 kWh" | components.battery.capacity | write "10.5 kWh" | error
+home | latitude = "52.37 deg" | latitude = "52,37 deg" | location.latitude | write "52.37 deg" | error
+"##;
+
+#[test]
+fn what_makes_no_sense_together_is_told() {
+    for row in SENSE.lines() {
+        let (rest, severity) = row.rsplit_once(" | ").unwrap();
+        let cells: Vec<String> = rest.split(" |").map(|c| c.trim().replace('⏎', "\n")).collect();
+        let [site, from, to, key, part] = cells.as_slice() else {
+            panic!("{row}")
+        };
+        let name = if site == "home" {
+            "home-amsterdam"
+        } else {
+            "apartment-seoul"
+        };
+        let good = text(name);
+        assert!(good.contains(from), "{row}");
+        let faults = match parse("x", &good.replacen(from, to, 1)) {
+            Ok((_, warnings)) => warnings,
+            Err(faults) => faults,
+        };
+        let hit = faults
+            .iter()
+            .find(|f| f.key == *key && f.message.contains(part.as_str()));
+        let hit = hit.unwrap_or_else(|| panic!("{row}\nonly {faults:#?}"));
+        assert_eq!(json!(hit.severity), json!(severity), "{row}");
+    }
+}
+
+#[test]
+fn a_faulty_tariff_makes_no_other_price_faulty() {
+    for (name, from, to, key) in [
+        (
+            "apartment-seoul",
+            "hours = [\"22:00-08:00\"]",
+            "hours = [\"23:00-08:00\"]",
+            "tariff.import.period",
+        ),
+        (
+            "apartment-seoul",
+            "currency = \"KRW\"",
+            "currency = \"won\"",
+            "tariff.currency",
+        ),
+        ("island-microgrid", "currency = \"KRW\"\n", "", "tariff.currency"),
+    ] {
+        let good = text(name);
+        assert!(good.contains(from), "{name}");
+        let faults = parse("x", &good.replacen(from, to, 1)).unwrap_err();
+        let errors: Vec<&str> = faults
+            .iter()
+            .filter(|f| f.severity == Severity::Error)
+            .map(|f| f.key.as_str())
+            .collect();
+        assert_eq!(errors, [key], "{faults:#?}");
+    }
+}
+
+#[test]
+fn devices_of_one_profile_are_warned_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("site.toml"), text("apartment-seoul")).unwrap();
+    let (_, warnings) = load(folder.path()).unwrap();
+    let chargers: Vec<_> = warnings
+        .iter()
+        .filter(|w| w.key.starts_with("devices.charger-"))
+        .collect();
+    assert_eq!(chargers.len(), 1, "{warnings:#?}");
+    let said = &chargers[0].message;
+    assert!(
+        said.contains("the same holds for") && said.contains("charger-12"),
+        "{said}"
+    );
+}
+
 fn check(row: &str) {
+    check_by(row, &|bad| parse("site.toml", bad).err());
+}
+
+fn check_by(row: &str, faults_of: &dyn Fn(&str) -> Option<Vec<madang::site::Fault>>) {
     let cells: Vec<String> = row.split(" |").map(|c| c.trim().replace('⏎', "\n")).collect();
     let [site, from, to, key, part, at] = cells.as_slice() else {
         panic!("not six cells: {row}");
@@ -114,9 +353,7 @@ fn check(row: &str) {
     let good = text(names.iter().find(|(short, _)| short == site).unwrap().1);
     let from_at = good.find(from).unwrap_or_else(|| panic!("no `{from}`: {row}"));
     let bad = good.replacen(from, to, 1);
-    let faults = parse("site.toml", &bad)
-        .err()
-        .unwrap_or_else(|| panic!("accepted: {row}"));
+    let faults = faults_of(&bad).unwrap_or_else(|| panic!("accepted: {row}"));
     let hit = faults.iter().find(|f| f.key == *key && f.message.contains(part));
     let hit = hit.unwrap_or_else(|| panic!("{row}\nonly {faults:#?}"));
     let offset = if at.is_empty() {
@@ -314,7 +551,7 @@ name = "small"
 [location]
 latitude = "50 deg"
 longitude = "4 deg"
-time_zone = "UTC"
+time_zone = "Europe/Brussels"
 country = "BE"
 [connection_point]
 import_max = "9 kW"
@@ -345,7 +582,12 @@ components = ["grid"]
 address = "rtu:///dev/ttyUSB0?baud=9600"
 unit = 2
 profile = "sunspec"
-components = ["pv", "battery", "ev"]
+components = ["pv", "battery"]
+[devices.charger]
+address = "rtu:///dev/ttyUSB0?baud=9600"
+unit = 3
+profile = "heidelberg-energy-control"
+components = ["ev"]
 [tariff]
 currency = "EUR"
 [tariff.import]
@@ -410,7 +652,7 @@ fn a_profile_is_built_in_or_a_good_file_beside_the_site() {
     is_named(&found("own", "\"5 kWh\""), "profiles/own.toml:1");
     std::fs::write(
         profiles.join("own.toml"),
-        include_str!("../src/profile/builtin/generic-relay.toml"),
+        include_str!("../src/profile/builtin/eastron-sdm120.toml"),
     )
     .unwrap();
     assert_eq!(found("own", "\"5 kWh\""), vec![]);

@@ -341,7 +341,7 @@ fn held(line: &str) -> String {
 
 /// Our tables, as pysunspec2's definitions would be listed: model, point, offset, type, size, scale factor, access, mandatory.
 fn our_layout() -> Vec<String> {
-    let text = std::fs::read_to_string(root("src/field/sunspec/models.txt")).unwrap();
+    let text = std::fs::read_to_string(root("src/profile/sunspec/models.txt")).unwrap();
     let (mut all, mut ids, mut offset, mut star) = (vec![], vec![], 0, "");
     for line in text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
         let w: Vec<&str> = line.split_whitespace().collect();
@@ -453,6 +453,7 @@ fn pysunspec2_limits_and_commands_our_twin_and_sees_it_obey_and_revert() {
         .args([
             "twin",
             "apartment-seoul",
+            "--free-ports",
             "--component",
             "battery",
             "--listen",

@@ -1,6 +1,7 @@
 //! `madang check`: every fault of a site file with its line, for people (the line shown) or as JSON.
 
 use crate::site::{self, Fault, LoadError, Severity};
+use crate::time::{Clock, SystemClock};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -61,7 +62,7 @@ pub fn run(args: Args) -> ExitCode {
 
 fn check(site: &str) -> Result<Outcome, LoadError> {
     let source = site::source(site)?;
-    let faults = source.check();
+    let faults = source.check(SystemClock.now());
     Ok(Outcome {
         site: site.to_owned(),
         text: source.text,

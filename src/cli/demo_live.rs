@@ -197,6 +197,8 @@ fn devices(
                 seed,
                 component: None,
                 host: None,
+                // Nobody but this demo is told where its devices listen.
+                free_ports: true,
             };
             let served = serve_tcp(&site, &world, &clock, what).await;
             // The demo may have ended before its devices listened.

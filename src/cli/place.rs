@@ -1,7 +1,7 @@
 //! Where a command finds its device: an address with a profile, or a device of a site.
 
 use super::{BAD, USAGE, site_or_exit};
-use crate::field::{alone, find_profile};
+use crate::field::alone;
 use crate::profile::Profile;
 use crate::site::{Address, Device, Site};
 use crate::units::parse_duration;
@@ -49,7 +49,7 @@ impl PlaceArgs {
         }
         let site = site_or_exit(&self.place).map_err(|code| (code, String::new()))?;
         let device = device_of(&site, self.device.as_deref())?;
-        let profile = find_profile(&site, &device.profile).map_err(|why| (BAD, why))?;
+        let profile = site.find_profile(&device.profile).map_err(|why| (BAD, why))?;
         let wiring = Device {
             unit: self.unit.unwrap_or(device.unit),
             address: device.address.clone().rooted(site.folder.as_deref()),

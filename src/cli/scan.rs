@@ -3,6 +3,7 @@
 use super::{BAD, DONE, UNREACHABLE, USAGE};
 use crate::field::{FoundDevice, ScanOptions, ScanReport, ScanStep, fragment, scan};
 use crate::profile::{Profile, builtin, builtin_names};
+use crate::site::Address;
 use crate::time::{Clock, SystemClock};
 use crate::units::parse_duration;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,7 +20,8 @@ use std::time::Duration;
 pub struct Args {
     /// tcp://host:port, tls://host:port, rtu+tcp://host:port or rtu:///dev/ttyUSB0?baud=9600
     address: String,
-    /// Units to ask, e.g. 1-247 or 1,2,100-126; default: the usual ones, and all where those are silent or on a serial line
+    /// Units to ask, e.g. 1-247 or 0,2,100-126 (0 not on a serial line); default: the usual ones, and all where those are silent
+    /// or on a serial line
     #[arg(long)]
     units: Option<String>,
     /// Gap between two requests
@@ -61,7 +63,7 @@ fn look(args: &Args) -> Result<ScanReport, (u8, String)> {
         units: args
             .units
             .as_deref()
-            .map(units)
+            .map(|text| units(text, &address))
             .transpose()
             .map_err(|why| (USAGE, why))?,
         pace: span("pace", &args.pace, 5_000)?,
@@ -80,14 +82,21 @@ fn look(args: &Args) -> Result<ScanReport, (u8, String)> {
     report.map_err(|why| (UNREACHABLE, format!("{address}: {why}")))
 }
 
-/// `1-247`, `1,2,100-126`
-fn units(text: &str) -> Result<Vec<u8>, String> {
-    let wrong =
-        || format!("`{text}` are not units such as 1-247 or 1,2,100-126 (0 is for all at once and never answers)");
+/// `1-247`, `0,2,100-126`; on a serial line 0 is for all at once, and nobody answers.
+fn units(text: &str, address: &Address) -> Result<Vec<u8>, String> {
+    let least = u8::from(address.is_rtu());
+    let wrong = || {
+        let serial = if least > 0 {
+            " (0 is for all at once on a serial line and never answers)"
+        } else {
+            ""
+        };
+        format!("`{text}` are not units such as 1-247 or 1,2,100-126{serial}")
+    };
     let mut all = Vec::new();
     for part in text.split(',') {
         let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let number = |t: &str| t.trim().parse::<u8>().ok().filter(|n| *n > 0).ok_or_else(wrong);
+        let number = |t: &str| t.trim().parse::<u8>().ok().filter(|n| *n >= least).ok_or_else(wrong);
         let (low, high) = (number(low)?, number(high)?);
         if low > high {
             return Err(wrong());
@@ -183,11 +192,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_read_in_lists_and_ranges_and_zero_is_refused() {
-        assert_eq!(units("3,1-2,2").unwrap(), [3, 1, 2]);
-        assert_eq!(units("247").unwrap(), [247]);
-        for wrong in ["0", "5-2", "", "1-256", "a"] {
-            assert!(units(wrong).is_err(), "{wrong}");
+    fn units_are_read_in_lists_and_ranges_and_zero_only_where_somebody_may_answer() {
+        let (tcp, line) = ("tcp://10.0.0.7:502", "rtu:///dev/ttyUSB0?baud=9600");
+        let units = |text: &str, address: &str| units(text, &Address::parse(address).unwrap());
+        assert_eq!(units("3,1-2,2", line).unwrap(), [3, 1, 2]);
+        assert_eq!(units("247", tcp).unwrap(), [247]);
+        assert_eq!(units("0-2", tcp).unwrap(), [0, 1, 2]);
+        assert!(units("0-2", line).unwrap_err().contains("all at once"));
+        assert!(units("0", "rtu+tcp://10.0.0.7:4001").is_err());
+        for wrong in ["5-2", "", "1-256", "a"] {
+            assert!(units(wrong, tcp).is_err(), "{wrong}");
         }
     }
 }

@@ -18,8 +18,11 @@ const EXAMPLES: &str = "Examples:
   madang twin apartment-seoul --component battery --json
   madang twin --trace tests/traces/twin-sunspec-hybrid.jsonl
   madang twin --profile fronius-gen24 --listen 127.0.0.1:15020
+  madang twin --profile my-site/profiles/acme-m3.toml
 
-Then in another terminal: madang run sites/home-amsterdam, or madang read tcp://127.0.0.1:15020 --profile fronius-gen24";
+Then in another terminal: madang run sites/home-amsterdam, or madang read tcp://127.0.0.1:15020 --profile fronius-gen24
+
+Exit status: 0 stopped, 1 a site or profile with a fault, 2 wrong usage, 3 a port is taken (see --free-ports)";
 
 /// Port of a lone device where nothing else is asked for.
 const PORT: u16 = 15_020;
@@ -43,6 +46,9 @@ pub struct Args {
     /// Address to listen on instead of the one the site names; with --profile HOST:PORT
     #[arg(long)]
     listen: Option<String>,
+    /// Where a port is taken, listen on a free one; the list says on which
+    #[arg(long)]
+    free_ports: bool,
     /// Site seconds a second
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -115,13 +121,7 @@ fn replay(path: &std::path::Path, args: &Args) -> Result<(), (u8, String)> {
 
 /// A small plant behind one device of this profile.
 fn one_device(name: &str, listen: Option<&str>) -> Result<Site, (u8, String)> {
-    let profile = match name.ends_with(".toml") {
-        true => from_file(name)?,
-        false => crate::profile::builtin(name).ok_or_else(|| {
-            let known = crate::profile::builtin_names().join(", ");
-            (USAGE, format!("there is no profile `{name}`; built in are {known}"))
-        })?,
-    };
+    let profile = super::profiles::find(name, None)?;
     let (host, port) = match listen.map(|l| l.rsplit_once(':').unwrap_or((l, ""))) {
         None => ("127.0.0.1", PORT),
         Some((host, "")) => (host, PORT),
@@ -130,18 +130,11 @@ fn one_device(name: &str, listen: Option<&str>) -> Result<Site, (u8, String)> {
             (host, port.parse().map_err(|_| wrong())?)
         }
     };
-    lone(&profile, name, host, port).map_err(|why| (BAD, why))
-}
-
-fn from_file(path: &str) -> Result<crate::profile::Profile, (u8, String)> {
-    let text = std::fs::read_to_string(path).map_err(|e| (UNREACHABLE, format!("cannot read {path}: {e}")))?;
-    crate::profile::parse(&text).map_err(|faults| {
-        let list: Vec<String> = faults
-            .iter()
-            .map(|f| format!("{path}:{}: {}", f.line, f.message))
-            .collect();
-        (BAD, list.join("\n"))
-    })
+    let text = match name.ends_with(".toml") {
+        true => Some(std::fs::read_to_string(name).map_err(|e| (USAGE, format!("cannot read {name}: {e}")))?),
+        false => None,
+    };
+    lone(&profile, text, host, port).map_err(|why| (BAD, why))
 }
 
 fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {
@@ -170,6 +163,7 @@ async fn serve(args: &Args, site: &Arc<Site>, faults: &[Fault]) -> Result<(), St
         seed: args.seed,
         component: args.component.as_deref(),
         host: args.listen.as_deref().filter(|_| args.profile.is_none()),
+        free_ports: args.free_ports,
     };
     let served = serve_tcp(site, &world, &pacer.clock(), what).await?;
     if served.is_empty() {
@@ -208,11 +202,15 @@ fn show(served: &[Served], json: bool) {
         println!("{}", serde_json::json!({ "devices": served }));
         return;
     }
-    println!("{:<16}{:<18}{:<26}{:>5}  feeds", "device", "profile", "address", "unit");
+    let width = served.iter().map(|s| s.profile.len()).max().unwrap_or(0).max(16) + 2;
+    println!(
+        "{:<16}{:<width$}{:<26}{:>5}  feeds",
+        "device", "profile", "address", "unit"
+    );
     for s in served {
         let feeds: Vec<&str> = s.components.iter().map(|c| c.as_str()).collect();
         println!(
-            "{:<16}{:<18}{:<26}{:>5}  {}",
+            "{:<16}{:<width$}{:<26}{:>5}  {}",
             s.device.as_str(),
             s.profile,
             s.address,

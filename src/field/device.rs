@@ -4,7 +4,7 @@ use super::client::{Client, WireError};
 use super::control::{Control, Order, Shown};
 use super::map::{BlockRead, DeviceType, Map, Value, Values, derive};
 use super::owned::Seen;
-use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release};
+use super::program::{Known, Program, RegisterWrite, keep_alive, program, refresh, release, used};
 use super::refusals::Refusals;
 use super::restart::Uptime;
 use super::silences::Silences;
@@ -40,6 +40,8 @@ pub struct FieldDevice {
     /// What commands are made from, as last shown.
     known: Known,
     needed: Arc<[String]>,
+    /// Names under which the site asks for values, whatever discovery calls them.
+    asked: Vec<String>,
     /// What the identity probes showed.
     pub probed: Vec<(String, String)>,
     /// Why it is not the device expected.
@@ -79,6 +81,7 @@ impl FieldDevice {
         Self {
             id,
             needed,
+            asked: Vec::new(),
             plain: map,
             known,
             probed: Vec::new(),
@@ -105,6 +108,16 @@ impl FieldDevice {
 
     pub fn identity_text(&self) -> Option<sunspec::Identity> {
         self.found.as_ref().map(|f| f.identity.clone())
+    }
+
+    /// Names under which the site asks for values; said before the first poll.
+    pub fn ask_for(&mut self, names: impl Iterator<Item = String>) {
+        self.asked = names.collect();
+    }
+
+    /// What SunSpec discovery found.
+    pub(super) fn found(&self) -> Option<&Discovered> {
+        self.found.as_deref()
     }
 
     pub fn map(&self) -> Option<&Map> {
@@ -421,7 +434,8 @@ impl FieldDevice {
     async fn get_to_know(&mut self, client: &mut Client) -> Result<(), WireError> {
         if self.profile.sunspec {
             let most = self.profile.link.max_regs_read.unwrap_or(125);
-            let found = sunspec::discover(client, self.wiring.unit, &self.profile.quirks, most).await?;
+            let mut found = sunspec::discover(client, self.wiring.unit, &self.profile.quirks, most).await?;
+            found.answer_to(&self.asked);
             // A vendor's own registers stand in its profile, beside the models.
             let mut map = Map::clone(&self.plain);
             map.blocks.splice(0..0, found.blocks.iter().cloned());
@@ -524,6 +538,21 @@ impl FieldDevice {
             Some(found) if !self.profile.commands.contains_key(command) => found.program(command, value),
             _ => program(self.known_command(command)?, value, &self.known),
         }
+    }
+
+    /// What a command would really be told for `value`: cut to its limits and to what the device can; `None` where it is a word.
+    pub(super) fn used(&self, command: &str, value: f64) -> Option<f64> {
+        match self.profile.commands.get(command) {
+            Some(c) => used(c, value, &self.known).ok().filter(|_| c.unit != "word"),
+            None => self.found.as_ref()?.program(command, value).ok()?.effect.map(|e| e.kw),
+        }
+    }
+
+    /// The point that shows what a command of the profile was told.
+    pub(super) fn shown_by(&self, command: &str) -> Option<&str> {
+        let command = self.profile.commands.get(command)?;
+        let of_variant = command.variants.iter().filter_map(|v| v.verify.as_ref());
+        command.verify.iter().chain(of_variant).find_map(|v| v.point.as_deref())
     }
 
     /// The writes that give a command back.

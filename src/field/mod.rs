@@ -47,8 +47,10 @@ pub use hand::Hand;
 pub use link_thread::LinkThread;
 pub use load::{Paced, ScanCost, paced, scan_cost};
 pub use map::{BlockRead, Map, Value};
-pub use once::{PlannedWrite, Wish, WriteOnce, plan_with_device, plan_without_device, write_once};
-pub use port::{Field, Options, find_profile};
+pub use once::{
+    Amount, Planned, PlannedWrite, Told, Wish, WriteOnce, plan_with_device, plan_without_device, write_once,
+};
+pub use port::{Field, Options};
 pub use probe::ProbeError;
 pub use propose::fragment;
 pub use proxy::{Allowed, Rules as ProxyRules, Upstream, serve as serve_proxy, upstream};

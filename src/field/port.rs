@@ -13,7 +13,7 @@ use crate::model::{
     DeviceHealth, DeviceMemory, FieldMemory, Measurement, Quantity, ReasonCode, Scan, Setpoint, Target, WriteOutcome,
     WriteReport,
 };
-use crate::profile::{Link, Profile};
+use crate::profile::Link;
 use crate::reading::Reading;
 use crate::site::{Feed, Id, Kind, Mode, Site, charge_point_state, command_of};
 use crate::time::Timestamp;
@@ -44,6 +44,8 @@ pub struct Field {
     site: Site,
     devices: BTreeMap<Id, DeviceHandle>,
     feeds: Vec<Feed>,
+    /// The device that moves each component.
+    movers: BTreeMap<Id, Id>,
     options: Options,
     /// Last value of each device's point, with the moment of its reading.
     image: BTreeMap<(Id, String), (Timestamp, Value)>,
@@ -74,10 +76,11 @@ impl Field {
         let mut by_peer: BTreeMap<String, Vec<FieldDevice>> = BTreeMap::new();
         let mut health = BTreeMap::new();
         let mut types: BTreeMap<&str, DeviceType> = BTreeMap::new();
+        let (feeds, movers) = (site.feeds(), site.movers());
         for (id, d) in &site.wiring.devices {
             let kind = match types.get(d.profile.as_str()) {
                 Some(kind) => kind.clone(),
-                None => DeviceType::from(find_profile(site, &d.profile)?),
+                None => DeviceType::from(site.find_profile(&d.profile)?),
             };
             types.entry(&d.profile).or_insert_with(|| kind.clone());
             health.insert(id.clone(), unheard(id, d));
@@ -85,6 +88,7 @@ impl Field {
             device.control.name(commands_of(site, d));
             device.control.reach = reach(site, d);
             device.control.rated = rated(site, d);
+            device.ask_for(feeds.iter().filter(|f| f.device == *id).map(|f| f.point.clone()));
             by_peer.entry(d.address.peer()).or_default().push(device);
         }
         let mut devices = BTreeMap::new();
@@ -107,7 +111,8 @@ impl Field {
             spawn(attended);
         }
         Ok(Self {
-            feeds: site.wiring.feeds(&site.plant),
+            feeds,
+            movers,
             mode: site.plant.mode,
             site: site.clone(),
             devices,
@@ -213,8 +218,7 @@ impl Field {
     }
 
     fn device_of(&self, component: &Id) -> Option<(&Id, &crate::site::Device)> {
-        let mut devices = self.site.wiring.devices.iter();
-        devices.find(|(_, d)| d.components.contains(component))
+        self.site.wiring.devices.get_key_value(self.movers.get(component)?)
     }
 
     fn order(&self, now: Timestamp, s: &Setpoint) -> Option<Order> {
@@ -387,26 +391,6 @@ fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
         trouble: Some("has not answered yet".into()),
         ..DeviceHealth::unheard(id.clone(), d.components.clone())
     }
-}
-
-/// A profile from the site's own folder, else from the binary.
-pub fn find_profile(site: &Site, name: &str) -> Result<Profile, String> {
-    if let Some(folder) = &site.folder {
-        let file = folder.join("profiles").join(format!("{name}.toml"));
-        if file.exists() {
-            let text =
-                crate::site::file::read_text(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-            return crate::profile::parse(&text).map_err(|faults| {
-                let list: Vec<String> = faults
-                    .iter()
-                    .map(|f| format!("line {}: {}", f.line, f.message))
-                    .collect();
-                format!("{}: {}", file.display(), list.join("; "))
-            });
-        }
-    }
-    let known = crate::profile::builtin_names().join(", ");
-    crate::profile::builtin(name).ok_or_else(|| format!("there is no profile `{name}`; built in are {known}"))
 }
 
 impl FieldPort for Field {

@@ -212,6 +212,11 @@ fn choose<'c>(command: &'c Command, value: f64, known: &Known) -> Result<(&'c Va
     Ok((variant, value.clamp(-most, most)))
 }
 
+/// The value that a command would really be told: cut to its limits, and to what the device shows as its most.
+pub fn used(command: &Command, value: f64, known: &Known) -> Result<f64, String> {
+    choose(command, value, known).map(|(_, value)| value)
+}
+
 fn shows(when: &When, known: &Known) -> bool {
     let shown = known.points.get(&when.point).copied();
     shown.is_some_and(|n| when.from.is_none_or(|f| n >= f) && when.to.is_none_or(|t| n <= t))

@@ -3,43 +3,80 @@
 //! Pasted into a site file it passes `madang check`; what nobody could know is marked CHECK.
 
 use super::map::{Value, Values};
-use super::scan::{Confidence, FoundDevice, ScanReport};
+use super::scan::{Confidence, FoundDevice, ScanReport, Wants};
 use crate::profile::Profile;
-use crate::site::TlsFiles;
+use crate::site::{TlsFiles, command_needed, options_of, takes, unfed};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Kinds of components a device would feed, from the profile's kind and the points that show something.
+/// Kinds of components a device would feed: those of the profile's kind for which its points show all that `check` asks for.
 pub fn feeds_of(profile: &Profile, values: &Values) -> Vec<String> {
-    let shows = |name: &str| matches!(values.get(name), Some(Value::Number(_)));
-    let kinds: Vec<&str> = match profile.kind.as_str() {
-        "meter" => vec!["meter"],
-        "pv" => vec!["pv"],
-        "evse" => vec!["charge-point"],
-        "heatpump" => vec!["heat-pump"],
-        "genset" => vec!["generator"],
-        "battery_inverter" => vec!["battery"],
-        "hybrid" => vec!["pv", "battery"],
-        "ess_gateway" => [("pv_power", "pv"), ("soc", "battery"), ("active_power", "meter")]
-            .into_iter()
-            .filter(|(point, _)| shows(point))
-            .map(|(_, kind)| kind)
-            .collect(),
-        "sunspec" => sunspec(&shows),
-        _ => vec![],
+    let kinds: &[&str] = match profile.kind.as_str() {
+        "meter" => &["meter"],
+        "pv" => &["pv"],
+        "evse" => &["charge-point"],
+        "heatpump" => &["heat-pump"],
+        "genset" => &["generator"],
+        "battery_inverter" => &["battery"],
+        "hybrid" => &["pv", "battery"],
+        "ess_gateway" => &["pv", "battery", "meter"],
+        _ => &[],
     };
-    kinds.into_iter().map(str::to_owned).collect()
+    let absent = |name: &str| matches!(values.get(name), Some(Value::Missing));
+    let is_there = |kind: &&&str| match **kind {
+        // What a gateway has behind it differs.
+        "pv" => profile.kind != "ess_gateway" || !absent("pv_power"),
+        "battery" => !absent("soc"),
+        "meter" => profile.kind == "meter" || !absent("active_power"),
+        _ => true,
+    };
+    possible(profile, kinds.iter().filter(is_there).copied().collect())
 }
 
-/// A battery has a state of charge, a meter counts import as well; what is left generates.
-fn sunspec(shows: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
-    match (shows("soc"), shows("pv_power"), shows("energy_import")) {
-        (true, true, _) => vec!["pv", "battery"],
-        (true, false, _) => vec!["battery"],
-        (false, _, true) => vec!["meter"],
-        (false, ..) if shows("active_power") => vec!["pv"],
-        (false, ..) => vec![],
+/// What a SunSpec device would feed, by the models found: a battery has a state of charge, PV an inverter, a grid a meter.
+pub fn feeds_of_models(profile: &Profile, values: &Values, families: &BTreeSet<&str>) -> Vec<String> {
+    let shows = |name: &str| matches!(values.get(name), Some(Value::Number(_)));
+    let (inverter, battery) = (families.contains("inverter") || families.contains("der"), shows("soc"));
+    let pv = if battery {
+        shows("pv_power") || values.contains_key("pv_power")
+    } else {
+        inverter
+    };
+    let kinds = [("pv", pv), ("battery", battery), ("meter", families.contains("meter"))];
+    possible(
+        profile,
+        kinds
+            .into_iter()
+            .filter(|(_, there)| *there)
+            .map(|(kind, _)| kind)
+            .collect(),
+    )
+}
+
+/// Without the kinds whose roles the profile cannot fill: nothing is proposed that `check` refuses.
+fn possible<'k>(profile: &Profile, kinds: Vec<&'k str>) -> Vec<String> {
+    let unfed: Vec<&str> = unfed(profile, &kinds).into_iter().map(|(kind, _)| kind).collect();
+    let moved = |kind: &str| kind == "pv" || command_needed(kind).is_none_or(|c| takes(profile, c));
+    let good = kinds.into_iter().filter(|k| !unfed.contains(k) && moved(k));
+    good.map(str::to_owned).collect()
+}
+
+/// What the site file must say besides, for these components.
+pub fn wants(profile: &Profile, feeds: &[String]) -> Wants {
+    let unlimited = !profile.takes("pv_limit");
+    let moves = feeds.iter().filter(|k| *k != "pv" || !unlimited);
+    let commands = moves
+        .filter_map(|kind| command_needed(kind))
+        .filter_map(|c| profile.commands.get(c));
+    let needed: BTreeSet<&str> = commands.flat_map(options_of).collect();
+    let option = |name: &str| {
+        let known = profile.options.get(name).filter(|o| o.default.is_none())?;
+        Some((name.to_owned(), known.unit.clone(), known.note.clone()))
+    };
+    Wants {
+        unlimited,
+        options: needed.into_iter().filter_map(option).collect(),
     }
 }
 
@@ -115,7 +152,7 @@ fn component(name: &str, kind: &str, device: &FoundDevice, currency: &str) -> St
     let kw = |rating: &str, guess: f64| quantity(device, rating, guess, "kW");
     let mut t = format!("[components.{name}]\nkind = \"{kind}\"\n");
     let lines = match kind {
-        "pv" => pv(device),
+        "pv" => pv(device) + if device.wants.unlimited { UNLIMITED } else { "" },
         "battery" => format!(
             "capacity = {}\ncharge_max = {}\ndischarge_max = {}\n",
             quantity(device, "capacity", 10.0, "kWh"),
@@ -134,6 +171,8 @@ fn component(name: &str, kind: &str, device: &FoundDevice, currency: &str) -> St
     t.push('\n');
     t
 }
+
+const UNLIMITED: &str = "curtailable = false       # its profile has no limit for PV\n";
 
 /// A device says what its inverter gives; how much glass hangs on it nobody asked.
 fn pv(device: &FoundDevice) -> String {
@@ -187,6 +226,16 @@ fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, component
         let _ok = writeln!(t, "unit = {}", device.unit_id);
     }
     let _ok = writeln!(t, "components = [{}]", list.join(", "));
+    if !device.wants.options.is_empty() {
+        let list = device.wants.options.iter().map(|(option, unit, note)| {
+            let known = device.ratings.get("inverter_max").filter(|_| option == "rated_power");
+            let (value, from) = known.map_or((5.0, format!("CHECK: {note}")), |kw| {
+                (*kw, "as the device says".to_owned())
+            });
+            format!("options.{option} = \"{value} {unit}\"      # {from}\n")
+        });
+        t.extend(list);
+    }
     if device.confidence != Confidence::Confirmed {
         t += "# identity_confirmed = true   # write this once you are sure that it is the right device\n";
     }
@@ -195,4 +244,76 @@ fn device_table(name: &str, device: &FoundDevice, report: &ScanReport, component
     }
     t.push('\n');
     t
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = "schema = \"site/1\"\nname = \"x\"\n[location]\nlatitude = \"52 deg\"\nlongitude = \"5 deg\"\n\
+        time_zone = \"Europe/Amsterdam\"\ncountry = \"NL\"\n[connection_point]\nimport_max = \"8 kW\"\nexport_max = \"8 kW\"\n\
+        fuse = \"25 A\"\nmeter = \"main\"\n[components.home]\nkind = \"load\"\ndaily = \"9 kWh\"\nmax = \"7 kW\"\n\
+        [components.main]\nkind = \"meter\"\n[devices.main]\naddress = \"tcp://10.0.0.1:502\"\nprofile = \"eastron-sdm630\"\n\
+        components = [\"main\"]\n[tariff]\ncurrency = \"EUR\"\n[tariff.import]\nkind = \"flat\"\nprice = \"0.3 EUR/kWh\"\n";
+
+    /// A scan that found one device of this profile, all of whose points show something.
+    fn found(profile: &Profile) -> ScanReport {
+        let names = profile
+            .points
+            .iter()
+            .map(|p| p.name.clone())
+            .chain(profile.derived.iter().map(|d| d.name.clone()));
+        let mut values: Values = names.map(|n| (n, Value::Number(1.0))).collect();
+        let feeds = if profile.sunspec {
+            for name in ["soc", "pv_power", "active_power"] {
+                values.insert(name.to_owned(), Value::Number(1.0));
+            }
+            feeds_of_models(profile, &values, &["inverter", "meter"].into())
+        } else {
+            feeds_of(profile, &values)
+        };
+        let device = FoundDevice {
+            unit_id: 3,
+            profile: profile.id.clone(),
+            identity: serde_json::json!({}),
+            confidence: Confidence::Likely,
+            wants: wants(profile, &feeds),
+            evidence: vec![],
+            also: vec![],
+            feeds,
+            ratings: Default::default(),
+        };
+        ScanReport {
+            address: "tcp://10.0.0.2:502".into(),
+            files: None,
+            found: vec![device],
+            unknown: vec![],
+            notes: vec![],
+            requests: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_proposed_for_any_profile_passes_the_check() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in crate::profile::builtin_names() {
+            let profile = crate::profile::builtin(name).unwrap();
+            let report = found(&profile);
+            let feeds = &report.found[0].feeds;
+            // SG Ready takes no power, so that nothing of it can be planned; what a relay switches nobody can see.
+            let feeds_nothing = ["stiebel-wpm-sg-ready", "generic-relay"].contains(&name);
+            assert_eq!(feeds.is_empty(), feeds_nothing, "{name}: {feeds:?}");
+            if profile.kind == "hybrid" {
+                assert!(
+                    feeds.starts_with(&["pv".to_owned(), "battery".to_owned()]),
+                    "{name}: {feeds:?}"
+                );
+            }
+            let text = format!("{}{}", SITE, fragment(&report, "EUR"));
+            std::fs::write(folder.path().join("site.toml"), &text).unwrap();
+            if let Err(crate::site::LoadError::Faults(faults)) = crate::site::load(folder.path()) {
+                panic!("{name}: {faults:#?}\n{text}");
+            }
+        }
+    }
 }

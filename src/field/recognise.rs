@@ -1,15 +1,16 @@
 //! Which profile fits a unit that answers: SunSpec by discovery, others by what they say of themselves, the rest by whether
 //! their values can be.
 
-use super::client::Client;
+use super::client::{Client, WireError};
 use super::device::FieldDevice;
 use super::dial::Dial;
 use super::map::{BlockRead, Map, Value, Values};
 use super::plausible::{Evidence, weigh};
 use super::probe::{Heard, Probe, ProbeError};
-use super::propose::feeds_of;
+use super::propose::{feeds_of, feeds_of_models, wants};
 use super::read::alone;
 use super::scan::{Confidence, FoundDevice, ScanOptions};
+use super::sunspec::Identity;
 use crate::profile::{Identify, Profile, Table};
 use crate::site::{Address, Id};
 use crate::time::Timestamp;
@@ -22,6 +23,8 @@ const PLAIN: &str = "sunspec";
 const MAGIC: [u16; 2] = [0x5375, 0x6E53];
 /// Where a SunSpec map may begin besides 40000.
 const OTHER_BASES: [u16; 2] = [50_000, 0];
+/// Some devices serve one client and are slow to notice that it left.
+const HANG_UP: Duration = Duration::from_millis(200);
 /// Weight of evidence for a device without an identity.
 const LIKELY: u32 = 8;
 const POSSIBLE: u32 = 3;
@@ -34,6 +37,13 @@ pub struct Recognised {
     pub print: Vec<String>,
 }
 
+/// A device read whole by a profile.
+struct Read {
+    profile: Profile,
+    device: FieldDevice,
+    values: Values,
+}
+
 pub struct Recogniser {
     address: Address,
     profiles: Vec<Profile>,
@@ -42,6 +52,8 @@ pub struct Recogniser {
     /// What this unit has answered so far: no register is asked for twice.
     heard: BTreeMap<(u8, Place), Heard>,
     pub requests: u64,
+    /// Why what looked like SunSpec was not understood.
+    pub trouble: Option<String>,
 }
 
 impl Recogniser {
@@ -54,6 +66,7 @@ impl Recogniser {
             now: options.now,
             heard: BTreeMap::new(),
             requests: 0,
+            trouble: None,
         }
     }
 
@@ -114,41 +127,83 @@ impl Recogniser {
         let plain = self.profiles.iter().find(|p| p.sunspec && p.id == PLAIN);
         let profile = plain.or_else(|| self.profiles.iter().find(|p| p.sunspec))?.clone();
         probe.close().await;
-        let id = Id::new("scan");
-        let wiring = alone(&self.address, unit, &profile);
-        let mut client = Client::new(Dial::Sockets, id.clone(), self.address.clone(), profile.link.clone());
-        let mut device = FieldDevice::new(id, wiring, profile.clone());
-        let read = device.poll(&mut client, self.now).await;
-        self.requests += client.requests;
-        drop(client);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let values = read.ok()?;
-        let identity = device.identity_text()?;
+        let mut read = match self.read_all(unit, &profile).await {
+            Ok(read) => read,
+            Err(error) => {
+                self.trouble = Some(error.to_string());
+                return None;
+            }
+        };
+        let identity = read.device.identity_text()?;
+        for vendor in self.vendors(&identity) {
+            // A vendor's own registers beside the models must answer, with values that can be.
+            let own = self.read_all(unit, &vendor).await.ok();
+            if let Some(own) = own.filter(|r| vendor.blocks.is_empty() || answers(&vendor, &r.values)) {
+                read = own;
+                break;
+            }
+        }
+        let Read {
+            profile,
+            device,
+            values,
+        } = read;
         let said = serde_json::json!({"status": device.identity, "manufacturer": identity.manufacturer,
             "model": identity.model, "version": identity.version, "serial": identity.serial});
-        let feeds = feeds_of(&profile, &values);
-        let name = format!("{} {}", identity.manufacturer, identity.model);
-        let vendor = self.vendor(&name).filter(|_| feeds.iter().any(|kind| kind != "meter"));
-        let profile = vendor.map_or(profile.id, |p| p.id.clone());
-        let print = vec![profile.clone(), identity.manufacturer, identity.model, identity.serial];
+        let families = device.found().map(|f| f.families()).unwrap_or_default();
+        let feeds = feeds_of_models(&profile, &values, &families);
+        let print = vec![
+            profile.id.clone(),
+            identity.manufacturer,
+            identity.model,
+            identity.serial,
+        ];
         let device = FoundDevice {
             unit_id: unit,
-            profile,
+            profile: profile.id.clone(),
             identity: said,
             confidence: Confidence::Confirmed,
             evidence: vec!["a SunSpec map that says what it is".into()],
             also: Vec::new(),
+            wants: wants(&profile, &feeds),
             feeds,
             ratings: ratings(&values),
         };
         Some(Recognised { device, print })
     }
 
-    /// A vendor's SunSpec profile, where the words of its name stand in what the device says of itself.
-    fn vendor(&self, said: &str) -> Option<&Profile> {
-        let said = said.to_lowercase();
-        let fits = |p: &&Profile| p.id.split('-').filter(|w| *w != PLAIN).all(|w| said.contains(w));
-        self.profiles.iter().filter(|p| p.sunspec && p.id != PLAIN).find(fits)
+    async fn read_all(&mut self, unit: u8, profile: &Profile) -> Result<Read, WireError> {
+        let id = Id::new("scan");
+        let wiring = alone(&self.address, unit, profile);
+        let mut client = Client::new(Dial::Sockets, id.clone(), self.address.clone(), profile.link.clone());
+        let mut device = FieldDevice::new(id, wiring, profile.clone());
+        let read = device.poll(&mut client, self.now).await;
+        self.requests += client.requests;
+        drop(client);
+        tokio::time::sleep(HANG_UP).await;
+        Ok(Read {
+            profile: profile.clone(),
+            device,
+            values: read?,
+        })
+    }
+
+    /// SunSpec profiles for this maker's device; those with registers of their own first, since these have to answer.
+    fn vendors(&self, said: &Identity) -> Vec<Profile> {
+        let made = |p: &&Profile| {
+            p.maker
+                .as_ref()
+                .is_some_and(|m| m.made(&said.manufacturer, &said.model))
+        };
+        let mut all: Vec<Profile> = self
+            .profiles
+            .iter()
+            .filter(|p| p.sunspec)
+            .filter(made)
+            .cloned()
+            .collect();
+        all.sort_by_key(|p| p.blocks.is_empty());
+        all
     }
 
     /// Profiles whose expectations the device meets; of several the one whose values fit best. A number may meet an
@@ -175,6 +230,7 @@ impl Recogniser {
             Some(_) => (Confidence::Confirmed, "confirmed"),
             None => (Confidence::Possible, "unchecked"),
         };
+        let feeds = feeds_of(&profile, &values);
         let mut print = vec![profile.id.clone()];
         print.extend(said.iter().cloned().chain(texts(&values, "serial")));
         let device = FoundDevice {
@@ -184,7 +240,8 @@ impl Recogniser {
             confidence,
             evidence: said.iter().map(|s| format!("it says `{s}`")).collect(),
             also,
-            feeds: feeds_of(&profile, &values),
+            wants: wants(&profile, &feeds),
+            feeds,
             ratings: ratings(&values),
         };
         Ok(Some(Recognised { device, print }))
@@ -236,6 +293,7 @@ impl Recogniser {
         let Some((profile, values, evidence)) = candidates.into_iter().next() else {
             return Ok(None);
         };
+        let feeds = feeds_of(&profile, &values);
         let clear = evidence.points >= LIKELY && evidence.points > rival;
         let device = FoundDevice {
             unit_id: unit,
@@ -248,7 +306,8 @@ impl Recogniser {
             },
             evidence: evidence.fits,
             also,
-            feeds: feeds_of(&profile, &values),
+            wants: wants(&profile, &feeds),
+            feeds,
             ratings: ratings(&values),
         };
         Ok(Some(Recognised {
@@ -284,6 +343,23 @@ fn speaks(transport: &str, address: &Address) -> bool {
         Address::Tcp { .. } | Address::Tls { .. } => true,
         Address::Rtu { .. } | Address::RtuOverTcp { .. } => transport == "rtu" || transport == "rtu_over_tcp",
     }
+}
+
+/// Whether the registers that a vendor has beside the models show something.
+fn answers(vendor: &Profile, values: &Values) -> bool {
+    let fast: Vec<&crate::profile::Block> = vendor
+        .blocks
+        .iter()
+        .filter(|b| b.every == crate::profile::Every::Fast)
+        .collect();
+    let lies = |p: &crate::profile::Point| {
+        let inside = |b: &&crate::profile::Block| {
+            b.table == p.table && (b.addr..b.addr.saturating_add(b.count)).contains(&p.addr)
+        };
+        fast.iter().any(inside)
+    };
+    let shown = |p: &&crate::profile::Point| matches!(values.get(&p.name), Some(Value::Number(_)));
+    vendor.points.iter().filter(|p| lies(p)).any(|p| shown(&p))
 }
 
 fn expects(i: &Identify) -> bool {
@@ -344,7 +420,7 @@ const RATINGS: [(&str, &[&str]); 6] = [
     ("pv_max", &["pv_max"]),
 ];
 
-fn ratings(values: &Values) -> BTreeMap<String, f64> {
+pub(super) fn ratings(values: &Values) -> BTreeMap<String, f64> {
     let number = |name: &str| values.get(name).and_then(Value::number);
     let of = |(rating, points): &(&str, &[&str])| {
         let n = points.iter().find_map(|p| number(p).filter(|n| *n > 0.0))?;

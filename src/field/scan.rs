@@ -45,6 +45,9 @@ pub struct FoundDevice {
     pub profile: String,
     pub identity: serde_json::Value,
     pub confidence: Confidence,
+    /// What the site file must say of it besides.
+    #[serde(skip)]
+    pub wants: Wants,
     /// What speaks for it, in words.
     pub evidence: Vec<String>,
     /// Other profiles whose values would fit too.
@@ -53,6 +56,15 @@ pub struct FoundDevice {
     pub feeds: Vec<String>,
     /// Ratings the device says itself, kW and kWh by name.
     pub ratings: std::collections::BTreeMap<String, f64>,
+}
+
+/// What a profile leaves to the site file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Wants {
+    /// Its PV takes no limit.
+    pub unlimited: bool,
+    /// Numbers of the installation without which its commands cannot be made: name, unit, note.
+    pub options: Vec<(String, String, String)>,
 }
 
 /// INTERFACE: `scan --json`, but for the fragment.
@@ -84,6 +96,8 @@ pub enum Step<'a> {
     Found(&'a FoundDevice),
 }
 
+/// Answers on some devices over their own network (Huawei's WiFi); on a serial line it is for all at once and never answers.
+const ANY: u8 = 0;
 /// Units that devices come with, besides 1 to 10: Victron 100, SMA SunSpec 126, Fronius meter 200, Victron 225 to 247, 255.
 const USUAL: [u8; 12] = [100, 126, 180, 200, 201, 225, 227, 240, 242, 246, 247, 255];
 /// The same device at so many further units: it does not look at the unit id.
@@ -117,12 +131,16 @@ pub async fn scan(
         echoes: false,
         told,
     };
-    let (first, rest) = scan.units();
-    scan.over(&first).await?;
-    if scan.report.found.is_empty() && scan.report.unknown.is_empty() && !rest.is_empty() {
-        scan.over(&rest).await?;
-    } else if !rest.is_empty() {
-        let note = format!("{} units were not asked: --units 1-247 asks all", rest.len());
+    let mut stages = scan.stages().into_iter();
+    for units in stages.by_ref() {
+        scan.over(&units).await?;
+        if !scan.report.found.is_empty() || !scan.report.unknown.is_empty() {
+            break;
+        }
+    }
+    let left: usize = stages.map(|units| units.len()).sum();
+    if left > 0 {
+        let note = format!("{left} units were not asked: --units 0-247 asks all");
         scan.report.notes.push(note);
     }
     scan.report.requests = scan.probe.requests + scan.recogniser.requests;
@@ -143,19 +161,19 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Units to ask, and units to ask where those brought nothing.
-    fn units(&self) -> (Vec<u8>, Vec<u8>) {
+    /// Units to ask, in stages: a later one is asked only where those before brought nothing.
+    fn stages(&self) -> Vec<Vec<u8>> {
         if let Some(units) = &self.options.units {
-            return (units.clone(), Vec::new());
+            return vec![units.clone()];
         }
         let all = 1..=247u8;
-        if matches!(self.address, Address::Rtu { .. } | Address::RtuOverTcp { .. }) {
-            return (all.collect(), Vec::new());
+        if self.address.is_rtu() {
+            return vec![all.collect()];
         }
         let named = self.options.profiles.iter().filter_map(|p| p.link.unit);
         let usual: BTreeSet<u8> = (1..=10).chain(USUAL).chain(named).collect();
         let rest = all.filter(|u| !usual.contains(u)).collect();
-        (usual.into_iter().collect(), rest)
+        vec![usual.into_iter().collect(), vec![ANY], rest]
     }
 
     async fn over(&mut self, units: &[u8]) -> Result<(), ProbeError> {
@@ -182,6 +200,9 @@ impl Scan<'_> {
         };
         (self.told)(Step::Recognising { unit });
         let recognised = self.recogniser.recognise(&mut self.probe, unit, marker).await?;
+        if let Some(why) = self.recogniser.trouble.take() {
+            self.report.notes.push(format!("unit {unit}: {why}"));
+        }
         match recognised {
             None if self.recogniser.is_nobody(unit) => {}
             None => self.report.unknown.push(unit),

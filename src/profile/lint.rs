@@ -98,6 +98,11 @@ pub fn lint(p: &Profile, lines: &Lines) -> Vec<ProfileFault> {
         });
     });
     at(lines.of("link", 0), "link", &mut |x| link(x, p));
+    at(lines.of("id", 0), "maker", &mut |x| {
+        x.when(p.maker.is_some() && !p.sunspec, || {
+            "`maker` is what a SunSpec device says of itself: it needs `sunspec = true`".to_owned()
+        });
+    });
     for (key, message) in p.quirks.faults(p.sunspec) {
         at(lines.of("quirks", 0), key, &mut |x| x.add(message.clone()));
     }

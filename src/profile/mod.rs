@@ -9,12 +9,14 @@ mod builtin;
 mod command;
 pub mod import;
 mod lint;
+mod offer;
 mod parse;
 mod quirks;
 mod raw;
 pub mod trace;
 pub use builtin::{builtin, builtin_names, text};
 pub use command::{Command, KeepAlive, Mark, Register, Require, Variant, Verify, Wear, When, Write, WriteValue};
+pub use offer::{INVERTER, METER};
 pub use parse::{ProfileFault, parse};
 pub use quirks::{BatteryWay, MeterSign, Quirks, REFRESH_S, REVERSION_S};
 
@@ -139,6 +141,8 @@ pub struct Profile {
     pub quirks: Quirks,
     /// Numbers of the installation that the site file may give.
     pub options: BTreeMap<String, ProfileOption>,
+    /// Whose SunSpec devices it is for: a scan proposes it for them.
+    pub maker: Option<Maker>,
     pub identify: Vec<Identify>,
     pub blocks: Vec<Block>,
     pub points: Vec<Point>,
@@ -182,6 +186,26 @@ pub struct ProfileOption {
     #[serde(default)]
     pub unit: String,
     pub note: String,
+}
+
+/// What a SunSpec device's common model says of maker and model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maker {
+    /// What the manufacturer's name begins with, whatever the case.
+    pub name: String,
+    /// One of these stands in the model's name, whatever the case; empty: any model.
+    #[serde(default)]
+    pub models: Vec<String>,
+}
+
+impl Maker {
+    pub fn made(&self, manufacturer: &str, model: &str) -> bool {
+        let (manufacturer, model) = (manufacturer.to_lowercase(), model.to_lowercase());
+        let is_named = |word: &String| model.contains(&word.to_lowercase());
+        manufacturer.starts_with(&self.name.to_lowercase())
+            && (self.models.is_empty() || self.models.iter().any(is_named))
+    }
 }
 
 /// Read-only probe; `expect` empty means the value is only shown.

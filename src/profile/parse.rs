@@ -163,6 +163,7 @@ impl<'t> File<'t> {
             sunspec: self.take("sunspec").unwrap_or(false),
             quirks: self.take("quirks").unwrap_or(Quirks::standard()),
             options: self.options(&mut lines),
+            maker: self.take("maker"),
             derived: self.derived(&mut lines),
             commands: self.commands(&mut lines, &d),
             notes: self.take("notes").unwrap_or_default(),

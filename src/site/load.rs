@@ -1,10 +1,12 @@
 //! Finds a site: a folder, a path to site.toml, or one of the sites inside the binary.
 
+use super::file::read_text;
 use super::reader::{Reader, Section, line_of};
 use super::values::nearest;
-use super::{Fault, Severity, Site, parse};
+use super::{Fault, Severity, Site, parse, prices};
 use crate::profile;
 use crate::tariff::{ImportPrice, PriceSeries};
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -36,58 +38,72 @@ pub struct Source {
 impl Source {
     /// Parses and validates, with the profiles that devices name.
     pub fn site(&self) -> Result<(Site, Vec<Fault>), Vec<Fault>> {
-        let profiles = self.profile_faults();
-        let (mut site, mut warnings) = match parse(&self.file, &self.text) {
-            Ok(read) if profiles.is_empty() => read,
-            Ok((_, mut faults)) | Err(mut faults) => {
-                faults.extend(profiles);
-                faults.sort_by_key(|f| f.line);
-                return Err(faults);
-            }
+        let (read, mut faults) = match parse(&self.file, &self.text) {
+            Ok((site, warnings)) => (Some(site), warnings),
+            Err(faults) => (None, faults),
         };
-        site.folder = self.folder.clone();
-        site.files = self.files.clone();
-        super::marks::temper(&site, &mut warnings);
-        super::wear::warn(&site, &mut warnings);
-        Ok((site, warnings))
+        faults.extend(self.wiring_faults());
+        faults.sort_by(|a, b| (a.line, &a.key, &a.message).cmp(&(b.line, &b.key, &b.message)));
+        faults.dedup();
+        match read {
+            Some(mut site) if faults.iter().all(|f| f.severity == Severity::Warning) => {
+                site.folder = self.folder.clone();
+                site.files = self.files.clone();
+                super::marks::temper(&site, &mut faults);
+                super::wear::warn(&site, &mut faults);
+                super::alike::merge(&site, &mut faults);
+                Ok((site, faults))
+            }
+            _ => Err(faults),
+        }
     }
 
-    /// Devices whose profile is neither built in nor a good file in the site's `profiles` folder.
-    fn profile_faults(&self) -> Vec<Fault> {
+    /// What is wrong with the profiles that devices name, and what these devices are said to do that their profiles cannot.
+    fn wiring_faults(&self) -> Vec<Fault> {
         let reader = Reader::new(&self.file, &self.text);
         let (document, _) = DeTable::parse_recoverable(&self.text);
-        for (_, device) in Section::root(&reader, document.get_ref()).named("devices", "") {
+        let root = Section::root(&reader, document.get_ref());
+        for (_, device) in root.named("devices", "") {
             if let Some(why) = device.peek("profile").and_then(|name| self.profile_fault(name)) {
                 device.fault("profile", why);
             }
         }
-        let mut faults = reader.into_faults();
-        // What else is wrong with a device is the parser's to say.
-        faults.retain(|f| f.key.ends_with(".profile"));
-        faults
+        super::roles::check(&root, |name| self.profile(name));
+        // A table that is none is the parser's to name, in the same words.
+        reader.into_faults()
+    }
+
+    fn profile(&self, name: &str) -> Option<profile::Profile> {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let own = self.own_profile(name).filter(|_| plain);
+        match own.filter(|path| path.exists()) {
+            Some(path) => profile::parse(&read_text(&path).ok()?).ok(),
+            None => profile::builtin(name),
+        }
+    }
+
+    fn own_profile(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join("profiles").join(format!("{name}.toml")))
     }
 
     fn profile_fault(&self, name: &str) -> Option<String> {
         let shipped = profile::builtin_names();
-        if shipped.contains(&name) {
-            return None;
-        }
-        let own = self
-            .folder
-            .as_ref()
-            .map(|f| f.join("profiles").join(format!("{name}.toml")));
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if let Some(text) = own
-            .filter(|_| plain)
-            .and_then(|path| super::file::read_text(&path).ok())
-        {
+        let own = self.own_profile(name).filter(|_| plain);
+        if let Some(text) = own.and_then(|path| read_text(&path).ok()) {
             let faults = profile::parse(&text).err()?;
             let first = faults.first()?;
-            let more = faults.len() - 1;
+            let more = match faults.len() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
             return Some(format!(
-                "profiles/{name}.toml:{}: {}: {} (and {more} more)",
+                "profiles/{name}.toml:{}: {}: {}{more}",
                 first.line, first.key, first.message
             ));
+        }
+        if shipped.contains(&name) {
+            return None;
         }
         let hint = match nearest(name, shipped.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -98,50 +114,77 @@ impl Source {
         ))
     }
 
-    /// Every fault and warning, also of the files it names.
-    pub fn check(&self) -> Vec<Fault> {
+    /// Every fault and warning at `now`, also of the files it names.
+    pub fn check(&self, now: Timestamp) -> Vec<Fault> {
         match self.site() {
             Ok((site, mut faults)) => {
-                faults.extend(self.price_file(&site));
+                faults.extend(self.price_file(&site, now));
                 faults
             }
             Err(faults) => faults,
         }
     }
 
-    /// A price file may appear later (it is watched); one that is there must be readable.
-    fn price_file(&self, site: &Site) -> Option<Fault> {
+    /// A price file may appear later (it is watched); one that is there must be readable, in the tariff's unit, and should
+    /// know what holds now. The shipped sites' files are those of a simulated market.
+    fn price_file(&self, site: &Site, now: Timestamp) -> Vec<Fault> {
         let ImportPrice::Dynamic { file } = &site.plant.tariff.import else {
-            return None;
+            return Vec::new();
         };
-        let (severity, message) = match site.read_file(file) {
-            Err(why) => (
+        let found = match site.read_file(file).map(|text| PriceSeries::parse(&text)) {
+            Err(why) => vec![(
                 Severity::Warning,
                 format!("{why}; prices are unknown until it is there"),
-            ),
-            Ok(text) => (Severity::Error, format!("{file}: {}", PriceSeries::parse(&text).err()?)),
+            )],
+            Ok(Err(why)) => vec![(Severity::Error, format!("{file}: {why}"))],
+            Ok(Ok(series)) => {
+                let unit = prices::wrong_unit(&series, &site.plant.tariff.currency);
+                let now = self.folder.as_ref().and_then(|_| prices::nothing_now(&series, now));
+                let errors = unit.map(|why| (Severity::Error, format!("{file}: {why}")));
+                errors
+                    .into_iter()
+                    .chain(now.map(|why| (Severity::Warning, format!("{file}: {why}"))))
+                    .collect()
+            }
         };
-        Some(Fault {
+        let fault = |(severity, message)| Fault {
             file: self.file.clone(),
             line: line_of(&self.text, &["tariff", "import", "file"]),
             key: "tariff.import.file".into(),
             message,
             severity,
-        })
+        };
+        found.into_iter().map(fault).collect()
     }
 }
 
 impl Site {
     /// The profile a device names: the site's own, else a shipped one; `None` where it cannot be read.
     pub fn profile(&self, name: &str) -> Option<profile::Profile> {
-        let own = self
-            .folder
-            .as_ref()
-            .map(|f| f.join("profiles").join(format!("{name}.toml")));
-        match own.filter(|path| path.exists()) {
-            Some(path) => profile::parse(&super::file::read_text(&path).ok()?).ok(),
-            None => profile::builtin(name),
-        }
+        self.find_profile(name).ok()
+    }
+
+    /// The profile a device names: a file `profiles/<name>.toml` of the site, else a shipped one; or why there is none.
+    pub fn find_profile(&self, name: &str) -> Result<profile::Profile, String> {
+        let file = format!("profiles/{name}.toml");
+        let own = self.folder.as_ref().map(|f| f.join(&file)).filter(|path| path.exists());
+        let (shown, text) = match (self.files.get(&file), own) {
+            (Some(text), _) => (file, text.clone()),
+            (None, Some(path)) => {
+                let shown = path.display().to_string();
+                let text = read_text(&path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+                (shown, text)
+            }
+            (None, None) => {
+                let known = || profile::builtin_names().join(", ");
+                let shipped = profile::builtin(name);
+                return shipped.ok_or_else(|| format!("there is no profile `{name}`; built in are {}", known()));
+            }
+        };
+        profile::parse(&text).map_err(|faults| {
+            let line = |f: &profile::ProfileFault| format!("line {}: {}", f.line, f.message);
+            format!("{shown}: {}", faults.iter().map(line).collect::<Vec<_>>().join("; "))
+        })
     }
 }
 
@@ -163,7 +206,7 @@ fn from_disk(path: &Path) -> Result<Source, LoadError> {
     } else {
         path.to_owned()
     };
-    let text = super::file::read_text(&file).map_err(|source| LoadError::Io {
+    let text = read_text(&file).map_err(|source| LoadError::Io {
         path: file.display().to_string(),
         source,
     })?;
@@ -231,6 +274,6 @@ impl Site {
             return Err(format!("the site has no file `{name}`"));
         };
         let path = folder.join(name);
-        super::file::read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
+        read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
     }
 }

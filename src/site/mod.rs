@@ -2,6 +2,7 @@
 //!
 //! Input: `sites/<name>/site.toml`. Output: [`Site`], or every fault at once with line, key, value and what is allowed.
 
+mod alike;
 mod feeds;
 pub mod file;
 mod load;
@@ -16,8 +17,11 @@ mod parse_storage;
 mod parse_tariff;
 mod parse_wiring;
 pub mod plant;
+mod prices;
 mod reader;
+mod roles;
 mod schema;
+mod sense;
 mod shape;
 mod sun;
 pub mod twin;
@@ -26,10 +30,11 @@ mod values;
 mod wear;
 pub mod wiring;
 
-pub use feeds::{Feed, charge_point_state, command_of, quantity_of};
+pub use feeds::{Feed, charge_point_state, command_of, quantity_of, takes};
 pub use load::{LoadError, Source, builtin, builtin_names, find, load, source};
 pub use parse::{Fault, Severity, parse};
 pub use plant::*;
+pub use roles::{command_needed, options_of, unfed};
 pub use schema::{reference, schema};
 pub use sun::Sun;
 pub use twin::TwinConfig;

@@ -1,7 +1,7 @@
 //! Reads site.toml and reports every fault at once.
 
 use super::parse_components::component;
-use super::parse_ratings::{price, price_opt};
+use super::parse_ratings::{is_in, or_any, price, price_opt};
 use super::parse_tariff::tariff;
 use super::parse_wiring::{device, twin};
 use super::plant::*;
@@ -75,7 +75,8 @@ pub fn read(root: &Section) -> Option<Site> {
     let tz = location.as_ref().map_or(chrono_tz::UTC, |l| l.time_zone);
     let country = location.as_ref().map_or("", |l| l.country.as_str());
     let tariff = tariff(&root.section("tariff", true, "what energy costs"), tz, country);
-    let currency = tariff.as_ref().map_or("EUR", |t| t.currency.as_str());
+    // Known also where the rest of the tariff is faulty: one fault does not make every price another.
+    let currency = super::parse_tariff::currency_of(root);
     let phases = connection.as_ref().and_then(|c| c.as_ref()).map(|c| c.phases);
     let components = components(root, currency, phases);
     let devices = devices(root);
@@ -338,7 +339,7 @@ pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
     let carbon = s.quantity_or(
         "carbon",
         "0.08 EUR/kg",
-        &format!("0 {currency}/kg"),
+        &format!("0 {}/kg", or_any(currency)),
         "price of a kg CO₂",
         |t| parse_money_per(t, "kg", "0.08 EUR/kg"),
     );
@@ -363,7 +364,7 @@ pub fn objective(s: &Section, currency: &str) -> Option<Objective> {
         ("carbon", Some(&carbon.1)),
         ("unserved", unserved.as_ref().map(|(_, c)| c)),
     ] {
-        if unit.is_some_and(|u| u != currency) {
+        if unit.is_some_and(|u| !is_in(u, currency)) {
             s.fault(key, format!("is not in the tariff's currency {currency}"));
         }
     }

@@ -46,16 +46,30 @@ pub fn efficiency(s: &Section, key: &str, default: &str, doc: &'static str) -> O
     None
 }
 
+/// Whether a price in `unit` fits the tariff's currency; where that is unknown (empty) its own fault is told, and no other.
+pub fn is_in(unit: &str, currency: &str) -> bool {
+    currency.is_empty() || unit == currency
+}
+
+/// The currency of a default: any where the tariff's is unknown.
+pub fn or_any(currency: &str) -> &str {
+    if currency.is_empty() { "EUR" } else { currency }
+}
+
 /// A price per kWh in the site's currency.
 pub fn price(s: &Section, key: &str, currency: &str, default: Option<&str>, doc: &'static str) -> Option<Price> {
     let read = match default {
         None => s.quantity(key, "0.32 EUR/kWh", doc, |t| parse_money_per(t, "kWh", "0.32 EUR/kWh")),
-        Some(v) => s.quantity_or(key, "0.32 EUR/kWh", &format!("{v} {currency}/kWh"), doc, |t| {
-            parse_money_per(t, "kWh", "0.32 EUR/kWh")
-        }),
+        Some(v) => s.quantity_or(
+            key,
+            "0.32 EUR/kWh",
+            &format!("{v} {}/kWh", or_any(currency)),
+            doc,
+            |t| parse_money_per(t, "kWh", "0.32 EUR/kWh"),
+        ),
     };
     let (value, unit) = read?;
-    if unit != currency {
+    if !is_in(&unit, currency) {
         s.fault(key, format!("is in {unit}, but the tariff's currency is {currency}"));
         return None;
     }
@@ -80,7 +94,7 @@ pub fn price_per(
     let Some((value, money)) = read else {
         return s.is_absent(key).then_some(None);
     };
-    if money != currency {
+    if !is_in(&money, currency) {
         s.fault(key, format!("is in {money}, but the tariff's currency is {currency}"));
         return None;
     }

@@ -1,6 +1,6 @@
 //! What makes electricity: PV and generators.
 
-use super::parse_ratings::{carbon_per_kwh, not_negative, power, price};
+use super::parse_ratings::{carbon_per_kwh, is_in, not_negative, or_any, power, price};
 use super::plant::*;
 use super::reader::Section;
 use crate::units::{Angle, Power, Soc, parse_duration, parse_money_per};
@@ -42,9 +42,12 @@ pub fn generator(s: &Section, currency: &str) -> Option<Generator> {
     let power_min = not_negative(s, "power_min", minimum, |p| p.as_kw());
     let fuel = price(s, "fuel", currency, None, "fuel per electric kWh");
     let money = |key, unit: &'static str, example: &'static str, doc| {
-        let read = s.quantity_or(key, example, &format!("0 {currency}/{unit}"), doc, |t| {
+        let read = s.quantity_or(key, example, &format!("0 {}/{unit}", or_any(currency)), doc, |t| {
             parse_money_per(t, unit, example)
         });
+        if let Some((_, money)) = read.as_ref().filter(|(_, money)| !is_in(money, currency)) {
+            s.fault(key, format!("is in {money}, but the tariff's currency is {currency}"));
+        }
         not_negative(s, key, read.map(|(v, _)| v), |v| v)
     };
     let start_cost = money("start_cost", "start", "2 EUR/start", "cost of each start");

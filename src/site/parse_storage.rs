@@ -136,12 +136,6 @@ pub fn charge_point(s: &Section) -> Option<ChargePoint> {
         Some("cheapest"),
         "how it charges when nobody said anything",
     );
-    let discharge_max = s.quantity_opt(
-        "discharge_max",
-        "7 kW",
-        "discharge to the site, if car and charger can",
-        Power::parse,
-    );
     if let (Some(low), Some(high)) = (current_min, current_max)
         && !(low.as_amps() > 0.0 && low <= high && high.as_amps() <= 500.0)
     {
@@ -149,9 +143,6 @@ pub fn charge_point(s: &Section) -> Option<ChargePoint> {
             "current_max",
             "currents must satisfy 0 A < current_min ≤ current_max ≤ 500 A",
         );
-    }
-    if discharge_max.is_some_and(|p| !(p.as_kw() > 0.0 && p.as_kw() <= 1e6)) {
-        s.fault("discharge_max", "is not a possible rating: it must be above 0");
     }
     let energy = positive(s, "energy", energy, |e| e.as_kwh());
     Some(ChargePoint {
@@ -163,6 +154,5 @@ pub fn charge_point(s: &Section) -> Option<ChargePoint> {
             energy: energy?,
             mode: mode?,
         },
-        discharge_max,
     })
 }

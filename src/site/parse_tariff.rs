@@ -1,6 +1,6 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
-use super::parse_ratings::{carbon_per_kwh, price};
+use super::parse_ratings::{carbon_per_kwh, is_in, price};
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{share, text, whole};
@@ -19,17 +19,27 @@ const DAYS: [(&str, &[DayKind]); 4] = [
     ("all", &[DayKind::Work, DayKind::Saturday, DayKind::Sunday]),
 ];
 
+/// The currency that a file's tariff names; empty where it names none that is one, and the example's where there is no tariff.
+pub fn currency_of<'a>(root: &Section<'a, '_>) -> &'a str {
+    let named = root.peek_in("tariff", "currency").filter(|t| is_currency(t));
+    named.unwrap_or(if root.is_absent("tariff") { "EUR" } else { "" })
+}
+
+fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase())
+}
+
 /// Reads the tariff of a site in `tz`.
 pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
     let currency = s.parsed("currency", "ISO 4217 code of all prices", |t| {
-        let good = t.len() == 3 && t.bytes().all(|b| b.is_ascii_uppercase());
-        if good {
+        if is_currency(t) {
             Ok(t.to_owned())
         } else {
             Err(format!("`{t}` is not a currency code such as EUR or KRW"))
         }
     });
-    let currency = currency.unwrap_or_else(|| "EUR".to_owned());
+    let unknown = if s.is_there() { "" } else { "EUR" };
+    let currency = currency.unwrap_or_else(|| unknown.to_owned());
     let import_fee = price(
         s,
         "import_fee",
@@ -166,7 +176,7 @@ fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
     }
     s.finish();
     let (value, unit) = per_kw?;
-    if unit != currency {
+    if !is_in(&unit, currency) {
         s.fault(
             "price",
             format!("is in {unit}, but the tariff's currency is {currency}"),
@@ -231,7 +241,7 @@ fn overrun(text: &str, currency: &str) -> Result<Overrun, String> {
         true => (read("kWh", "0.40 EUR/kWh")?, true),
         false => (read("kW", "9 EUR/kW")?, false),
     };
-    if unit != currency {
+    if !is_in(&unit, currency) {
         return Err(format!("is in {unit}, but the tariff's currency is {currency}"));
     }
     match (value >= 0.0, per_kwh) {

@@ -30,7 +30,7 @@ pub fn device(s: &Section) -> Option<Device> {
     );
     let points = s.texts_by_name(
         "points",
-        "points that feed something else: \"pv.active_power\" = \"mppt[1].dc_power\"",
+        "points that feed something else; `-` turns the sign: \"pv.active_power\" = \"-mppt[1].dc_power\"",
     );
     let control = s.flag_or("control", false, "the owner's consent to control this device");
     let identity_confirmed = s.flag_or(

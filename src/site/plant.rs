@@ -124,6 +124,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word under `kind` in the site file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Meter(_) => "meter",
+            Self::Pv(_) => "pv",
+            Self::Battery(_) => "battery",
+            Self::ChargePoint(_) => "charge-point",
+            Self::Load(_) => "load",
+            Self::ShiftableLoad(_) => "shiftable-load",
+            Self::SheddableLoad(_) => "sheddable-load",
+            Self::HeatPump(_) => "heat-pump",
+            Self::Generator(_) => "generator",
+        }
+    }
     /// `<kind>` in series names: `madang_<kind>_…`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -202,8 +216,6 @@ pub struct ChargePoint {
     pub efficiency: f64,
     /// What is assumed when a car plugs in and nobody said anything.
     pub default_session: SessionWish,
-    /// Discharge to the site (V2H/V2G), if the charger and car can.
-    pub discharge_max: Option<Power>,
 }
 
 /// What people want of a charging session.

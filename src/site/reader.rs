@@ -170,12 +170,37 @@ impl<'a, 't> Section<'a, 't> {
     pub fn peek(&self, key: &str) -> Option<&'a str> {
         self.get(key)?.0.get_ref().as_str()
     }
+    /// A quantity of a key without judging it; `default` where the key is absent, nothing where it is faulty.
+    pub fn peek_quantity<T>(
+        &self,
+        key: &str,
+        default: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, UnitError>,
+    ) -> Option<T> {
+        let text = if self.is_absent(key) { default? } else { self.peek(key)? };
+        parse(text).ok()
+    }
+    /// Text of a key of an inner table without judging it.
+    pub fn peek_in(&self, table: &str, key: &str) -> Option<&'a str> {
+        let inner = self.get(table)?.0.get_ref().as_table()?;
+        let (_, value) = inner.iter().find(|(k, _)| k.get_ref().as_ref() == key)?;
+        value.get_ref().as_str()
+    }
     /// Texts of a list without judging it.
     pub fn peek_list(&self, key: &str) -> Vec<&'a str> {
         let items = self.get(key).and_then(|(v, _)| v.get_ref().as_array());
         items.map_or_else(Vec::new, |all| {
             all.iter().filter_map(|i| i.get_ref().as_str()).collect()
         })
+    }
+    /// Key and text of a free table, without judging it.
+    pub fn peek_texts(&self, key: &str) -> Vec<(&'a str, &'a str)> {
+        let table = self.get(key).and_then(|(v, _)| v.get_ref().as_table());
+        let texts = table.map(|t| {
+            t.iter()
+                .filter_map(|(k, v)| Some((k.get_ref().as_ref(), v.get_ref().as_str()?)))
+        });
+        texts.map_or_else(Vec::new, Iterator::collect)
     }
     pub fn peek_flag(&self, key: &str) -> Option<bool> {
         self.get(key)?.0.get_ref().as_bool()

@@ -8,13 +8,13 @@ use super::wiring::Address;
 use crate::reading::Quantity;
 use std::collections::BTreeMap;
 
-type Tables<'a, 't> = Vec<(String, Section<'a, 't>)>;
+pub(super) type Tables<'a, 't> = Vec<(String, Section<'a, 't>)>;
 
 /// The named tables of a file.
-struct Outline<'a, 't> {
-    circuits: Tables<'a, 't>,
-    components: Tables<'a, 't>,
-    devices: Tables<'a, 't>,
+pub(super) struct Outline<'a, 't> {
+    pub circuits: Tables<'a, 't>,
+    pub components: Tables<'a, 't>,
+    pub devices: Tables<'a, 't>,
 }
 
 impl Outline<'_, '_> {
@@ -27,7 +27,7 @@ impl Outline<'_, '_> {
     }
 }
 
-fn find<'o, 'a, 't>(tables: &'o Tables<'a, 't>, name: &str) -> Option<&'o Section<'a, 't>> {
+pub(super) fn find<'o, 'a, 't>(tables: &'o Tables<'a, 't>, name: &str) -> Option<&'o Section<'a, 't>> {
     tables.iter().find(|(n, _)| n == name).map(|(_, s)| s)
 }
 
@@ -47,6 +47,7 @@ pub fn validate(root: &Section) {
     addresses(&outline);
     proxies(root, &outline);
     twin(root, &outline);
+    super::sense::check(root, &outline);
 }
 
 /// "there is no circuit `cellar`; did you mean `cellars`?"
@@ -157,6 +158,13 @@ fn device(section: &Section, outline: &Outline) {
             ),
         }
     }
+    let serial = section.peek("address").and_then(|a| Address::parse(a).ok());
+    if serial.is_some_and(|a| a.is_rtu()) && section.peek_whole("unit") == Some(0) {
+        section.fault(
+            "unit",
+            "0 is for all at once on a serial line, and nobody answers; units are 1 to 247",
+        );
+    }
     if fed.is_empty() {
         section.warn("components", "feeds no component: it is read and shown, nothing else");
     }
@@ -168,15 +176,20 @@ fn device(section: &Section, outline: &Outline) {
     }
 }
 
-/// The same address and unit twice, or one peer spoken to in two ways: a link is one socket.
+/// The same device twice, or one peer spoken to in two ways: a link is one socket. One unit may be read by two profiles, where
+/// its maker's values stand in two maps: both share the connection and its queue.
 fn addresses(outline: &Outline) {
-    let mut taken: BTreeMap<(String, i64), &str> = BTreeMap::new();
+    let mut taken: BTreeMap<(String, i64), Vec<(&str, Option<&str>)>> = BTreeMap::new();
     let mut peers: BTreeMap<String, (String, &str)> = BTreeMap::new();
     for (name, section) in &outline.devices {
         let Some(address) = section.peek("address").and_then(|a| Address::parse(a).ok()) else {
             continue;
         };
-        let unit = section.peek_whole("unit").unwrap_or(1);
+        let profile = section.peek("profile");
+        let usual = || profile.and_then(crate::profile::builtin).and_then(|p| p.link.unit);
+        let unit = section
+            .peek_whole("unit")
+            .unwrap_or_else(|| usual().map_or(1, i64::from));
         let peer = address.peer();
         let (shown, other) = peers.entry(peer.clone()).or_insert((address.to_string(), name));
         if *shown != address.to_string() {
@@ -185,15 +198,19 @@ fn addresses(outline: &Outline) {
                 format!("`{other}` has {shown}, which is the same line; a line is opened once, in one way"),
             );
         }
-        match taken.get(&(peer.clone(), unit)) {
-            Some(other) => section.fault(
+        let there = taken.entry((peer, unit)).or_default();
+        if let Some((other, _)) = there.iter().find(|(_, p)| *p == profile) {
+            section.fault(
                 "address",
                 format!("{address} unit {unit} is already the address of `{other}`"),
-            ),
-            None => {
-                taken.insert((peer, unit), name);
-            }
+            );
+        } else if let Some((other, _)) = there.first() {
+            section.warn(
+                "address",
+                format!("{address} unit {unit} is that of `{other}` too: right only where one device has two maps; they share one connection"),
+            );
         }
+        there.push((name, profile));
     }
 }
 

@@ -304,7 +304,7 @@ pub fn power_range(plant: &Plant, component: &Id) -> Option<(f64, f64)> {
         Kind::Battery(b) => (-b.discharge_max.as_kw(), b.charge_max.as_kw()),
         Kind::ChargePoint(p) => {
             let most = p.current_max.as_amps() * voltage * phases;
-            (-p.discharge_max.map_or(0.1, |d| d.as_kw()), most)
+            (-0.1, most)
         }
         Kind::HeatPump(h) => (-0.1, h.electric_max.as_kw()),
         Kind::Generator(g) => (-g.power_max.as_kw(), 0.1 * g.power_max.as_kw()),

@@ -5,8 +5,10 @@ use crate::site::{Address, Site};
 
 /// A site with one device of this profile, and the fewest components that give all its points and commands a meaning.
 ///
-/// `name` is the profile's, or the path of its file.
-pub fn lone(profile: &Profile, name: &str, host: &str, port: u16) -> Result<Site, String> {
+/// `text` is its file, where it is none of the shipped ones.
+pub fn lone(profile: &Profile, text: Option<String>, host: &str, port: u16) -> Result<Site, String> {
+    let name = profile.id.as_str();
+    let own = text;
     let fed = components(profile);
     let mut text = String::from(HEAD);
     for (name, part) in PARTS {
@@ -42,6 +44,8 @@ pub fn lone(profile: &Profile, name: &str, host: &str, port: u16) -> Result<Site
         format!("the twin of `{}` cannot be built: {}", profile.id, list.join("; "))
     })?;
     site.wiring.devices.retain(|id, _| id.as_str() != "rest");
+    site.files
+        .extend(own.map(|text| (format!("profiles/{name}.toml"), text)));
     if !profile.link.transport.iter().any(|t| t == "tcp") {
         for d in site.wiring.devices.values_mut() {
             d.address = Address::RtuOverTcp {
@@ -59,15 +63,15 @@ fn components(p: &Profile) -> Vec<&'static str> {
     let mut fed = match p.kind.as_str() {
         "meter" => vec!["grid"],
         "pv" => vec!["pv"],
-        "battery_inverter" => vec!["battery"],
+        "battery_inverter" | "battery" => vec!["battery"],
         "hybrid" | "ess_gateway" | "sunspec" => vec!["pv", "battery"],
         "evse" => vec!["ev"],
         "heatpump" => vec!["heat-pump"],
         "genset" => vec!["genset"],
         _ => vec!["washer"],
     };
-    let grid = matches!(p.kind.as_str(), "hybrid" | "ess_gateway")
-        && (has(&["active_power", "grid_import", "active_power_l1"]) || p.quirks.meter_sign.is_some());
+    let behind = matches!(p.kind.as_str(), "hybrid" | "ess_gateway");
+    let grid = p.quirks.meter_sign.is_some() || behind && has(&["active_power", "grid_import", "active_power_l1"]);
     if grid || can("grid_setpoint") && !fed.contains(&"grid") {
         fed.insert(0, "grid");
     }
@@ -216,7 +220,7 @@ mod tests {
     fn every_built_in_profile_has_a_twin() {
         for name in crate::profile::builtin_names() {
             let profile = crate::profile::builtin(name).unwrap();
-            let site = lone(&profile, name, "127.0.0.1", 1502).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let site = lone(&profile, None, "127.0.0.1", 1502).unwrap_or_else(|why| panic!("{name}: {why}"));
             assert!(
                 site.wiring.devices.contains_key(&crate::site::Id::new("device")),
                 "{name}"

@@ -6,7 +6,10 @@ use super::registers::{get, put, text};
 use super::shown::{healthy, plausible};
 use super::world::World;
 use crate::model::{Quantity, Target};
-use crate::profile::{Command, Expected, Identify, Point, Profile, RegisterType, Role, Table, Wear, Write, WriteValue};
+use crate::profile::{
+    Command, Derivation, Derived, Expected, Identify, Point, Profile, RegisterType, Role, Table, Wear, Write,
+    WriteValue,
+};
 use crate::site::{Feed, Id, Kind, Site};
 use crate::time::Timestamp;
 use crate::units::{Current, Power};
@@ -38,11 +41,7 @@ enum Asked {
 
 impl Mapped {
     pub fn new(site: &Site, device: &Id, profile: Profile) -> Self {
-        let feeds = site
-            .wiring
-            .feeds(&site.plant)
-            .into_iter()
-            .filter(|f| f.device == *device);
+        let feeds = site.feeds().into_iter().filter(|f| f.device == *device);
         let fed = site
             .wiring
             .devices
@@ -176,6 +175,9 @@ impl Mapped {
             let read = read.or_else(|| a_phase(world, &feed.component, feed.quantity));
             return read.map(|v| v / feed.factor);
         }
+        if let Some(value) = self.part(world, p) {
+            return Some(value);
+        }
         if p.unit != "kW" || p.name.contains("max") || p.name.contains("limit") {
             return None;
         }
@@ -191,6 +193,37 @@ impl Mapped {
             "grid_export" => power(|k| matches!(k, Kind::Meter(_))).map(|v| (-v).max(0.0)),
             _ => None,
         }
+    }
+
+    /// The plant's value of a point that the profile reckons with: the parts of a computed value make it up together. Parts
+    /// that count one direction each share by sign, others equally; what a part shows by itself is taken off first.
+    fn part(&self, world: &mut World, p: &Point) -> Option<f64> {
+        let has_it =
+            |d: &&Derived| matches!(&d.how, Derivation::Sum { parts, .. } if parts.iter().any(|(_, n)| *n == p.name));
+        let feeds_it = |d: &&Derived| self.feeds.iter().any(|f| f.point == d.name);
+        let derived = self.profile.derived.iter().filter(has_it).find(feeds_it)?;
+        let Derivation::Sum { parts, .. } = &derived.how else {
+            return None;
+        };
+        let feed = self.feeds.iter().find(|f| f.point == derived.name)?;
+        let whole = world.read(&feed.component, feed.quantity);
+        let whole = whole.or_else(|| a_phase(world, &feed.component, feed.quantity));
+        let mut rest = whole? / feed.factor;
+        let mut open: Vec<f64> = Vec::new();
+        for (factor, name) in parts {
+            match self.feeds.iter().find(|f| f.point == *name) {
+                Some(own) => rest -= factor * world.read(&own.component, own.quantity)? / own.factor,
+                None => open.push(*factor),
+            }
+        }
+        let own = parts.iter().find(|(_, n)| *n == p.name)?.0;
+        let directed = open.iter().any(|f| *f > 0.0) && open.iter().any(|f| *f < 0.0);
+        // Of parts that count one direction each, those of the other direction show nothing.
+        let sharing = open.iter().filter(|f| !directed || **f * rest > 0.0).count().max(1);
+        if directed && own * rest <= 0.0 {
+            return Some(0.0);
+        }
+        Some(rest / own / sharing as f64)
     }
 
     /// IEC 61851 state, as text or as the code that the map has for it.

@@ -93,16 +93,21 @@ pub struct Listening<'a> {
     pub component: Option<&'a str>,
     /// Address to listen on instead of the one the site names, without a port.
     pub host: Option<&'a str>,
+    /// A port that is taken is replaced by a free one.
+    pub free_ports: bool,
 }
 
-/// Starts a listener per address: the port the site names, or a free one where that is taken.
+/// Starts a listener per address, on the port the site names or (with `free_ports`) on a free one where that is taken.
+///
+/// # Errors
+/// Every port that cannot be listened on: whoever serves there would be taken for this twin.
 pub async fn serve_tcp(
     site: &Site,
     world: &Arc<Mutex<World>>,
     clock: &Arc<dyn Clock>,
     what: Listening<'_>,
 ) -> Result<Vec<Served>, String> {
-    let mut served = Vec::new();
+    let (mut served, mut taken) = (Vec::new(), Vec::new());
     for devices in by_address(site, what.component).into_values() {
         let Some(first) = devices.first().and_then(|d| site.wiring.devices.get(d)) else {
             continue;
@@ -113,11 +118,13 @@ pub async fn serve_tcp(
             other => return Err(format!("the twin serves tcp:// and rtu+tcp:// addresses, not {other}")),
         };
         let host = what.host.unwrap_or(host);
-        let listener = match TcpListener::bind((host, port)).await {
+        let listener = match listen(host, port, what.free_ports).await {
             Ok(listener) => listener,
-            Err(_) => TcpListener::bind((host, 0))
-                .await
-                .map_err(|e| format!("cannot listen on {host}: {e}"))?,
+            Err(why) => {
+                let names: Vec<&str> = devices.iter().map(Id::as_str).collect();
+                taken.push(format!("{host}:{port} ({}): {why}", names.join(", ")));
+                continue;
+            }
         };
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let shared = Arc::new(station(
@@ -141,7 +148,21 @@ pub async fn serve_tcp(
         }
         tokio::spawn(accept(listener, shared));
     }
-    Ok(served)
+    if taken.is_empty() {
+        return Ok(served);
+    }
+    Err(format!(
+        "the twin cannot listen where the site says: {}. Another program may serve there already, and a controller would \
+         drive that one; stop it, or use free ports (--free-ports) and the addresses that are printed",
+        taken.join("; ")
+    ))
+}
+
+async fn listen(host: &str, port: u16, free_ports: bool) -> std::io::Result<TcpListener> {
+    match TcpListener::bind((host, port)).await {
+        Err(_) if free_ports => TcpListener::bind((host, 0)).await,
+        listener => listener,
+    }
 }
 
 async fn accept(listener: TcpListener, station: Arc<Station>) {

@@ -9,7 +9,7 @@ use super::sunspec::SunSpec;
 use super::world::World;
 use crate::profile::Profile;
 use crate::site::{Id, Site};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,8 @@ pub struct Station {
     pub world: Arc<Mutex<World>>,
     pub clock: Arc<dyn Clock>,
     pub framing: Framing,
-    units: BTreeMap<u8, Device>,
+    /// Devices behind each unit id: more than one where a device has two maps, each with an entry of its own.
+    units: BTreeMap<u8, Vec<Device>>,
     /// A client is connected; matters where one device takes no second.
     busy: AtomicBool,
 }
@@ -35,7 +36,7 @@ pub fn station(
     devices: &[Id],
     framing: Framing,
 ) -> Result<Station, String> {
-    let mut units = BTreeMap::new();
+    let mut units: BTreeMap<u8, Vec<Device>> = BTreeMap::new();
     for id in devices {
         let Some(d) = site.wiring.devices.get(id) else { continue };
         let own = faults.iter().filter(|f| f.device == *id).map(|f| f.kind).collect();
@@ -43,9 +44,10 @@ pub fn station(
         let image = image(
             site,
             id,
-            profile_of(site, &d.profile).map_err(|why| format!("device `{id}`: {why}"))?,
+            site.find_profile(&d.profile)
+                .map_err(|why| format!("device `{id}`: {why}"))?,
         );
-        units.insert(d.unit, Device::new(id, image, own, dice));
+        units.entry(d.unit).or_default().push(Device::new(id, image, own, dice));
     }
     Ok(Station {
         world: world.clone(),
@@ -64,25 +66,27 @@ fn image(site: &Site, id: &Id, profile: Profile) -> Image {
     }
 }
 
-/// A profile from the site's own folder, else from the binary.
-pub fn profile_of(site: &Site, name: &str) -> Result<Profile, String> {
-    let file = site
-        .folder
-        .as_ref()
-        .map(|f| f.join("profiles").join(format!("{name}.toml")));
-    if let Some(file) = file.filter(|f| f.exists()) {
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-        return crate::profile::parse(&text).map_err(|faults| {
-            let list: Vec<String> = faults.iter().map(|f| f.message.clone()).collect();
-            format!("{}: {}", file.display(), list.join("; "))
-        });
-    }
-    crate::profile::builtin(name).ok_or_else(|| format!("the twin has no profile `{name}`"))
-}
+/// Modbus exception: no such register.
+const ILLEGAL_ADDRESS: u8 = 2;
 
 impl Station {
+    /// What becomes of a request to a unit; where two maps stand behind it, the one that has the register answers.
+    fn answer(&self, since: Timestamp, unit: u8, pdu: &[u8]) -> Option<Fate> {
+        let mut fate = None;
+        for device in self.units.get(&unit)? {
+            let own = device.answer(&self.world, &self.clock, since, pdu);
+            let elsewhere =
+                matches!(&own, Fate::Send { pdu, .. } if pdu[0] & 0x80 != 0 && pdu.get(1) == Some(&ILLEGAL_ADDRESS));
+            fate = Some(own);
+            if !elsewhere {
+                break;
+            }
+        }
+        fate
+    }
+
     fn one_client(&self) -> bool {
-        self.units.values().any(Device::one_client)
+        self.units.values().flatten().any(Device::one_client)
     }
 }
 
@@ -94,10 +98,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(station: Arc<Station>, mut
     let since = station.clock.now();
     // An error here is the other side going away; there is nobody to tell.
     while let Ok(request) = station.framing.request(&mut stream).await {
-        let Some(unit) = station.units.get(&request.unit) else {
-            continue;
-        };
-        let Fate::Send { after, times, pdu } = unit.answer(&station.world, &station.clock, since, &request.pdu) else {
+        let Some(Fate::Send { after, times, pdu }) = station.answer(since, request.unit, &request.pdu) else {
             continue;
         };
         if !after.is_zero() {

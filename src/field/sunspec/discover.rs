@@ -10,6 +10,8 @@ use crate::profile::{Quirks, Table};
 const BASES: [u16; 3] = [40_000, 50_000, 0];
 const MOST_MODELS: usize = 64;
 const MAGIC: [u16; 2] = [0x5375, 0x6E53];
+/// Registers of the common model that are read: manufacturer, model, options, version, serial number.
+const COMMON: u16 = 64;
 /// A request of the discovery is asked this often before silence counts: a map cut short by one lost answer would lose models.
 const TRIES: u32 = 3;
 
@@ -109,6 +111,9 @@ async fn chain(client: &mut Client, unit: u8, base: u16) -> Result<Vec<Model>, W
             // It would reach past the last register there can be: its length is wrong, and so is whatever follows.
             break;
         }
+        if found.is_empty() && id == 1 && len < COMMON {
+            return Err(WireError::Wrong(short_common(at, len)));
+        }
         model.repeats = repeats(client, &model).await?;
         found.push(model);
     }
@@ -159,14 +164,25 @@ async fn repeats(client: &mut Client, m: &Model) -> Result<u16, WireError> {
     }
 }
 
+/// Where such a model ends nobody knows: what follows would be read from the wrong registers.
+fn short_common(at: u16, len: u16) -> String {
+    format!(
+        "its SunSpec common model (1, at {at}) says that it is {len} registers long; it has 65 or 66, so the models behind it \
+         cannot be found: the device does not keep to SunSpec and needs a profile of its own"
+    )
+}
+
 async fn identity(client: &mut Client, models: &[Model]) -> Result<Identity, WireError> {
-    let common = models.iter().find(|m| m.id == 1 && m.len >= 64);
+    let common = models.iter().find(|m| m.id == 1 && m.len >= COMMON);
     let Some(common) = common else {
-        return Err(WireError::Wrong("SunSpec models without a common model (1)".into()));
+        let short = models.iter().find(|m| m.id == 1).map(|m| short_common(m.addr, m.len));
+        let list: Vec<String> = models.iter().map(|m| m.id.to_string()).collect();
+        let none = || format!("SunSpec models ({}) without a common model (1)", list.join(", "));
+        return Err(WireError::Wrong(short.unwrap_or_else(none)));
     };
     let from = common.addr.checked_add(2);
     let from = from.ok_or_else(|| WireError::Wrong("a common model at the end of all registers".into()))?;
-    let words = ask(client, common.unit, from, 64).await?;
+    let words = ask(client, common.unit, from, COMMON).await?;
     let text = |from: usize, n: usize| {
         let part = words.get(from..from + n).unwrap_or(&[]);
         let bytes: Vec<u8> = part.iter().flat_map(|w| w.to_be_bytes()).collect();

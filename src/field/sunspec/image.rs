@@ -19,7 +19,11 @@ pub struct Discovered {
     pub models: Vec<Model>,
     pub identity: Identity,
     pub blocks: Vec<BlockRead>,
-    points: Vec<Point>,
+    pub(super) points: Vec<Point>,
+    /// Names the site asks for besides those of `points`, and the points they are; `None` where no model has such a point.
+    pub(super) also: Vec<(String, Option<String>)>,
+    /// The profile's names, the points they are, and whether the sign turns.
+    pub(super) renamed: Vec<(String, Option<String>, bool)>,
     pub(super) quirks: Quirks,
     /// Registers as last read.
     seen: BTreeMap<Register, u16>,
@@ -32,17 +36,21 @@ pub struct Discovered {
 impl Discovered {
     pub fn new(asked: u8, models: Vec<Model>, identity: Identity, quirks: Quirks, most: u16) -> Self {
         let points = points(&models, &quirks);
-        Self {
+        let mut found = Self {
             asked,
             models,
             identity,
             blocks: blocks(&points, asked, most.clamp(16, 125)),
             points,
+            also: Vec::new(),
+            renamed: Vec::new(),
             quirks,
             seen: BTreeMap::new(),
             round: BTreeMap::new(),
             counted: BTreeSet::new(),
-        }
+        };
+        found.renamed = found.renames();
+        found
     }
 
     /// Whether points of the models lie in a block (or in a piece of one).
@@ -160,29 +168,14 @@ impl Discovered {
     /// Unit of a value by its name, also of those that are derived or renamed.
     pub fn unit_of(&self, name: &str) -> Option<&'static str> {
         let source = self.quirks.names.get(name).map_or(name, |s| s.trim_start_matches('-'));
-        self.points.iter().find(|p| p.name == source).map(|p| p.unit)
+        let point = self.resolve(source)?;
+        self.points.iter().find(|p| p.name == point).map(|p| p.unit)
     }
 
-    /// Adds what follows from others, then gives the profile's names.
+    /// Adds what follows from others and what the site asks for by other names, then gives the profile's names.
     pub fn finish(&self, values: &mut Values) {
         self.derive(values);
-        if self.quirks.names.is_empty() {
-            return;
-        }
-        let original = values.clone();
-        for source in self.quirks.names.values() {
-            values.remove(source.trim_start_matches('-'));
-        }
-        for (name, source) in &self.quirks.names {
-            let Some(value) = original.get(source.trim_start_matches('-')) else {
-                continue;
-            };
-            let value = match value {
-                Value::Number(n) if source.starts_with('-') => Value::Number(-n + 0.0),
-                other => other.clone(),
-            };
-            values.insert(name.clone(), value);
-        }
+        self.name(values);
     }
 
     /// Battery and PV of a hybrid from its DC modules: GEN24's third charges the battery and its fourth discharges it.
@@ -281,11 +274,11 @@ fn raw(p: &Point, words: &[u16], counted: bool) -> Raw {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn model(id: u16, addr: u16, len: u16, repeats: u16) -> Model {
+    pub fn model(id: u16, addr: u16, len: u16, repeats: u16) -> Model {
         Model {
             unit: 1,
             via: None,
@@ -296,7 +289,7 @@ mod tests {
         }
     }
 
-    fn found(models: Vec<Model>, quirks: &str, most: u16) -> Discovered {
+    pub fn found(models: Vec<Model>, quirks: &str, most: u16) -> Discovered {
         let text = || String::new();
         let identity = Identity {
             manufacturer: text(),
@@ -308,7 +301,7 @@ mod tests {
     }
 
     /// Reads every block from a register image that `at` gives.
-    fn poll(d: &mut Discovered, at: &mut dyn FnMut(u16) -> u16) -> Values {
+    pub fn poll(d: &mut Discovered, at: &mut dyn FnMut(u16) -> u16) -> Values {
         let mut values = Values::new();
         d.begin();
         for b in d.blocks.clone() {

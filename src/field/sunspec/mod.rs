@@ -17,6 +17,7 @@ mod bank;
 mod control;
 mod discover;
 mod image;
+mod names;
 mod points;
 mod tables;
 

@@ -25,7 +25,7 @@ pub struct Point {
     pub unit: &'static str,
     pub every: Every,
     /// Which of the models found it belongs to.
-    model: usize,
+    pub model: usize,
 }
 
 impl Point {

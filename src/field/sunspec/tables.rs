@@ -1,4 +1,5 @@
-//! The information models as tables: points with offsets, types, scale factors, units and our names, from `models.txt`.
+//! The information models as tables: points with offsets, types, scale factors, units and our names, from the profile
+//! room's `sunspec/models.txt`.
 
 use crate::profile::{Every, RegisterType};
 use std::sync::LazyLock;
@@ -75,7 +76,9 @@ pub fn layout(id: u16) -> Option<&'static Layout> {
 }
 
 /// The tables are part of the program: a fault in them is found by the test below, and reads as no models at all.
-static TABLES: LazyLock<Vec<Layout>> = LazyLock::new(|| parse(include_str!("models.txt")).unwrap_or_default());
+static TABLES: LazyLock<Vec<Layout>> = LazyLock::new(|| parse(MODELS).unwrap_or_default());
+
+const MODELS: &str = include_str!("../../profile/sunspec/models.txt");
 
 fn parse(text: &'static str) -> Result<Vec<Layout>, String> {
     let mut all: Vec<Layout> = Vec::new();
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_model_is_in_the_tables_and_as_long_as_the_standard_says() {
-        parse(include_str!("models.txt")).unwrap();
+        parse(MODELS).unwrap();
         let lengths = [
             (1, 66),
             (101, 50),

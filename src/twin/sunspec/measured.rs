@@ -70,7 +70,13 @@ impl SunSpec {
             * 1e3;
         self.set(103, 14, &[self.watts(pv - battery)]);
         self.set(103, 16, &[5_000]);
-        self.electrical(pv - battery, pv);
+        // Without modules for the battery (160) it hangs on the same DC side as the PV.
+        let dc = if self.models.contains_key(&160) {
+            pv
+        } else {
+            pv - battery
+        };
+        self.electrical(pv - battery, dc);
         self.set(103, 24, &wide32(energy));
         let step = if self.coarse { 100.0 } else { 10.0 };
         // Two strings share the roof.

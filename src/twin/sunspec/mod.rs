@@ -10,7 +10,7 @@ use super::mapped::Mapped;
 use super::order::Order;
 use super::registers::text;
 use super::world::World;
-use crate::profile::{MeterSign, Profile, Table};
+use crate::profile::{BatteryWay, MeterSign, Profile, Table};
 use crate::site::{Id, Kind, Site};
 use crate::time::Timestamp;
 use control::Control;
@@ -69,7 +69,10 @@ impl SunSpec {
         let forming = battery
             .as_ref()
             .is_some_and(|b| matches!(&site.plant.components[b].kind, Kind::Battery(b) if b.grid_forming));
+        // A battery that the models do not tell of: its registers are the vendor's own.
+        let apart = profile.quirks.battery == Some(BatteryWay::Nothing);
         let mut ids: Vec<u16> = match (&pv, &battery) {
+            (Some(_), Some(_)) if apart => vec![1, 103, 120, 121, 122, 123],
             (Some(_), Some(_)) => vec![1, 103, 120, 121, 122, 123, 124, 160],
             (Some(_), None) => vec![1, 103, 120, 121, 122, 123],
             (None, Some(_)) if forming => vec![1, 701, 713],
