@@ -10,6 +10,7 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::told(format_args!($($text)*)) };
 }
 
+mod access;
 pub mod bench;
 pub mod bench_field;
 pub mod bench_live;
@@ -25,6 +26,7 @@ pub mod demo_live;
 pub mod devices;
 pub mod exits;
 pub mod live;
+mod page;
 mod place;
 pub mod plan;
 pub mod prices;

@@ -170,7 +170,10 @@ async fn known_device(wish: &Wish, now: Timestamp) -> Result<(Client, FieldDevic
         .await
         .map_err(|e| refused(e, &address, name))?;
     if device.identity == IdentityStatus::Mismatch {
-        let found = device.trouble.clone().unwrap_or_else(|| "another device".into());
+        let found = device
+            .trouble
+            .as_ref()
+            .map_or_else(|| "another device".into(), |t| t.en.clone());
         return Err(ReadError::NotThat {
             address,
             profile: name.clone(),

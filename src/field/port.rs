@@ -344,6 +344,7 @@ fn reach(site: &Site, device: &crate::site::Device) -> Reach {
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
     DeviceHealth {
         trouble: Some("has not answered yet".into()),
+        trouble_ko: Some("아직 응답한 적 없음".into()),
         ..DeviceHealth::unheard(id.clone(), d.components.clone())
     }
 }
