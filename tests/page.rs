@@ -2,6 +2,10 @@
 
 mod support;
 
+#[path = "support/korean.rs"]
+mod korean;
+
+use korean::english_in;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -92,5 +96,40 @@ fn the_page_shows_which_link_suffers_and_how_on_a_phone_too() {
             assert_eq!(page["errors"], serde_json::json!([]), "{language} {width}");
             assert_eq!(page["wider_than_screen"], false, "{language} {width}");
         }
+    }
+}
+
+#[test]
+fn the_korean_page_speaks_korean_whatever_fails() {
+    let (Some(browser), Some(python)) = (program("chromium"), python()) else {
+        return;
+    };
+    // Names that have no other, and what leads out of the page.
+    let names = [
+        "openapi",
+        "metrics",
+        "home-amsterdam",
+        "heat-pump",
+        "inverter",
+        "charger",
+        "meter",
+    ];
+    for faults in [
+        ["heat-pump:dead", "battery:foreign=10min"],
+        ["all:exception=10%", "all:spike=10%"],
+    ] {
+        let (_demo, port) = demo("home-amsterdam", &["--fault", faults[0], "--fault", faults[1]]);
+        // Long enough for alarms that wait until something lasts.
+        std::thread::sleep(Duration::from_secs(20));
+        let page = show(
+            &browser,
+            &python,
+            &format!("http://127.0.0.1:{port}/?lang=ko"),
+            1280,
+            "배터리",
+        );
+        let text = page["text"].as_str().unwrap();
+        assert_eq!(english_in(text, &names), None, "{faults:?}: {text}");
+        assert!(!text.contains(['{', '}']), "{faults:?}: {text}");
     }
 }

@@ -222,6 +222,16 @@ fn people_are_heard_over_the_command_line_and_only_with_the_token() {
     eventually("it observes", Duration::from_secs(3), || {
         (now(port)?["mode"] == "observe").then_some(())
     });
+    let overridden = |page: Value| {
+        let components = page["components"].as_array().unwrap();
+        let battery = components.iter().find(|c| c["id"] == "battery").unwrap();
+        battery["override"].clone()
+    };
+    let told = overridden(now(port).unwrap());
+    assert_eq!(
+        told["in_force"], false,
+        "nothing is in force that is not written: {told}"
+    );
     let before = metric(port, "madang_write_issued_total").unwrap();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(
@@ -235,6 +245,11 @@ fn people_are_heard_over_the_command_line_and_only_with_the_token() {
     eventually("everything is handed back", Duration::from_secs(5), || {
         (rung(port)? == "released").then_some(())
     });
+    assert_eq!(overridden(now(port).unwrap()), Value::Null, "no badge stays");
+    assert_eq!(set(&["mode", "control"]).0, Some(0));
+    in_control(port);
+    let told = overridden(now(port).unwrap());
+    assert_eq!(told, Value::Null, "and no old order comes back with control");
 }
 
 #[test]

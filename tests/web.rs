@@ -2,172 +2,21 @@
 
 mod support;
 
-use chrono::{TimeDelta, TimeZone, Utc};
-use madang::backtest::{RunSpec, run_watched};
-use madang::cycle::{CycleReport, Heard};
-use madang::model::{PeopleInput, Policy};
-use madang::site::{Mode, Site};
-use madang::web::{Exits, Hub, serve};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+#[path = "support/server.rs"]
+mod server;
+
+use chrono::TimeDelta;
+use madang::cycle::CycleReport;
+use madang::model::{Reason, ReasonCode};
+use madang::site::Mode;
+use madang::time::Timestamp;
+use serde_json::{Value, json};
+use server::{TOKEN, day, listen, next_event, post, published, server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use support::{eventually, get, http};
-use tokio::sync::{mpsc, watch};
-
-const TOKEN: &str = "0123456789abcdef";
-
-/// The last report of a day of the home, made once.
-fn day() -> &'static (Arc<Site>, CycleReport) {
-    static DAY: OnceLock<(Arc<Site>, CycleReport)> = OnceLock::new();
-    DAY.get_or_init(|| {
-        let mut site = madang::site::builtin("home-amsterdam").unwrap();
-        site.plant.mode = Mode::Control;
-        let spec = RunSpec {
-            site: Arc::new(site),
-            policy: Policy::Plan,
-            seed: 1,
-            start: Utc.with_ymd_and_hms(2026, 5, 11, 22, 0, 0).unwrap(),
-            days: 1,
-            cycle: TimeDelta::minutes(1),
-            wire: false,
-            faults: Vec::new(),
-        };
-        let last = RefCell::new(None);
-        run_watched(&spec, &|report| *last.borrow_mut() = Some(report.clone())).unwrap();
-        (spec.site, last.into_inner().unwrap())
-    })
-}
-
-struct Server {
-    hub: Arc<Hub>,
-    port: u16,
-    stop: watch::Sender<bool>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
-}
-
-/// Answers what people say with `answer`; without one nobody listens to them.
-fn server(answer: Option<fn(PeopleInput) -> Result<String, String>>) -> Server {
-    let hub = Hub::new(day().0.clone(), TOKEN.to_owned());
-    let (inbox, mut heard) = mpsc::channel::<Heard>(4);
-    let (stop, stopped) = watch::channel(false);
-    let (tell_port, port) = std::sync::mpsc::channel();
-    let exits = Exits {
-        hub: hub.clone(),
-        inbox,
-        history: None,
-        metrics: Arc::new(|| "madang_x 1\n".to_owned()),
-    };
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell_port.send(listener.local_addr().unwrap().port()).unwrap();
-            let people = async {
-                let mut unanswered = Vec::new();
-                while let Some((input, back)) = heard.recv().await {
-                    match answer {
-                        Some(answer) => back.send(answer(input)).unwrap(),
-                        None => unanswered.push(back),
-                    }
-                }
-            };
-            tokio::join!(serve(listener, exits, stopped), people);
-        });
-    });
-    let port = port.recv().unwrap();
-    Server { hub, port, stop }
-}
-
-fn published() -> Server {
-    let server = server(Some(|input| Ok(format!("{input:?}"))));
-    server.hub.publish(&day().1);
-    server
-}
-
-fn post(port: u16, path: &str, token: &str, body: &str) -> (u16, Value) {
-    let headers = format!("Authorization: Bearer {token}\r\n");
-    let (status, body) = http(port, "POST", path, &headers, body).unwrap();
-    (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
-}
-
-fn ui() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/web/ui")
-}
-
-fn scripts() -> Vec<(String, String)> {
-    let files = std::fs::read_dir(ui()).unwrap().map(|f| f.unwrap().path());
-    let scripts = files.filter(|p| p.extension().is_some_and(|e| e == "js"));
-    scripts
-        .map(|p| {
-            (
-                p.file_name().unwrap().to_string_lossy().into_owned(),
-                std::fs::read_to_string(&p).unwrap(),
-            )
-        })
-        .collect()
-}
-
-/// What stands between `start` and `end`, everywhere in a text.
-fn between<'t>(text: &'t str, start: &'t str, end: char) -> impl Iterator<Item = &'t str> {
-    text.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
-}
-
-#[test]
-fn vendored_files_are_those_that_were_reviewed() {
-    let vendor = ui().join("vendor");
-    let list = std::fs::read_to_string(vendor.join("SHA256SUMS")).unwrap();
-    let mut listed = BTreeSet::new();
-    for line in list.lines() {
-        let (sum, name) = line.split_once("  ").unwrap();
-        let found = Sha256::digest(std::fs::read(vendor.join(name)).unwrap());
-        let found: String = found.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(found, sum, "{name}");
-        listed.insert(name.to_owned());
-    }
-    let files = std::fs::read_dir(&vendor).unwrap().map(|f| f.unwrap().file_name());
-    let names: BTreeSet<String> = files.map(|n| n.to_string_lossy().into_owned()).collect();
-    let own = ["README.md", "SHA256SUMS"].map(str::to_owned);
-    assert_eq!(names, listed.into_iter().chain(own).collect());
-}
-
-#[test]
-fn every_word_and_every_module_of_the_page_exists() {
-    let words = std::fs::read_to_string(ui().join("words.js")).unwrap();
-    let table = words.split("};").next().unwrap();
-    for (name, text) in scripts() {
-        for key in between(&text, " t('", '\'')
-            .chain(between(&text, "{t('", '\''))
-            .chain(between(&text, "(t('", '\''))
-        {
-            let (bare, quoted) = (format!("\n  {key}: ["), format!("\n  '{key}': ["));
-            assert!(
-                table.contains(&bare) || table.contains(&quoted),
-                "{name}: no word for {key}"
-            );
-        }
-        for module in between(&text, "from '/", '\'') {
-            assert!(ui().join(module).is_file(), "{name}: no module {module}");
-        }
-    }
-    for line in table.lines().filter(|l| l.contains(": [")) {
-        let second = line.rsplit_once(", '").map(|(_, ko)| ko);
-        assert!(second.is_some_and(|ko| ko.len() > 3), "one language only: {line}");
-    }
-}
+use std::path::Path;
+use std::sync::Arc;
+use support::{get, http};
 
 #[test]
 fn the_page_comes_with_a_policy_that_allows_no_inline_code() {
@@ -195,15 +44,14 @@ fn every_documented_read_answers_with_json() {
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     for (path, methods) in document["paths"].as_object().unwrap() {
-        // The stream has no end; history and series need a historian, which this server lacks.
-        if methods.get("get").is_none() || ["live", "history", "series"].iter().any(|p| path.ends_with(p)) {
+        // The stream has no end.
+        if methods.get("get").is_none() || path.ends_with("live") {
             continue;
         }
-        // One read asks about a component.
-        let asked = if path.ends_with("why") {
-            "?component=battery"
-        } else {
-            ""
+        let asked = match path.rsplit('/').next() {
+            Some("why") => "?component=battery",
+            Some("history") => "?series=a",
+            _ => "",
         };
         let body = get(server.port, &format!("{path}{asked}")).unwrap_or_else(|| panic!("{path} does not answer"));
         assert!(serde_json::from_str::<Value>(&body).is_ok(), "{path}");
@@ -324,31 +172,6 @@ fn a_loop_that_does_not_answer_is_not_waited_for() {
     assert_eq!(status, 504);
 }
 
-/// A listener of the live stream, after the answer's head.
-fn listen(port: u16) -> BufReader<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    while line != "\r\n" {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0);
-    }
-    reader
-}
-
-fn next_event(reader: &mut BufReader<TcpStream>) -> String {
-    let mut line = String::new();
-    loop {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
-        if let Some(name) = line.trim().strip_prefix("event: ") {
-            return name.to_owned();
-        }
-    }
-}
-
 #[test]
 fn a_listener_hears_each_cycle_and_each_new_plan() {
     let server = published();
@@ -365,22 +188,160 @@ fn a_listener_hears_each_cycle_and_each_new_plan() {
 }
 
 #[test]
-fn listeners_that_do_not_read_cost_nothing_and_are_counted() {
+fn a_page_of_another_origin_gets_nothing() {
     let server = published();
-    let silent: Vec<_> = (0..32).map(|_| listen(server.port)).collect();
-    let (status, _) = http(server.port, "GET", "/api/v1/live", "", "").unwrap();
-    assert_eq!(status, 503, "the thirty-third is refused");
-    // Far more than all their buffers hold.
-    for _ in 0..500 {
-        server.hub.publish(&day().1);
+    let status = |path: &str, more: &str| http(server.port, "GET", path, more, "").unwrap().0;
+    let foreign = "Origin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n";
+    let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+    for (path, more, expected) in [
+        ("/api/v1/live", foreign, 403),
+        ("/api/v1/now", foreign, 403),
+        ("/metrics", "Origin: http://evil.example\r\n", 403),
+        ("/api/v1/now", "Sec-Fetch-Site: same-site\r\n", 403),
+        ("/api/v1/live", link, 403),
+        ("/", link, 200),
+        ("/api/v1/now", "Sec-Fetch-Site: same-origin\r\n", 200),
+        ("/api/v1/now", "", 200),
+    ] {
+        assert_eq!(status(path, more), expected, "{path} {more}");
     }
-    assert!(get(server.port, "/api/v1/now").is_some());
-    drop(silent);
-    eventually("their places are free again", Duration::from_secs(20), || {
-        server.hub.publish(&day().1);
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).ok()?;
-        write!(stream, "GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
-        let first = BufReader::new(stream).lines().next()?.ok()?;
-        first.contains("200").then_some(())
-    });
+    let headers = format!("Authorization: Bearer {TOKEN}\r\nOrigin: http://evil.example\r\n");
+    assert_eq!(
+        http(server.port, "POST", "/api/v1/release", &headers, "{}").unwrap().0,
+        403
+    );
+}
+
+#[test]
+fn wrong_tokens_are_slowed_down_and_the_right_one_always_passes() {
+    let server = published();
+    let statuses: Vec<u16> = (0..30)
+        .map(|i| post(server.port, "/api/v1/release", &format!("{i:032x}"), "{}").0)
+        .collect();
+    assert_eq!(&statuses[..10], [401; 10]);
+    assert_eq!(&statuses[10..], [429; 20]);
+    assert_eq!(post(server.port, "/api/v1/release", TOKEN, "{}").0, 200);
+}
+
+#[test]
+fn odd_questions_are_answered_with_what_is_wrong() {
+    let server = published();
+    let check = |path: &str, expected: u16| {
+        let (status, body) = http(server.port, "GET", path, "", "").unwrap_or_else(|| panic!("{path}: cut off"));
+        let told: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"));
+        assert_eq!(status, expected, "{path}: {body}");
+        assert!(expected == 200 || told["error"].is_string(), "{path}: {body}");
+    };
+    let history = |more: &str| format!("/api/v1/history?series=a{more}");
+    check(&history(""), 200);
+    for step in ["9223372036854775807", "9223372036854775", "0", "-1"] {
+        check(&history(&format!("&step_s={step}")), 422);
+    }
+    check(&history("&step_s=9223372036854775808"), 400);
+    check(&history("&step_s=x"), 400);
+    check(
+        &history("&from=-262143-01-01T00:00:00Z&to=%2B262142-01-01T00:00:00Z"),
+        422,
+    );
+    check("/api/v1/history", 400);
+    check(&format!("/api/v1/history?series={}", ["a"; 65].join(",")), 422);
+    check("/api/v1/why", 400);
+    check("/api/v1/why?component=moon", 404);
+    check("/api/v1/why?component=battery&at=9999-01-01T00:00:00Z", 422);
+    check("/api/v1/why?component=battery&at=x", 400);
+    check("/api/v1/nothing", 404);
+}
+
+/// Every word of an enumeration is taken, and no other.
+#[test]
+fn the_document_lists_the_words_that_are_taken() {
+    let server = published();
+    let document: Value = serde_json::from_str(&get(server.port, "/api/v1/openapi.json").unwrap()).unwrap();
+    let body =
+        |path: &str| document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone();
+    for (path, key, rest) in [
+        ("/api/v1/mode", "mode", json!({})),
+        ("/api/v1/limit", "direction", json!({"power_kw": 3, "for_minutes": 1})),
+        ("/api/v1/ev", "mode", json!({"component": "ev"})),
+    ] {
+        let words = body(path)["properties"][key]["enum"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{path}: {}", body(path)))
+            .clone();
+        assert!(words.len() >= 2, "{path}");
+        for (word, expected) in words.iter().map(|w| (w.clone(), 200)).chain([(json!("loud"), 422)]) {
+            let mut said = rest.clone();
+            said[key] = word;
+            assert_eq!(
+                post(server.port, path, TOKEN, &said.to_string()).0,
+                expected,
+                "{path} {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bodies_that_are_not_what_is_expected_are_refused() {
+    let server = published();
+    let check = |path: &str, body: Value, expected: u16| {
+        let (status, answer) = post(server.port, path, TOKEN, &body.to_string());
+        assert_eq!(status, expected, "{path} {body}: {answer}");
+    };
+    let limit = |kw: f64| json!({"direction": "import", "power_kw": kw, "for_minutes": 5});
+    check("/api/v1/limit", limit(3.0), 200);
+    check("/api/v1/limit", limit(1e308), 422);
+    check("/api/v1/limit", limit(-1.0), 422);
+    check("/api/v1/mode", json!(["control"]), 422);
+    for (body, expected) in [
+        ("", 200),
+        ("{}", 200),
+        (" {} ", 200),
+        ("[]", 422),
+        ("null", 422),
+        ("{\"a\":1}", 422),
+        ("x", 422),
+    ] {
+        assert_eq!(post(server.port, "/api/v1/release", TOKEN, body).0, expected, "{body}");
+    }
+}
+
+#[test]
+fn what_was_decided_then_is_told_of_then() {
+    let server = server(None);
+    let mut report = day().1.clone();
+    let later = |report: &mut CycleReport, minutes: i64, code: ReasonCode| {
+        let mut snapshot = (*report.snapshot).clone();
+        snapshot.at += TimeDelta::minutes(minutes);
+        let mut setpoints = (*report.setpoints).clone();
+        setpoints.iter_mut().for_each(|s| s.reason = Reason::new(code));
+        (report.snapshot, report.setpoints) = (Arc::new(snapshot), Arc::new(setpoints));
+        server.hub.publish(report);
+        report.snapshot.at
+    };
+    let first = later(&mut report, 0, ReasonCode::HoldForLater);
+    let second = later(&mut report, 30, ReasonCode::CoverLoad);
+    later(&mut report, 30, ReasonCode::CoverLoad);
+    let told = |at: Timestamp| {
+        let path = format!("/api/v1/decisions?at={}", at.format("%Y-%m-%dT%H:%M:%SZ"));
+        let (status, body) = http(server.port, "GET", &path, "", "").unwrap();
+        let list: Value = serde_json::from_str(&body).unwrap();
+        (
+            status,
+            list[0]["reason"]["code"].as_str().map(str::to_owned),
+            list[0]["since"].clone(),
+        )
+    };
+    for minutes in [0, 10, 29] {
+        let (status, code, since) = told(first + TimeDelta::minutes(minutes));
+        assert_eq!((status, code.as_deref()), (200, Some("hold_for_later")), "{minutes}");
+        assert_eq!(since, json!(first), "{minutes}");
+    }
+    let (status, code, since) = told(second + TimeDelta::minutes(29));
+    assert_eq!(
+        (status, code.as_deref(), since),
+        (200, Some("cover_load"), json!(second))
+    );
+    assert_eq!(told(first - TimeDelta::minutes(1)).0, 404);
+    assert_eq!(told(second + TimeDelta::hours(2)).0, 404, "that is still to come");
 }

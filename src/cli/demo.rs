@@ -83,6 +83,7 @@ fn demo(args: Args) -> Result<u8, (u8, String)> {
     }
     let demo = Demo {
         site,
+        asked: args.site,
         speed: args.speed,
         port: args.port,
         seed: args.seed,

@@ -1,5 +1,6 @@
 //! The live demo: a twin behind real sockets, today until now played in advance, then the controller as in `run`.
 
+use super::access;
 use super::exits::{Exits, Places};
 use super::output;
 use super::run::{block_on, cycle, options};
@@ -13,7 +14,7 @@ use crate::site::{Address, Mode, Site};
 use crate::time::{Clock, Pacer, SteppedClock, SystemClock, Timestamp, local_midnight};
 use crate::twin::{Direct, Fault, Listening, Served, World, serve_tcp};
 use chrono::{NaiveDate, TimeDelta};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
@@ -25,6 +26,8 @@ const PAST_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// What to show.
 pub struct Demo {
     pub site: Arc<Site>,
+    /// How the site was named on the command line.
+    pub asked: String,
     pub speed: f64,
     pub port: u16,
     pub seed: u64,
@@ -53,7 +56,7 @@ pub fn live(demo: &Demo) -> Result<(), String> {
     let pacer = pacer(demo, now);
     let served = devices(&site, &world, &pacer.clock(), demo)?;
     let addressed = Arc::new(readdress(&site, &served)?);
-    greet(demo, &served, &opened.exits);
+    greet(demo, &served, &opened.exits.access.url, &folder.path);
     let links = LinkThread::start()?;
     block_on(Service {
         field: Field::on_thread(&addressed, options(&site, demo.speed)?, &links)?,
@@ -222,13 +225,18 @@ fn readdress(site: &Site, served: &[Served]) -> Result<Site, String> {
     Ok(site)
 }
 
-fn greet(demo: &Demo, served: &[Served], exits: &Exits) {
-    let access = &exits.access;
+fn greet(demo: &Demo, served: &[Served], url: &str, state: &Path) {
     println!(
         "madang demo  {}  seed {}  speed {}",
         demo.site.plant.name, demo.seed, demo.speed
     );
-    println!("page     {}/#token={}", access.url, access.token);
+    println!("page     {url}/");
+    println!("token    {}", access::path(state).display());
+    println!(
+        "say      madang set {} --state {} mode observe",
+        shell(&demo.asked),
+        shell(&state.display().to_string())
+    );
     let ports: Vec<&str> = served.iter().filter_map(|s| s.address.rsplit(':').next()).collect();
     println!(
         "devices  {} Modbus servers on 127.0.0.1, ports {}",
@@ -236,6 +244,15 @@ fn greet(demo: &Demo, served: &[Served], exits: &Exits) {
         span(&ports)
     );
     println!("stop     Ctrl-C\n");
+}
+
+/// A word as a shell reads it.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn span(ports: &[&str]) -> String {

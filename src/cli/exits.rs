@@ -1,5 +1,7 @@
 //! The side exits of a live controller: journal, historian, sinks, metrics, page. Opened, fed and closed here.
 
+use super::access::{self, ApiAccess};
+use super::page::{self, Page};
 use crate::cycle::{CLOCK_WRONG, CycleReport, Heard, HistoryRead, samples};
 use crate::history::{Historian, History};
 use crate::journal::{FileJournal, Limits};
@@ -8,16 +10,11 @@ use crate::site::Site;
 use crate::telemetry::{Metrics, Sink, Status};
 use crate::time::Timestamp;
 use crate::web::{self, Hub};
-use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
-use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// What is put where.
 pub struct Places {
@@ -25,13 +22,6 @@ pub struct Places {
     pub state: PathBuf,
     /// Port of page and API on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-}
-
-/// How others on this machine reach the controller (`madang set`); readable only by its user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ApiAccess {
-    pub url: String,
-    pub token: String,
 }
 
 /// What the control loop starts with.
@@ -50,7 +40,7 @@ pub struct Exits {
     historian: Historian,
     sink: Option<Arc<Mutex<Option<Sink>>>>,
     stored_at: Option<Timestamp>,
-    web: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    web: Option<Page>,
     pub access: ApiAccess,
     /// Held as long as the process uses the folder.
     _lock: File,
@@ -62,22 +52,18 @@ impl Exits {
     /// Locks the state folder and opens all exits; the page listens when this returns.
     pub fn open(site: &Arc<Site>, places: &Places, now: Timestamp) -> Result<Opened, String> {
         let folder = &places.state;
-        std::fs::create_dir_all(folder)
-            .map_err(|e| format!("cannot make the state folder {}: {e}", folder.display()))?;
+        access::private(folder).map_err(|e| format!("cannot make the state folder {}: {e}", folder.display()))?;
         let lock = lock(folder)?;
         let (journal, restored) = FileJournal::open(&folder.join("journal"), Limits::DEFAULT)?;
         let database = folder.join("history.db");
         let historian = Historian::start(&database, site.plant.telemetry.keep_days)?;
         let sink = start_sink(site, &database, now)?;
         let metrics = Arc::new(Metrics::new(&site.plant.name));
-        let token = token(folder)?;
+        let token = access::token(folder)?;
         let hub = Hub::new(site.clone(), token.clone());
-        let (listener, port) = listen(places.port)?;
-        let access = ApiAccess {
-            url: format!("http://127.0.0.1:{port}"),
-            token,
-        };
-        keep_access(folder, &access)?;
+        let (listener, port) = page::listen(places.port)?;
+        let access = ApiAccess::of(port, token);
+        access.keep(folder)?;
         let (people, inbox) = mpsc::channel(16);
         let history: Arc<dyn HistoryRead> = Arc::new(History::open(&database)?);
         let exits = web::Exits {
@@ -85,8 +71,9 @@ impl Exits {
             inbox: people,
             history: Some(history),
             metrics: metrics_text(&metrics, sink.as_ref()),
+            connections: page::connections(site),
         };
-        let web = Some(start_web(listener, exits)?);
+        let web = Some(page::start(listener, exits)?);
         let exits = Self {
             site: site.clone(),
             hub,
@@ -137,6 +124,7 @@ impl Exits {
 
     /// Stores the samples of a past instant, waiting for room: for what is played before the live loop.
     pub fn take_past(&mut self, report: &CycleReport) {
+        self.hub.remember(report);
         self.historian
             .record_waiting(report.snapshot.at, samples(&self.site.plant, report));
         self.stored_at = Some(report.snapshot.at);
@@ -193,70 +181,4 @@ fn lock(folder: &Path) -> Result<File, String> {
         )),
         Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
     }
-}
-
-/// The token of this folder, made once: 128 bits from the system.
-fn token(folder: &Path) -> Result<String, String> {
-    let known = std::fs::read_to_string(folder.join("api.json")).ok();
-    if let Some(access) = known.and_then(|text| serde_json::from_str::<ApiAccess>(&text).ok()) {
-        return Ok(access.token);
-    }
-    let mut bytes = [0u8; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut bytes))
-        .map_err(|e| format!("cannot make an access token: {e}"))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
-}
-
-fn keep_access(folder: &Path, access: &ApiAccess) -> Result<(), String> {
-    let path = folder.join("api.json");
-    let said = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    let text = serde_json::to_string_pretty(access).map_err(|e| e.to_string())?;
-    // Written beside and moved, so that nobody reads half of it.
-    let draft = folder.join("api.json.new");
-    let _absent = std::fs::remove_file(&draft);
-    let mut file = File::options()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(said)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(said)?;
-    std::fs::rename(&draft, &path).map_err(said)
-}
-
-fn listen(port: u16) -> Result<(std::net::TcpListener, u16), String> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|e| {
-        format!("cannot listen on 127.0.0.1:{port}: {e}; another controller may run there, choose one with --port")
-    })?;
-    listener.set_nonblocking(true).map_err(|e| e.to_string())?;
-    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-    Ok((listener, port))
-}
-
-/// The page has a thread of its own: however slow a browser is, control does not notice.
-fn start_web(
-    listener: std::net::TcpListener,
-    exits: web::Exits,
-) -> Result<(watch::Sender<bool>, JoinHandle<()>), String> {
-    let (stop, stopped) = watch::channel(false);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("cannot start the page: {e}"))?;
-    let serve = move || {
-        runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => web::serve(listener, exits, stopped).await,
-                Err(why) => tracing::error!("the page cannot be served: {why}"),
-            }
-        });
-        // A handler that still works must not hold the process up.
-        runtime.shutdown_background();
-    };
-    let thread = std::thread::Builder::new().name("web".into()).spawn(serve);
-    Ok((
-        stop,
-        thread.map_err(|e| format!("cannot start a thread for the page: {e}"))?,
-    ))
 }

@@ -14,6 +14,7 @@ macro_rules! eprintln {
     ($($text:tt)*) => { $crate::cli::warned(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+mod access;
 pub mod bench;
 pub mod bench_field;
 pub mod bench_live;
@@ -31,6 +32,7 @@ pub mod exits;
 mod falls;
 pub mod live;
 pub mod output;
+mod page;
 mod panics;
 mod place;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! `madang run`: the controller for a real site.
 
+use super::access;
 use super::exits::{Exits, Places};
 use super::prices::WatchedPrices;
 use super::service::Service;
@@ -63,7 +64,7 @@ fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
     };
     let pacer = Pacer::live();
     let opened = Exits::open(&site, &places, pacer.clock().now()).map_err(unreachable)?;
-    greet(&site, &opened.exits.access.url, &opened.exits.access.token, &places);
+    greet(&site, &opened.exits.access.url, &places);
     let prices = prices(&site).map_err(|why| (BAD, why))?;
     let links = LinkThread::start().map_err(unreachable)?;
     let options = options(&site, 1.0).map_err(unreachable)?;
@@ -121,7 +122,7 @@ fn prices(site: &Site) -> Result<Box<dyn PricePort>, String> {
     })
 }
 
-fn greet(site: &Site, url: &str, token: &str, places: &Places) {
+fn greet(site: &Site, url: &str, places: &Places) {
     let mode = match site.plant.mode {
         Mode::Observe => {
             "observe: reads, plans and shows what it would write; `mode = \"control\"` in site.toml lets it act"
@@ -129,8 +130,9 @@ fn greet(site: &Site, url: &str, token: &str, places: &Places) {
         Mode::Control => "control",
     };
     println!("madang run {}  mode {mode}", site.plant.name);
-    println!("page   {url}/#token={token}");
+    println!("page   {url}/");
     println!("state  {}", places.state.display());
+    println!("token  {}", access::path(&places.state).display());
     marks(site);
     println!();
 }

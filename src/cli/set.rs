@@ -1,6 +1,6 @@
 //! `madang set`: tells a running controller what people know, over its API with the site's token.
 
-use super::exits::ApiAccess;
+use super::access::{self, ApiAccess};
 use super::{BAD, DONE, UNREACHABLE, USAGE, find_site, state_dir};
 use crate::time::{Clock, SystemClock, Timestamp, local_instant};
 use crate::units::{Energy, Power, parse_duration};
@@ -89,7 +89,7 @@ fn set(args: &Args) -> Result<String, (u8, String)> {
     let zone = site.plant.location.time_zone;
     let (path, body) = request(&args.what, zone).map_err(|why| (USAGE, why))?;
     let state = state_dir(args.state.as_deref(), site.plant.name.as_str());
-    let access = access(&state.join("api.json"))?;
+    let access = known(&access::path(&state))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -97,7 +97,7 @@ fn set(args: &Args) -> Result<String, (u8, String)> {
     runtime.block_on(post(&access, path, &body))
 }
 
-fn access(path: &std::path::Path) -> Result<ApiAccess, (u8, String)> {
+fn known(path: &std::path::Path) -> Result<ApiAccess, (u8, String)> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         let hint = "is the controller running, and is this its state folder? (--state)";
         (UNREACHABLE, format!("cannot read {}: {e}; {hint}", path.display()))

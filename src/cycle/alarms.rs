@@ -138,14 +138,10 @@ fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
         }
         if !d.online {
             let why = d.trouble.as_deref().unwrap_or("no answer");
+            let why_ko = d.trouble_ko.as_deref().unwrap_or("응답 없음");
             let en = format!("device {name} is silent: {why}");
-            found.push(alarm(
-                "device_silent",
-                Some(name),
-                en,
-                format!("장치 {name} 응답 없음"),
-                snapshot.at,
-            ));
+            let ko = format!("장치 {name} 무응답: {why_ko}");
+            found.push(alarm("device_silent", Some(name), en, ko, snapshot.at));
         } else if d.identity == IdentityStatus::Mismatch {
             let en = format!("device {name} is not the one the site file names; it is not controlled");
             found.push(alarm(

@@ -56,6 +56,8 @@ pub fn apply(
         PeopleInput::Release => {
             state.mode = Mode::Observe;
             state.rung = Rung::Released;
+            // Who hands back does not want to find an order in force when control begins anew.
+            state.overrides.clear();
             Ok(Trigger::OnRequest)
         }
     }

@@ -9,7 +9,7 @@ use super::dial::Dial;
 pub use super::line::Class;
 use super::line::{Line, Turn};
 use super::pace::{AnswerTimes, Backoff, seed_of};
-use crate::model::LinkHealth;
+use crate::model::{LinkHealth, Said};
 use crate::profile::{Link, Table};
 use crate::site::{Address, Id};
 use std::sync::atomic::Ordering;
@@ -39,6 +39,18 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// For people. What the system or the device says of it is in English only, and stands in the English text alone.
+    pub fn said(&self) -> Said {
+        let ko = match self {
+            Self::Unreachable(_) => "연결할 수 없음".to_owned(),
+            Self::Timeout(patience) => format!("{} ms 안에 응답 없음", patience.as_millis()),
+            Self::Resting { unit, wait } => format!("유닛 {unit} 응답 없음, {}초 후 재시도", wait.as_secs() + 1),
+            Self::Exception(code) => format!("장치가 거부함(예외 코드 {code})"),
+            Self::Lost(_) | Self::Idle => "연결 끊김".to_owned(),
+            Self::Wrong(_) => "잘못된 응답".to_owned(),
+        };
+        Said::new(self.to_string(), ko)
+    }
     /// Codes 1 to 4 say that something about the request itself is wrong.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Exception(1..=4))

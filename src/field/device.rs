@@ -9,7 +9,7 @@ use super::refusals::Refusals;
 use super::restart::Uptime;
 use super::silences::Silences;
 use super::sunspec::{self, Discovered};
-use crate::model::{IdentityStatus, OnLoss};
+use crate::model::{IdentityStatus, OnLoss, Said};
 use crate::profile::{Command, Every, Identify, Link, Profile, REVERSION_S};
 use crate::site::{Device, Id};
 use crate::time::Timestamp;
@@ -33,7 +33,7 @@ pub struct FieldDevice {
     last_slow: Option<Timestamp>,
     once_done: bool,
     pub last_answer: Option<Timestamp>,
-    pub trouble: Option<String>,
+    pub trouble: Option<Said>,
     round: Option<Round>,
     pub refusals: Refusals,
     silences: Silences,
@@ -45,7 +45,7 @@ pub struct FieldDevice {
     /// What the identity probes showed.
     pub probed: Vec<(String, String)>,
     /// Why it is not the device expected.
-    mismatch: Option<String>,
+    mismatch: Option<Said>,
     /// When each keep-alive was last sent.
     alive: BTreeMap<String, Timestamp>,
     uptime: Uptime,
@@ -160,7 +160,7 @@ impl FieldDevice {
                 self.trouble = self.mismatch.clone().or_else(missing);
             }
             Err(error) => {
-                self.trouble = Some(error.to_string());
+                self.trouble = Some(error.said());
                 if matches!(error, WireError::Unreachable(_) | WireError::Lost(_)) {
                     self.forget_session();
                 }
@@ -366,7 +366,11 @@ impl FieldDevice {
             let unit = w.unit.unwrap_or(self.wiring.unit);
             if let Err(error) = client.write(unit, w.fc, w.addr, &w.words).await {
                 // What was read is good all the same, and the next cycle beats again.
-                self.trouble = Some(format!("it takes no heartbeat: {error}"));
+                let why = error.said();
+                self.trouble = Some(Said::new(
+                    format!("it takes no heartbeat: {}", why.en),
+                    format!("하트비트를 받지 않음: {}", why.ko),
+                ));
                 return;
             }
         }
@@ -471,7 +475,8 @@ impl FieldDevice {
                 Some(false) => {
                     let (name, at, expected) = (&probe.name, probe.addr, probe.expected());
                     let why = format!("its {name} (register {at}) is `{text}` where `{expected}` was expected");
-                    self.mismatch = Some(why);
+                    let why_ko = format!("{name}(레지스터 {at})이(가) `{text}`임, `{expected}`이어야 함");
+                    self.mismatch = Some(Said::new(why, why_ko));
                     return Ok(IdentityStatus::Mismatch);
                 }
                 None => {}

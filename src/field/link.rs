@@ -247,7 +247,8 @@ impl Attended {
             answer_ms: client.last_ms,
             requests: client.requests,
             failures: client.failures,
-            trouble: d.trouble.clone(),
+            trouble: d.trouble.as_ref().map(|t| t.en.clone()),
+            trouble_ko: d.trouble.as_ref().map(|t| t.ko.clone()),
             commands: d.control.health(now),
             link: LinkHealth {
                 unreadable: d.refusals.unreadable() as u64,

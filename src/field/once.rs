@@ -327,7 +327,10 @@ async fn known_device(wish: &Wish, now: Timestamp) -> Result<(Client, FieldDevic
     let polled = device.poll(&mut client, now).await;
     let values = polled.map_err(|e| refused(e, &address, name))?;
     if device.identity == IdentityStatus::Mismatch {
-        let found = device.trouble.clone().unwrap_or_else(|| "another device".into());
+        let found = device
+            .trouble
+            .as_ref()
+            .map_or_else(|| "another device".into(), |t| t.en.clone());
         return Err(ReadError::NotThat {
             address,
             profile: name.clone(),

@@ -389,6 +389,7 @@ fn rated(site: &Site, device: &crate::site::Device) -> Rated {
 fn unheard(id: &Id, d: &crate::site::Device) -> DeviceHealth {
     DeviceHealth {
         trouble: Some("has not answered yet".into()),
+        trouble_ko: Some("아직 응답한 적 없음".into()),
         ..DeviceHealth::unheard(id.clone(), d.components.clone())
     }
 }

@@ -67,7 +67,10 @@ pub async fn read_once(address: Address, unit: u8, profile: Profile, now: Timest
     let polled = device.poll(&mut client, now).await;
     let values = polled.map_err(|error| refused(error, &address, &name))?;
     if device.identity == IdentityStatus::Mismatch {
-        let found = device.trouble.clone().unwrap_or_else(|| "another device".into());
+        let found = device
+            .trouble
+            .as_ref()
+            .map_or_else(|| "another device".into(), |t| t.en.clone());
         return Err(ReadError::NotThat {
             address,
             profile: name,

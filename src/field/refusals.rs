@@ -6,6 +6,7 @@
 
 use super::client::WireError;
 use super::map::{BlockRead, Map, MapPoint};
+use crate::model::Said;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 
@@ -80,7 +81,7 @@ impl Refusals {
     }
 
     /// For people: which points the device does not show.
-    pub fn told(&self) -> Option<String> {
+    pub fn told(&self) -> Option<Said> {
         let all: Vec<&str> = self
             .cuts
             .iter()
@@ -89,12 +90,20 @@ impl Refusals {
             .collect();
         match all.as_slice() {
             [] => None,
-            few if few.len() <= 3 => Some(format!("it refuses {}", few.join(", "))),
-            many => Some(format!(
-                "it refuses {} and {} more",
-                many[..2].join(", "),
-                many.len() - 2
-            )),
+            few if few.len() <= 3 => {
+                let points = few.join(", ");
+                Some(Said::new(
+                    format!("it refuses {points}"),
+                    format!("읽기를 거부하는 값: {points}"),
+                ))
+            }
+            many => {
+                let (points, more) = (many[..2].join(", "), many.len() - 2);
+                Some(Said::new(
+                    format!("it refuses {points} and {more} more"),
+                    format!("읽기를 거부하는 값: {points} 외 {more}개"),
+                ))
+            }
         }
     }
 }

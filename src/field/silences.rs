@@ -5,6 +5,7 @@
 //! the other blocks count all the same; a block that was silent before is asked last, so that it cannot hide them.
 
 use super::map::BlockRead;
+use crate::model::Said;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use std::collections::VecDeque;
@@ -73,14 +74,19 @@ impl Silences {
     }
 
     /// For people: which registers it says nothing about.
-    pub fn told(&self) -> Option<String> {
+    pub fn told(&self) -> Option<Said> {
         let of = |s: &Silence| {
             let (first, last) = (s.block.addr, s.block.addr.saturating_add(s.block.count) - 1);
-            format!("registers {first} to {last}")
+            (format!("registers {first} to {last}"), format!("{first}~{last}"))
         };
         let lasting = self.known.iter().filter(|s| s.in_a_row >= IN_A_ROW);
-        let all: Vec<String> = lasting.map(of).collect();
-        (!all.is_empty()).then(|| format!("it answers nothing for {}", all.join(", ")))
+        let (en, ko): (Vec<String>, Vec<String>) = lasting.map(of).unzip();
+        (!en.is_empty()).then(|| {
+            Said::new(
+                format!("it answers nothing for {}", en.join(", ")),
+                format!("응답이 없는 레지스터: {}", ko.join(", ")),
+            )
+        })
     }
 }
 
@@ -124,7 +130,7 @@ mod tests {
         assert_eq!(troubled, 1, "the first round, before it was known");
         assert!((14..=18).contains(&asked), "asked {asked} times in ten minutes");
         assert_eq!(
-            silences.told().as_deref(),
+            silences.told().map(|t| t.en).as_deref(),
             Some("it answers nothing for registers 52 to 53")
         );
         silences.answered(&block(52));

@@ -33,6 +33,9 @@ pub struct DeviceHealth {
     pub failures: u64,
     /// Last trouble, in English, for the page and the log.
     pub trouble: Option<String>,
+    /// The same in Korean.
+    #[serde(default)]
+    pub trouble_ko: Option<String>,
     /// Its commands that are, or were, in our hands.
     pub commands: Vec<CommandHealth>,
     #[serde(default)]
@@ -84,6 +87,7 @@ impl DeviceHealth {
             requests: 0,
             failures: 0,
             trouble: None,
+            trouble_ko: None,
             commands: Vec::new(),
             link: LinkHealth::default(),
             asleep: false,

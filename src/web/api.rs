@@ -1,109 +1,69 @@
 //! Routes and handlers.
 
-use super::hub::{Event, Hub};
-use super::people::{EndOverride, Ev, Limit, Override, SetMode};
-use super::{Exits, guard, now, openapi, plan, site, ui};
+use super::desk::Desk;
+use super::hub::{Hub, Latest};
+use super::people::{EndOverride, Ev, Limit, Nothing, Override, SetMode};
+use super::room::{Room, Seat};
+use super::says::{failure, json_text, too_much};
+use super::serve::CONNECTIONS_MAX;
+use super::why::Whys;
+use super::{Exits, ask, guard, live, now, openapi, site, ui};
 use crate::cycle::{CycleReport, Heard, HistoryRead};
 use crate::model::{DeviceHealth, PeopleInput, Rung};
-use crate::site::{Id, Mode};
+use crate::site::Mode;
 use crate::time::Timestamp;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::body::{Bytes, to_bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use chrono::TimeDelta;
-use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
+/// What people say is a line.
 const BODY_MAX: usize = 16 * 1024;
-const LISTENERS_MAX: usize = 32;
+/// From the end of a request's head to the end of its body.
+const BODY: Duration = Duration::from_secs(10);
 /// Inputs are heard at the start of a cycle.
 const PATIENCE: Duration = Duration::from_secs(5);
-const SERIES_MAX: usize = 64;
+/// Alternatives solved at once, each on a core; and requests that wait for one, an eighth of all connections.
+const SOLVES: usize = 8;
+/// Readers of the history at once: it has one connection to its file.
+const READERS: usize = 2;
+const WAITING: usize = CONNECTIONS_MAX / 8;
 
 #[derive(Clone)]
 struct App {
     hub: Arc<Hub>,
+    room: Arc<Room>,
+    tokens: Arc<guard::Tokens>,
+    whys: Arc<Whys>,
+    readers: Desk,
     inbox: mpsc::Sender<Heard>,
     history: Option<Arc<dyn HistoryRead>>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-pub fn router(exits: Exits) -> Router {
+type Asks = State<App>;
+
+pub fn router(exits: Exits, room: Arc<Room>) -> Router {
     let app = App {
         hub: exits.hub,
+        room,
+        tokens: Arc::default(),
+        whys: Arc::new(Whys::new(Desk::new(SOLVES, WAITING))),
+        readers: Desk::new(READERS, WAITING),
         inbox: exits.inbox,
         history: exits.history,
         metrics: exits.metrics,
     };
-    let reads = Router::new()
-        .route("/site", get(site_view))
-        .route(
-            "/now",
-            get(|s: State<App>| async move { show(&s.hub, |r| now::view(&s.hub.site.plant, r)) }),
-        )
-        .route("/plan", get(plan_view))
-        .route("/why", get(why))
-        .route(
-            "/prices",
-            get(|s: State<App>| async move { show(&s.hub, |r| prices(&s.hub, r)) }),
-        )
-        .route(
-            "/alarms",
-            get(|s: State<App>| async move { show(&s.hub, |r| json!(r.alarms)) }),
-        )
-        .route("/devices", get(|s: State<App>| async move { show(&s.hub, devices) }))
-        .route(
-            "/decisions",
-            get(|s: State<App>| async move { show(&s.hub, decisions) }),
-        )
-        .route(
-            "/state",
-            get(|s: State<App>| async move { show(&s.hub, |r| json!(*r.state)) }),
-        )
-        .route("/series", get(series))
-        .route("/history", get(history))
-        .route("/live", get(live))
-        .route("/openapi.json", get(|| async { Json(openapi::document()) }));
-    let posts = Router::new()
-        .route(
-            "/ev",
-            post(|s: State<App>, h: HeaderMap, b: String| said::<Ev>(s, h, b, |b, _, _| Ok(b.input()))),
-        )
-        .route(
-            "/override",
-            post(|s: State<App>, h: HeaderMap, b: String| {
-                said::<Override>(s, h, b, |b, hub, t| b.input(&hub.site.plant, t))
-            }),
-        )
-        .route(
-            "/end-override",
-            post(|s: State<App>, h: HeaderMap, b: String| said::<EndOverride>(s, h, b, |b, _, _| Ok(end_override(&b)))),
-        )
-        .route(
-            "/limit",
-            post(|s: State<App>, h: HeaderMap, b: String| said::<Limit>(s, h, b, |b, _, t| b.input(t))),
-        )
-        .route(
-            "/mode",
-            post(|s: State<App>, h: HeaderMap, b: String| {
-                said::<SetMode>(s, h, b, |b, _, _| Ok(PeopleInput::Mode { mode: b.mode }))
-            }),
-        )
-        .route(
-            "/release",
-            post(|s: State<App>, h: HeaderMap, _: String| {
-                said::<Value>(s, h, "{}".into(), |_, _, _| Ok(PeopleInput::Release))
-            }),
-        );
     Router::new()
         .route("/", get(|| async { ui::file("") }))
         .route(
@@ -113,30 +73,88 @@ pub fn router(exits: Exits) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .nest("/api/v1", reads.merge(posts))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .nest("/api/v1", reads().merge(posts()))
         .layer(middleware::from_fn(guard::headers))
         .with_state(app)
 }
 
+fn reads() -> Router<App> {
+    let show = |view: fn(&Hub, &CycleReport) -> Value| {
+        get(move |State(app): Asks| async move { shown(&app.hub, |l| Json(view(&app.hub, &l.report)).into_response()) })
+    };
+    Router::new()
+        .route(
+            "/site",
+            get(|State(app): Asks| async move { Json(site::view(&app.hub.site)) }),
+        )
+        .route(
+            "/now",
+            get(|State(app): Asks| async move { shown(&app.hub, |l| json_text(l.now()).into_response()) }),
+        )
+        .route(
+            "/state",
+            get(|State(app): Asks| async move { shown(&app.hub, |l| json_text(l.state()).into_response()) }),
+        )
+        .route("/plan", get(|State(app): Asks| async move { shown(&app.hub, plan) }))
+        .route("/prices", show(prices))
+        .route("/alarms", show(|_, r| json!(r.alarms)))
+        .route("/devices", show(|_, r| devices(r)))
+        .route("/decisions", get(decisions))
+        .route("/why", get(why))
+        .route("/series", get(series))
+        .route("/history", get(history))
+        .route("/live", get(follow))
+        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
+        .fallback(|| async {
+            failure(
+                StatusCode::NOT_FOUND,
+                "there is no such path; /api/v1/openapi.json lists all",
+            )
+        })
+}
+
+fn posts() -> Router<App> {
+    Router::new()
+        .route(
+            "/ev",
+            post(|s: Asks, r: Request| said::<Ev>(s, r, |b, _, _| Ok(b.input()))),
+        )
+        .route(
+            "/override",
+            post(|s: Asks, r: Request| said::<Override>(s, r, |b, hub, t| b.input(&hub.site.plant, t))),
+        )
+        .route(
+            "/end-override",
+            post(|s: Asks, r: Request| said::<EndOverride>(s, r, |b, _, _| Ok(b.input()))),
+        )
+        .route(
+            "/limit",
+            post(|s: Asks, r: Request| said::<Limit>(s, r, |b, _, t| b.input(t))),
+        )
+        .route(
+            "/mode",
+            post(|s: Asks, r: Request| said::<SetMode>(s, r, |b, _, _| Ok(b.input()))),
+        )
+        .route(
+            "/release",
+            post(|s: Asks, r: Request| said::<Nothing>(s, r, |_, _, _| Ok(PeopleInput::Release))),
+        )
+}
+
 /// An answer made from the newest report; 503 before the first cycle.
-fn show(hub: &Hub, view: impl FnOnce(&CycleReport) -> Value) -> Response {
-    match hub.report() {
-        Some(report) => Json(view(&report)).into_response(),
+fn shown(hub: &Hub, view: impl FnOnce(&Latest) -> Response) -> Response {
+    match hub.latest() {
+        Some(latest) => view(&latest),
         None => failure(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not over yet"),
     }
 }
 
-fn failure(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({"error": why}))).into_response()
-}
-
-async fn metrics(State(app): State<App>) -> Response {
+async fn metrics(State(app): Asks) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (app.metrics)()).into_response()
 }
 
-async fn healthz(State(app): State<App>) -> Response {
-    if app.hub.is_alive() {
+async fn healthz(State(app): Asks) -> Response {
+    if app.hub.latest().is_some_and(|l| l.is_alive()) {
         "ok\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no cycle for 10 s\n").into_response()
@@ -144,11 +162,11 @@ async fn healthz(State(app): State<App>) -> Response {
 }
 
 /// Controlling by a plan.
-async fn readyz(State(app): State<App>) -> Response {
-    let Some(report) = app.hub.report().filter(|_| app.hub.is_alive()) else {
+async fn readyz(State(app): Asks) -> Response {
+    let Some(latest) = app.hub.latest().filter(|l| l.is_alive()) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no cycle for 10 s\n").into_response();
     };
-    let (rung, mode) = (report.state.rung, report.state.mode);
+    let (rung, mode) = (latest.report.state.rung, latest.report.state.mode);
     if mode == Mode::Control && matches!(rung, Rung::Normal | Rung::LastPlan) {
         return "ok\n".into_response();
     }
@@ -156,41 +174,21 @@ async fn readyz(State(app): State<App>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
-async fn site_view(State(app): State<App>) -> Response {
-    Json(site::view(&app.hub.site)).into_response()
-}
-
-async fn plan_view(State(app): State<App>) -> Response {
-    match app.hub.plan() {
-        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+fn plan(latest: &Latest) -> Response {
+    match latest.plan() {
+        Some(text) => json_text(text).into_response(),
         None => failure(StatusCode::SERVICE_UNAVAILABLE, "there is no plan yet"),
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct WhyAsked {
-    component: String,
-    at: Option<Timestamp>,
+async fn follow(State(app): Asks, Extension(seat): Extension<Arc<Seat>>, headers: HeaderMap) -> Response {
+    live::answer(&app.hub, &app.room, &seat, &headers)
 }
 
-/// Why a component does what it does in the interval of an instant (default: now).
-async fn why(State(app): State<App>, Query(asked): Query<WhyAsked>) -> Response {
-    let Some(report) = app.hub.report() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not over yet");
-    };
-    let Some(schedule) = report.state.schedule.clone() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "there is no plan yet");
-    };
-    let Some(step) = schedule.grid.index_of(asked.at.unwrap_or(report.snapshot.at)) else {
-        return failure(StatusCode::UNPROCESSABLE_ENTITY, "the plan does not reach that instant");
-    };
-    let hub = app.hub.clone();
-    let id = Id::new(&asked.component);
-    let work =
-        move || plan::why_one(&hub.site.plant, &schedule, &id, step).ok_or_else(|| "there is no such component".into());
-    match blocking(work).await {
-        Ok(told) => Json(told).into_response(),
-        Err(why) => failure(StatusCode::NOT_FOUND, &why),
+async fn why(State(app): Asks, asked: Result<Query<ask::Why>, QueryRejection>) -> Response {
+    match ask::read(asked) {
+        Ok(asked) => app.whys.tell(&app.hub, &asked.component, asked.at).await,
+        Err(refused) => refused,
     }
 }
 
@@ -203,8 +201,23 @@ fn devices(report: &CycleReport) -> Value {
     report.snapshot.devices.iter().map(view).collect()
 }
 
-fn decisions(report: &CycleReport) -> Value {
-    report.setpoints.iter().map(now::decision).collect()
+/// Setpoints in force now, or what was decided at an instant of the past that this process remembers.
+async fn decisions(State(app): Asks, asked: Result<Query<ask::Decided>, QueryRejection>) -> Response {
+    let at = match ask::read(asked) {
+        Ok(asked) => asked.at,
+        Err(refused) => return refused,
+    };
+    let Some(at) = at else {
+        let all = |l: &Latest| Json(l.report.setpoints.iter().map(now::decision).collect::<Value>()).into_response();
+        return shown(&app.hub, all);
+    };
+    match app.hub.decided_at(at) {
+        Some(told) => Json(told.iter().map(now::decided).collect::<Value>()).into_response(),
+        None => failure(
+            StatusCode::NOT_FOUND,
+            "what was decided then is not remembered; the journal has it",
+        ),
+    }
 }
 
 /// From local midnight, two days, in steps of the decision interval.
@@ -221,120 +234,108 @@ fn prices(hub: &Hub, report: &CycleReport) -> Value {
     (0..count).map(step).collect()
 }
 
-async fn series(State(app): State<App>) -> Response {
+const NO_HISTORY: &str = "this controller keeps no history";
+
+async fn series(State(app): Asks) -> Response {
     let Some(history) = app.history.clone() else {
-        return failure(StatusCode::NOT_FOUND, "this controller keeps no history");
+        return failure(StatusCode::NOT_FOUND, NO_HISTORY);
     };
-    match blocking(move || history.keys()).await {
-        Ok(keys) => Json(keys).into_response(),
-        Err(why) => failure(StatusCode::INTERNAL_SERVER_ERROR, &why),
+    match reading(&app.readers, move || history.keys()).await {
+        Ok(Ok(keys)) => Json(keys).into_response(),
+        Ok(Err(why)) => failure(StatusCode::INTERNAL_SERVER_ERROR, &why),
+        Err(refused) => refused,
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Asked {
-    series: String,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-    step_s: Option<i64>,
-}
-
-async fn history(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
-    let (Some(history), Some(report)) = (app.history.clone(), app.hub.report()) else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "there is no history yet");
+async fn history(State(app): Asks, asked: Result<Query<ask::Past>, QueryRejection>) -> Response {
+    let Some(history) = app.history.clone() else {
+        return failure(StatusCode::NOT_FOUND, NO_HISTORY);
     };
-    let from = asked.from.unwrap_or(report.state.today.start);
-    let to = asked.to.unwrap_or(report.snapshot.at);
-    let step = TimeDelta::seconds(asked.step_s.unwrap_or(300));
-    let keys: Vec<String> = asked.series.split(',').map(str::to_owned).take(SERIES_MAX).collect();
-    let read = move || {
-        let mut all = BTreeMap::new();
-        for key in keys {
-            let points = history.read(&key, from, to, step)?;
-            all.insert(key, points);
-        }
-        Ok::<_, String>(all)
-    };
-    match blocking(read).await {
-        Ok(all) => Json(json!({"from": from, "to": to, "step_s": step.num_seconds(), "series": all})).into_response(),
-        Err(why) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?
-}
-
-async fn live(State(app): State<App>) -> Response {
-    if app.hub.listeners() >= LISTENERS_MAX {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
-    }
-    let keep = KeepAlive::new().interval(Duration::from_secs(15));
-    Sse::new(events(app.hub.clone())).keep_alive(keep).into_response()
-}
-
-struct Listener {
-    hub: Arc<Hub>,
-    events: watch::Receiver<Option<Event>>,
-    shown_plan: Option<u64>,
-    waiting: Option<sse::Event>,
-}
-
-/// `now` with each cycle the listener is fast enough for, `plan` after it whenever that changed.
-fn events(hub: Arc<Hub>) -> impl Stream<Item = Result<sse::Event, Infallible>> {
-    let listener = Listener {
-        events: hub.listen(),
-        hub,
-        shown_plan: None,
-        waiting: None,
-    };
-    stream::unfold(listener, |mut l| async move {
-        if let Some(event) = l.waiting.take() {
-            return Some((Ok(event), l));
-        }
-        l.events.changed().await.ok()?;
-        let event = l.events.borrow_and_update().clone()?;
-        if event.plan_id != l.shown_plan {
-            l.shown_plan = event.plan_id;
-            l.waiting = l.hub.plan().map(|text| sse::Event::default().event("plan").data(text));
-        }
-        Some((Ok(sse::Event::default().event("now").data(&*event.now)), l))
-    })
-}
-
-fn end_override(body: &EndOverride) -> PeopleInput {
-    PeopleInput::EndOverride {
-        component: Id::new(&body.component),
-    }
-}
-
-/// Reads a body, checks the token, tells the cycle, and gives its answer.
-async fn said<T: for<'a> Deserialize<'a>>(
-    State(app): State<App>,
-    headers: HeaderMap,
-    body: String,
-    input: impl FnOnce(T, &Hub, Timestamp) -> Result<PeopleInput, String>,
-) -> Response {
-    if !guard::has_token(&app.hub, &headers) {
-        return failure(
-            StatusCode::UNAUTHORIZED,
-            "changes need the site's token: it stands in api.json of the state folder",
-        );
-    }
-    let Some(report) = app.hub.report() else {
+    let Some(latest) = app.hub.latest() else {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not over yet");
     };
-    let parsed = serde_json::from_str(&body).map_err(|e| format!("the body is not what is expected here: {e}"));
-    match parsed.and_then(|b| input(b, &app.hub, report.snapshot.at)) {
+    let asked =
+        match ask::read(asked).and_then(|a| a.within(latest.report.state.today.start, latest.report.snapshot.at)) {
+            Ok(asked) => asked,
+            Err(refused) => return refused,
+        };
+    let (from, to, step) = (asked.from, asked.to, asked.step);
+    let read = move || {
+        let points = |key: &String| Ok((key.clone(), history.read(key, from, to, step)?));
+        asked
+            .series
+            .iter()
+            .map(points)
+            .collect::<Result<BTreeMap<String, _>, String>>()
+    };
+    match reading(&app.readers, read).await {
+        Ok(Ok(all)) => {
+            Json(json!({"from": from, "to": to, "step_s": step.num_seconds(), "series": all})).into_response()
+        }
+        Ok(Err(why)) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Err(refused) => refused,
+    }
+}
+
+/// Reads the history when there is room for one more reader.
+async fn reading<T: Send + 'static>(desk: &Desk, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
+    let Ok(_place) = desk.place() else {
+        return Err(too_much("too many read the history"));
+    };
+    let read = desk.work(read).await;
+    read.map_err(|why| failure(StatusCode::INTERNAL_SERVER_ERROR, &why))
+}
+
+/// Checks the token, reads the body, tells the cycle, and gives its answer.
+async fn said<T: for<'a> Deserialize<'a>>(
+    State(app): Asks,
+    request: Request,
+    input: impl FnOnce(T, &Hub, Timestamp) -> Result<PeopleInput, String>,
+) -> Response {
+    if let Err(refused) = app.tokens.check(&app.hub, request.headers()) {
+        return refused;
+    }
+    let body = match body(request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let Some(latest) = app.hub.latest() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "the first cycle is not over yet");
+    };
+    match parsed(&body).and_then(|b| input(b, &app.hub, latest.report.snapshot.at)) {
         Ok(input) => tell(&app, input).await,
         Err(why) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+    }
+}
+
+/// A JSON object, or nothing for one without keys. An array is none, although it would do for the parser.
+fn parsed<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, String> {
+    let text = match body.trim_ascii() {
+        b"" => b"{}",
+        text if text.starts_with(b"{") => text,
+        _ => return Err("the body is not a JSON object".into()),
+    };
+    serde_json::from_slice(text).map_err(|e| format!("the body is not what is expected here: {e}"))
+}
+
+async fn body(request: Request) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY, to_bytes(request.into_body(), BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(failure(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("the body did not come whole, or is longer than {BODY_MAX} bytes"),
+        )),
+        Err(_) => Err(failure(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not come within 10 s",
+        )),
     }
 }
 
 async fn tell(app: &App, input: PeopleInput) -> Response {
     let (answer, heard) = oneshot::channel();
     if app.inbox.try_send((input, answer)).is_err() {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too much was said at once; try again");
+        return too_much("too much is said at once");
     }
     match tokio::time::timeout(PATIENCE, heard).await {
         Ok(Ok(Ok(done))) => Json(json!({"done": done})).into_response(),

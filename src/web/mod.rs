@@ -2,25 +2,37 @@
 //!
 //! In: the report of each cycle ([`Hub::publish`], never waits) and requests. Out: JSON, server-sent events, the page, and
 //! what people say into the cycle's inbox. Listens where it is told (loopback); changes need the site's token.
-//! Absent: state of its own, cross-origin access, inline scripts, and any way for a slow browser to slow control.
+//! Absent: state of its own, cross-origin access, inline scripts, and any way for browsers, however many or slow, to slow
+//! control or to take the descriptors and the memory it needs.
 
 mod api;
+mod ask;
+mod desk;
 mod guard;
 mod hub;
+mod line;
+mod live;
 mod now;
 mod openapi;
+mod past;
 mod people;
 mod plan;
+mod room;
+mod says;
 mod sentence;
+mod serve;
 mod site;
+mod standing;
 mod ui;
+mod why;
+mod would;
 
 pub use hub::Hub;
+pub use serve::{CONNECTIONS_MAX, serve};
 
 use crate::cycle::{Heard, HistoryRead};
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// What the page and the API stand on.
 pub struct Exits {
@@ -30,21 +42,6 @@ pub struct Exits {
     pub history: Option<Arc<dyn HistoryRead>>,
     /// Text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-}
-
-/// Serves until `stop` turns true.
-pub async fn serve(listener: TcpListener, exits: Exits, mut stop: watch::Receiver<bool>) {
-    let router = api::router(exits);
-    let stopped = async move {
-        // A sender that is gone means stop as well.
-        let _told = stop.wait_for(|s| *s).await;
-    };
-    tokio::select! {
-        served = async { axum::serve(listener, router).await } => {
-            if let Err(why) = served {
-                tracing::error!("the page has ended: {why}");
-            }
-        }
-        () = stopped => {}
-    }
+    /// Connections at once; at most [`CONNECTIONS_MAX`], fewer where descriptors are scarce.
+    pub connections: usize,
 }

@@ -1,25 +1,28 @@
 //! The state now, as JSON for people's pages: quantities carry their unit in the key, reasons come in both languages.
 
-use super::{plan, sentence};
+use super::past::Told;
+use super::standing::Standing;
+use super::{plan, sentence, would};
 use crate::cycle::{CycleReport, residual};
-use crate::model::{DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
+use crate::model::{CommandProof, DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
 use crate::reading::{Quality, Quantity};
-use crate::site::{Component, Id, Mode, Plant};
+use crate::site::{Component, Id, Kind, Mode, Plant};
 use serde_json::{Value, json};
 
 /// `GET /api/v1/now` and the `now` event.
-pub fn view(plant: &Plant, report: &CycleReport) -> Value {
+pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
     let prices = report.prices.as_deref();
     let buy = plant.tariff.buy(snapshot.at, prices, &state.month);
     let components: Vec<Value> = plant
         .components
         .iter()
-        .map(|(id, c)| component(plant, id, c, report))
+        .map(|(id, c)| component(plant, id, c, report, standing))
         .collect();
     json!({
         "at": snapshot.at, "site": plant.name, "mode": state.mode, "rung": state.rung,
-        "rung_text": rung(state.rung, state.mode),
+        "rung_text": rung(state.rung, state.mode), "state": standing.view(plant, report),
+        "writes": writes(report), "holds": holds(report),
         "sentence": sentence::of(plant, report),
         "grid_power_kw": snapshot.grid.and_then(|g| g.usable()).map(|p| p.as_kw()),
         "residual_power_kw": snapshot.residual.and_then(|g| g.usable()).map(|p| p.as_kw()),
@@ -45,7 +48,18 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Value {
     })
 }
 
-fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport) -> Value {
+/// Registers are written: it controls, and nothing was handed back.
+pub fn writes(report: &CycleReport) -> bool {
+    report.state.mode == Mode::Control && report.state.rung != Rung::Released
+}
+
+/// Something at a device is in our hands.
+fn holds(report: &CycleReport) -> bool {
+    let mut commands = report.snapshot.devices.iter().flat_map(|d| &d.commands);
+    commands.any(|c| c.proof != CommandProof::Released)
+}
+
+fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport, standing: &Standing) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
     let usable = |q| snapshot.usable(id, q);
     let main = snapshot.reading(id, Quantity::ActivePower);
@@ -66,7 +80,7 @@ fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport) -> Val
     json!({
         "id": id, "kind": c.kind.name(), "title": {"en": c.title_en, "ko": c.title_ko},
         "power_kw": usable(Quantity::ActivePower).or(residual), "last_power_kw": main.and_then(|r| r.last_known()),
-        "quality": quality, "age_s": main.map(|r| r.age(snapshot.at).as_seconds_f64()),
+        "unknown_since": standing.since(id), "quality": quality, "age_s": main.map(|r| r.age(snapshot.at).as_seconds_f64()),
         "soc": usable(Quantity::StateOfCharge), "plugged": snapshot.plugged(id),
         "charging": usable(Quantity::ChargePointState).map(|s| s >= 2.0),
         "room_celsius": usable(Quantity::RoomTemperature), "tank_celsius": usable(Quantity::TankTemperature),
@@ -75,9 +89,11 @@ fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport) -> Val
         "planned_kw": planned(schedule.and_then(|s| s.power_kw.get(id))),
         "marginal_value_per_kwh": planned(schedule.and_then(|s| s.marginal_value.get(id))),
         "target": setpoint.map(|s| target(&s.target)),
+        "would_write": setpoint.filter(|_| !writes(report)).map(|s| would_write(&c.kind, s)),
         "reason": setpoint.map(|s| reason(&s.reason)),
         "why": why(plant, id, report),
-        "override": state.overrides.get(id).map(|o| json!({"target": target(&o.target), "until": o.until})),
+        "override": state.overrides.get(id).filter(|_| state.rung != Rung::Released).map(|o| json!({"target": target(&o.target),
+            "until": o.until, "in_force": writes(report)})),
     })
 }
 
@@ -91,16 +107,37 @@ pub fn why(plant: &Plant, id: &Id, report: &CycleReport) -> Option<Value> {
     agrees.then(|| plan::explained(&e))
 }
 
+/// What the component would be told; it is not.
+fn would_write(kind: &Kind, s: &Setpoint) -> Value {
+    let (en, ko) = would::order(kind, &s.target);
+    json!({"target": target(&s.target), "en": en, "ko": ko})
+}
+
+/// Its name in a language, or its id where it has none.
+pub fn title(plant: &Plant, id: &Id, language: Language) -> String {
+    let c = plant.components.get(id);
+    let named = c.and_then(|c| match language {
+        Language::En => c.title_en.clone(),
+        Language::Ko => c.title_ko.clone(),
+    });
+    named.unwrap_or_else(|| id.to_string())
+}
+
 pub fn device_view(d: &DeviceHealth) -> Value {
     json!({"device": d.device, "components": d.components, "online": d.online, "asleep": d.asleep, "identity": d.identity,
            "last_answer": d.last_answer, "answer_ms": d.answer_ms, "requests": d.requests, "failures": d.failures,
-           "trouble": d.trouble, "link": d.link, "commands": d.commands})
+           "trouble": d.trouble, "trouble_text": {"en": d.trouble, "ko": d.trouble_ko}, "link": d.link, "commands": d.commands})
 }
 
 /// A setpoint with why, as people read it.
 pub fn decision(s: &Setpoint) -> Value {
     json!({"component": s.component, "target": target(&s.target), "reason": reason(&s.reason),
            "decision": s.decision, "valid_until": s.valid_until})
+}
+
+/// A decision of the past.
+pub fn decided(told: &Told) -> Value {
+    json!({"component": told.component, "since": told.since, "target": target(&told.target), "reason": reason(&told.reason)})
 }
 
 pub fn target(target: &Target) -> Value {

@@ -8,18 +8,22 @@ use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// A week: who wants an override or a limit for longer says it again.
+const MINUTES_MAX: f64 = 7.0 * 24.0 * 60.0;
+/// A gigawatt: no connection point carries more, and a number beyond is a mistake.
+const POWER_MAX_KW: f64 = 1e6;
+
 /// About the car at a charge point; absent parts stay as they are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ev {
     pub component: String,
     /// RFC 3339.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub departure: Option<Timestamp>,
     /// Into the car, since it plugged in.
     pub energy_kwh: Option<f64>,
-    /// `fast`, `cheapest` or `surplus`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("enum" = ["fast", "cheapest", "surplus", null]))]
     pub mode: Option<EvMode>,
 }
 
@@ -31,8 +35,9 @@ pub struct Override {
     /// `"3 kW"`, `"-3 kW"` (discharging), `"16 A"`, `on`, `off`, `release`.
     pub value: String,
     /// RFC 3339; or say `for_minutes`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<Timestamp>,
+    #[schemars(range(max = MINUTES_MAX), extend("exclusiveMinimum" = 0))]
     pub for_minutes: Option<f64>,
 }
 
@@ -46,22 +51,28 @@ pub struct EndOverride {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// `import` or `export`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("enum" = ["import", "export"]))]
     pub direction: Direction,
+    #[schemars(range(min = 0, max = POWER_MAX_KW))]
     pub power_kw: f64,
-    #[schemars(with = "Option<String>")]
+    /// RFC 3339; or say `for_minutes`.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<Timestamp>,
+    #[schemars(range(max = MINUTES_MAX), extend("exclusiveMinimum" = 0))]
     pub for_minutes: Option<f64>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetMode {
-    /// `observe` or `control`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("enum" = ["observe", "control"]))]
     pub mode: Mode,
 }
+
+/// No body, or an object without keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 impl Ev {
     pub fn input(self) -> PeopleInput {
@@ -88,8 +99,20 @@ impl Override {
     }
 }
 
+impl EndOverride {
+    pub fn input(self) -> PeopleInput {
+        PeopleInput::EndOverride {
+            component: Id::new(&self.component),
+        }
+    }
+}
+
 impl Limit {
+    /// `now` is site time, for a length instead of an end.
     pub fn input(self, now: Timestamp) -> Result<PeopleInput, String> {
+        if !(0.0..=POWER_MAX_KW).contains(&self.power_kw) {
+            return Err(format!("{} kW is not between 0 and {POWER_MAX_KW} kW", self.power_kw));
+        }
         Ok(PeopleInput::Limit {
             direction: self.direction,
             power: Power::kw(self.power_kw),
@@ -98,10 +121,16 @@ impl Limit {
     }
 }
 
+impl SetMode {
+    pub fn input(self) -> PeopleInput {
+        PeopleInput::Mode { mode: self.mode }
+    }
+}
+
 fn end(until: Option<Timestamp>, minutes: Option<f64>, now: Timestamp) -> Result<Timestamp, String> {
     match (until, minutes) {
         (Some(t), None) => Ok(t),
-        (None, Some(m)) if m > 0.0 && m <= 7.0 * 24.0 * 60.0 => Ok(now + TimeDelta::seconds((m * 60.0) as i64)),
+        (None, Some(m)) if m > 0.0 && m <= MINUTES_MAX => Ok(now + TimeDelta::seconds((m * 60.0) as i64)),
         (None, Some(m)) => Err(format!("{m} minutes is not between 0 and a week")),
         _ => Err("say either until when (`until`) or how long (`for_minutes`)".into()),
     }

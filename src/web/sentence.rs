@@ -1,8 +1,8 @@
 //! One sentence for the whole site: what its largest decision does, and why.
 
-use super::now;
+use super::{now, would};
 use crate::cycle::CycleReport;
-use crate::model::{Language, Setpoint};
+use crate::model::{Language, Setpoint, Target};
 use crate::site::{Id, Kind, Plant};
 use serde_json::{Value, json};
 
@@ -15,6 +15,9 @@ pub fn of(plant: &Plant, report: &CycleReport) -> Value {
         let text = now::rung(report.state.rung, report.state.mode);
         return json!({"en": text["en"], "ko": text["ko"], "what": text, "why": null, "component": null});
     };
+    if !now::writes(report) {
+        return wished(plant, report, s);
+    }
     let kw = power(report, &s.component);
     if let Some(told) = now::why(plant, &s.component, report) {
         return json!({
@@ -24,7 +27,7 @@ pub fn of(plant: &Plant, report: &CycleReport) -> Value {
     }
     let what = |language| {
         let (title, doing) = (
-            title(plant, &s.component, language),
+            now::title(plant, &s.component, language),
             doing(plant, &s.component, kw, language),
         );
         format!("{title} {doing}")
@@ -35,6 +38,34 @@ pub fn of(plant: &Plant, report: &CycleReport) -> Value {
         "en": format!("{en}: {why_en}"), "ko": format!("{ko}: {why_ko}"),
         "what": {"en": en, "ko": ko}, "why": {"en": why_en, "ko": why_ko},
         "value_per_kwh": s.reason.value_per_kwh, "price_per_kwh": s.reason.price_per_kwh, "component": s.component,
+    })
+}
+
+/// What the controller would do if it were in control, and that it does not do it.
+fn wished(plant: &Plant, report: &CycleReport, s: &Setpoint) -> Value {
+    let stands = now::rung(report.state.rung, report.state.mode);
+    let text = |key: &str| stands[key].as_str().unwrap_or_default().to_owned();
+    let order = plant
+        .components
+        .get(&s.component)
+        .map(|c| would::order(&c.kind, &s.target));
+    let (Some((en, ko)), false) = (order, s.target == Target::Release) else {
+        return json!({"en": stands["en"], "ko": stands["ko"], "what": stands, "why": null, "component": null});
+    };
+    let title = |language| now::title(plant, &s.component, language);
+    let wishes = [
+        ("en", format!("In control it would tell {}: {en}.", title(Language::En))),
+        ("ko", format!("제어 중이라면 {}에 지시: {ko}.", title(Language::Ko))),
+    ];
+    let because = now::why(plant, &s.component, report).map(|told| told["why"].clone());
+    let [en, ko] = wishes.map(|(key, wish)| match because.as_ref().and_then(|b| b[key].as_str()) {
+        Some(because) => format!("{wish} {because}"),
+        None => wish,
+    });
+    json!({
+        "en": format!("{}. {en}", text("en")), "ko": format!("{}. {ko}", text("ko")),
+        "what": {"en": format!("{}.", text("en")), "ko": format!("{}.", text("ko"))}, "why": null,
+        "other": {"en": en, "ko": ko}, "component": s.component,
     })
 }
 
@@ -57,15 +88,6 @@ fn chosen<'r>(plant: &Plant, report: &'r CycleReport) -> Option<&'r Setpoint> {
 
 fn power(report: &CycleReport, id: &Id) -> Option<f64> {
     report.snapshot.power(id).map(|p| p.as_kw())
-}
-
-fn title(plant: &Plant, id: &Id, language: Language) -> String {
-    let c = plant.components.get(id);
-    let named = c.and_then(|c| match language {
-        Language::En => c.title_en.clone(),
-        Language::Ko => c.title_ko.clone(),
-    });
-    named.unwrap_or_else(|| id.to_string())
 }
 
 /// What a component does, in words instead of signs.

@@ -49,7 +49,10 @@ impl Run<'_> {
         let device = &self.bench.device;
         let status = device.identity;
         if status == IdentityStatus::Mismatch {
-            let why = device.trouble.clone().unwrap_or_else(|| "it is another device".into());
+            let why = device
+                .trouble
+                .as_ref()
+                .map_or_else(|| "it is another device".into(), |t| t.en.clone());
             return Ok(self.judge("identity", false, why));
         }
         let word = if status == IdentityStatus::Confirmed {

@@ -6,7 +6,7 @@
 
 mod en;
 mod ko;
-mod words;
+pub mod words;
 
 use super::reason::{Language, ReasonCode};
 use super::schedule::{Schedule, Why};

@@ -2,11 +2,15 @@
 
 const KEY = 'madang-token';
 
+export function keepToken(token) {
+  sessionStorage.setItem(KEY, token);
+}
+
 /** Takes the token out of `#token=…` so that it does not stay in the address bar. */
 export function takeToken() {
   const found = /[#&]token=([0-9A-Za-z_-]+)/.exec(location.hash);
   if (found) {
-    sessionStorage.setItem(KEY, found[1]);
+    keepToken(found[1]);
     history.replaceState(null, '', location.pathname + location.search);
   }
   return sessionStorage.getItem(KEY);
@@ -33,13 +37,22 @@ export async function say(path, body) {
   }
 }
 
-/** Follows the live stream; the browser connects again by itself. */
-export function follow({ now, plan, lost }) {
-  const source = new EventSource('/api/v1/live');
-  source.addEventListener('now', (e) => now(JSON.parse(e.data)));
-  source.addEventListener('plan', (e) => plan(JSON.parse(e.data)));
-  source.addEventListener('error', lost);
-  return () => source.close();
+const AGAIN = 5000;
+
+/** Follows the live stream. The browser connects again by itself where the stream ends, but not where it was refused. */
+export function follow({ now, plan }) {
+  let source;
+  let again;
+  const open = () => {
+    source = new EventSource('/api/v1/live');
+    source.addEventListener('now', (e) => now(JSON.parse(e.data)));
+    source.addEventListener('plan', (e) => plan(JSON.parse(e.data)));
+    source.addEventListener('error', () => {
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN);
+    });
+  };
+  open();
+  return () => { clearTimeout(again); source.close(); };
 }
 
 /** Means of series since `from`, by key: `[[ms, value], …]`. */

@@ -2,7 +2,7 @@
 
 import { html, render, useState, useEffect, useMemo, useRef } from '/vendor/htm-preact.js';
 import { takeToken, read, follow, past } from '/api.js';
-import { translator } from '/words.js';
+import { translator, title } from '/words.js';
 import { formats } from '/format.js';
 import { Flow } from '/flow.js';
 import { Day, span } from '/day.js';
@@ -33,8 +33,13 @@ function useSite() {
     read('site').then(setSite).catch(() => setLost(true));
     read('now').then(fresh).catch(() => {});
     read('plan').then(setPlan).catch(() => {});
-    const stop = follow({ now: fresh, plan: setPlan, lost: () => setLost(true) });
-    const watch = setInterval(() => Date.now() - heard.current > 5000 && setLost(true), 1000);
+    const stop = follow({ now: fresh, plan: setPlan });
+    // Without the stream the state is asked for, every so often: others may have taken all streams.
+    const watch = setInterval(() => {
+      const age = Date.now() - heard.current;
+      if (age > 5000) setLost(true);
+      if (age > 2500) read('now').then(fresh).catch(() => {});
+    }, 2000);
     return () => { stop(); clearInterval(watch); };
   }, []);
   const ready = !!(site && now);
@@ -81,18 +86,16 @@ function Page() {
 }
 
 function foot(t, site) {
-  const parts = t('foot', site.version).split(/(\{1\}|\{2\})/);
   const link = (to) => html`<a href=${to}>${to}</a>`;
-  return parts.map((p) => (p === '{1}' ? link('/api/v1/openapi.json') : p === '{2}' ? link('/metrics') : p));
+  return html`${t('foot', site.version)} ${link('/api/v1/openapi.json')} · ${t('footMetrics')} ${link('/metrics')}`;
 }
 
 function Head({ site, now, t, f, language, lost, setLanguage }) {
   const at = Date.parse(now.at);
-  const calm = now.mode === 'control' && (now.rung === 'normal' || now.rung === 'last_plan');
-  const tone = lost ? 'wrong' : calm ? 'right' : now.mode === 'observe' ? 'quiet' : 'warn';
+  const tone = lost ? 'wrong' : { calm: 'right', quiet: 'quiet' }[now.state.tone] || 'warn';
   return html`<header class="head">
     <div class="site"><h1>${site.title[language]}</h1><time>${f.day(at)} · <span class="clock">${f.clock(at)}</span></time></div>
-    <span class=${`pill ${tone}`} role="status">${lost ? t('lost', f.clock(at)) : now.rung_text[language]}</span>
+    <span class=${`pill ${tone}`} role="status">${lost ? t('lost', f.clock(at)) : now.state[language]}</span>
     <div class="languages" role="group" aria-label="Language">
       ${[['en', 'EN'], ['ko', '한국어']].map(([l, name]) => html`<button key=${l} lang=${l} class="plain" aria-pressed=${l === language} onClick=${() => setLanguage(l)}>${name}</button>`)}
     </div>
@@ -162,10 +165,14 @@ function grouped(alarms) {
 }
 
 function Notices({ now, t, f, language }) {
+  // An alarm about a component says more than that it shows nothing.
+  const told = new Set(now.alarms.map((a) => a.component));
+  const devices = (c) => (c.device ? [c.id, c.device.device] : [c.id]);
+  const unknown = now.components.filter((c) => c.unknown_since && !devices(c).some((id) => told.has(id)));
   return html`<section class="card notices"><h2>${t('notices')}</h2>
-    ${now.alarms.length === 0
+    ${now.alarms.length + unknown.length === 0
       ? html`<p class="soft">${t('allWell')}</p>`
-      : html`<ul>${grouped(now.alarms).map((a) => html`<li key=${`${a.code}${a.component}`}>${language === 'ko' ? a.text_ko : a.text_en}${a.more ? ` ${t('more', a.more)}` : ''} <span class="soft">${t('since', f.clock(Date.parse(a.since)))}</span></li>`)}</ul>`}
+      : html`<ul>${unknown.map((c) => html`<li key=${`unknown ${c.id}`}>${t('noValue', title(language, c))} <span class="soft">${t('since', f.clock(Date.parse(c.unknown_since)))}</span></li>`)}${grouped(now.alarms).map((a) => html`<li key=${`${a.code}${a.component}`}>${language === 'ko' ? a.text_ko : a.text_en}${a.more ? ` ${t('more', a.more)}` : ''} <span class="soft">${t('since', f.clock(Date.parse(a.since)))}</span></li>`)}</ul>`}
   </section>`;
 }
 

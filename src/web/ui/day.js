@@ -5,7 +5,7 @@ import { read } from '/api.js';
 import { useWidth, Icon } from '/flow.js';
 import { rows, valueAt, stepAt, STEP } from '/rows.js';
 import { midnight } from '/format.js';
-import { RESTING } from '/words.js';
+import { RESTING, title } from '/words.js';
 
 const HOUR = 3600000;
 
@@ -192,6 +192,34 @@ function told(now, plan, i) {
 
 /** Why, at the pointed moment or now; a tap asks the controller to solve the alternatives of that interval exactly. */
 function Reasons({ now, plan, when, asked, at, t, f, language }) {
+  if (when !== null && when < at - 60000) return html`<${Before} now=${now} when=${when} t=${t} f=${f} language=${language} />`;
+  return html`<${Ahead} ...${{ now, plan, when, asked, at, t, f, language }} />`;
+}
+
+/** Waits until the cursor rests before the controller is asked. */
+const RESTS = 150;
+
+/** What was decided at a moment of the past, as the controller remembers it. */
+function Before({ now, when, t, f, language }) {
+  const minute = Math.floor(when / 60000) * 60000;
+  const [told, setTold] = useState({ minute: null, list: [] });
+  useEffect(() => {
+    const ask = () => read(`decisions?at=${encodeURIComponent(new Date(minute).toISOString())}`)
+      .then((list) => setTold({ minute, list })).catch(() => setTold({ minute, list: null }));
+    const timer = setTimeout(ask, RESTS);
+    return () => clearTimeout(timer);
+  }, [minute]);
+  const known = told.minute === minute ? told.list : [];
+  const named = (known || []).map((d) => ({ ...d, c: now.components.find((c) => c.id === d.component) }))
+    .filter((d) => d.c && TOLD.includes(d.c.kind)).sort((a, b) => TOLD.indexOf(a.c.kind) - TOLD.indexOf(b.c.kind)).slice(0, 3);
+  return html`<div class="reasons" aria-live="polite">
+    <p class="moment"><b>${f.clock(when)}</b> <span>${t('decidedThen')}</span><span class="hint">${t('planHint')}</span></p>
+    ${known === null ? html`<p class="hint">${t('pastUnknown')}</p>` : html`<ul>${named.map((d) => html`<li key=${d.component}><${Icon} kind=${d.c.kind} /><p>${title(language, d.c)} – ${d.reason.plain[language]}</p></li>`)}</ul>`}
+  </div>`;
+}
+
+/** Why, now or at a moment of the plan. */
+function Ahead({ now, plan, when, asked, at, t, f, language }) {
   const [exact, setExact] = useState({});
   const moment = when !== null && when >= at ? when : at;
   const starts = useMemo(() => (plan ? plan.start.map((s) => Date.parse(s)) : []), [plan]);
@@ -210,7 +238,7 @@ function Reasons({ now, plan, when, asked, at, t, f, language }) {
   if (list.length === 0) return html`<p class="reasons hint">${t('planHint')}</p>`;
   const bus = (plan.bus_price_per_kwh || [])[i];
   return html`<div class="reasons" aria-live="polite">
-    <p class="moment"><b>${f.clock(moment)}</b>${bus != null && html` <span>${t('nodePrice')} ${f.perKwh(bus)}</span>`}<span class="hint">${t('planHint')}</span></p>
+    <p class="moment"><b>${f.clock(moment)}</b>${!now.writes && html` <span>${t('ifControlled')}</span>`}${bus != null && html` <span>${t('nodePrice')} ${f.perKwh(bus)}</span>`}<span class="hint">${t('planHint')}</span></p>
     <ul>${list.map((c) => {
     const w = plan.why[c.id][i];
     const other = exact[`${plan.id} ${i} ${c.id}`] || w[`other_${language}`];

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef } from '/vendor/htm-preact.js';
 import { Icon } from '/flow.js';
-import { doing, title } from '/words.js';
+import { doing, title, unknown } from '/words.js';
 import { EvForm, OverrideForm } from '/forms.js';
 
 const ORDER = ['grid', 'pv', 'battery', 'load', 'heat_pump', 'generator', 'shiftable_load', 'sheddable_load', 'charge_point'];
@@ -34,10 +34,11 @@ export function foreign(c) {
 }
 
 /** Null while the component can be trusted, else the word that says why not. */
-export function trouble(c, t) {
+export function trouble(c, t, f) {
   if (c.device && !c.device.online && !c.device.asleep) return t('silent');
   if (c.quality === 'stale') return t('stale');
-  if (c.quality === 'missing' || c.quality === 'invalid') return t('unknown');
+  if (c.unknown_since) return unknown(t, f, c);
+  if (c.power_kw === null && (c.quality === 'missing' || c.quality === 'invalid')) return t('unknown');
   return null;
 }
 
@@ -46,30 +47,36 @@ export function Devices({ now, t, f, language, open }) {
   return html`<section class="card devices">
     <header><h2>${t('devices')}</h2></header>
     <table>
-      <thead><tr><th /><th>${t('does')}</th><th>${t('why')}</th><th class="num">${t('planned')}</th><th class="num">${t('age')}</th></tr></thead>
-      <tbody>${list.map((c) => html`<${Line} key=${c.id} c=${c} t=${t} f=${f} language=${language} open=${open} />`)}</tbody>
+      <thead><tr><th /><th>${t('does')}</th><th>${t('why')}</th><th class="num">${t(now.writes ? 'planned' : 'wouldWrite')}</th><th class="num">${t('age')}</th></tr></thead>
+      <tbody>${list.map((c) => html`<${Line} key=${c.id} c=${c} writes=${now.writes} t=${t} f=${f} language=${language} open=${open} />`)}</tbody>
     </table>
   </section>`;
 }
 
-function Line({ c, t, f, language, open }) {
-  const bad = trouble(c, t);
+function Line({ c, writes, t, f, language, open }) {
+  const bad = trouble(c, t, f);
   const suffers = link(c.device, t, f);
   const does = doing(t, f, c);
   const planned = c.planned_kw === null || c.planned_kw === undefined ? '–' : f.kw(Math.abs(c.planned_kw) < 0.05 ? 0 : Math.abs(c.planned_kw));
   return html`<tr class=${`${bad ? 'bad' : does.state}${suffers ? ' suffers' : ''}`}>
     <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
     <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}${foreign(c) && html` <span class="badge">${t('foreign')}</span>`}</td>
-    <td class="why">${c.override ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : reasonOf(c, language)}</td>
-    <td class="num">${planned}</td>
+    <td class="why">${c.override && c.override.in_force ? html`<span class="badge calm">${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>` : reasonOf(c, writes, language)}</td>
+    <td class=${`num ${writes ? '' : 'would'}`}>${!writes && c.would_write && html`<span class="label">${t('wouldWrite')}: </span>`}${writes ? planned : would(c, language)}</td>
     <td class="num">${suffers && html`<span class="badge">${suffers}</span> `}${age(c.age_s, t)}</td>
   </tr>`;
 }
 
-/** The plan's reason with its numbers where dispatch follows it, else dispatch's own. */
-function reasonOf(c, language) {
+/** The plan's reason with its numbers where dispatch follows it, else dispatch's own, which says what is being done: only
+    where it is. */
+function reasonOf(c, writes, language) {
   if (c.why && c.why.why && c.why.why[language]) return c.why.why[language];
-  return c.reason ? c.reason.plain[language] : '';
+  return c.reason && writes ? c.reason.plain[language] : '';
+}
+
+/** What it would be told. */
+function would(c, language) {
+  return c.would_write ? c.would_write[language] : '–';
 }
 
 function extra(c, t, f) {
@@ -89,7 +96,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
   const facts = [
     [t('does'), doing(t, f, c).text],
     [t('planned'), c.planned_kw === null ? '–' : f.kw(Math.abs(c.planned_kw))],
-    [t('target'), target(c, t, f)],
+    now.writes ? [t('target'), target(c, t, f)] : [t('wouldWrite'), would(c, language)],
     [t('nodePrice'), c.why && c.why.node_price_per_kwh !== null ? html`${f.perKwh(c.why.node_price_per_kwh)}${c.why.node_price_one_sided && html` <span class="soft">${t('oneSided')}</span>`}` : null],
     [t('worth'), c.marginal_value_per_kwh === null ? null : f.perKwh(c.marginal_value_per_kwh)],
     [t('age'), age(c.age_s, t)],
@@ -100,9 +107,10 @@ export function Details({ c, now, site, t, f, language, token, close }) {
   return html`<dialog ref=${ref} onClose=${close} onClick=${(e) => e.target === ref.current && ref.current.close()}>
     <div class="sheet">
       <header><h2><${Icon} kind=${c.kind} />${title(language, c)}</h2><button class="plain x" onClick=${() => ref.current.close()} aria-label=${t('close')}>✕</button></header>
-      ${(c.why || c.reason) && html`<p class="because">${c.why ? c.why.because[language] : c.reason.plain[language]}</p>`}
-      ${c.why && c.why.other[language] && html`<p class="other">${c.why.other[language]}</p>`}
-      ${c.device && c.device.trouble && !c.device.asleep && html`<p class="badge">${c.device.trouble}</p>`}
+      ${now.writes && (c.why || c.reason) && html`<p class="because">${c.why ? c.why.because[language] : c.reason.plain[language]}</p>`}
+      ${!now.writes && html`<p class="because">${reasonOf(c, false, language)}</p>`}
+      ${now.writes && c.why && c.why.other[language] && html`<p class="other">${c.why.other[language]}</p>`}
+      ${c.device && c.device.trouble && !c.device.asleep && html`<p class="badge">${c.device.trouble_text[language]}</p>`}
       <dl>${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
       ${c.session && html`<${EvForm} c=${c} site=${site} now=${now} t=${t} f=${f} token=${token} />`}
       <${OverrideForm} c=${c} rating=${rating} t=${t} f=${f} token=${token} />
@@ -119,7 +127,7 @@ function wire(d, t, f) {
     [t('link'), link(d, t, f) ? html`${d.device} <span class="badge">${link(d, t, f)}</span>` : d.device],
     [t('answered'), `${ms(d.link.answer_p50_ms)}, ${ms(d.link.answer_p99_ms)}`],
     [t('requests'), `${f.n0(d.requests)}, ${f.n0(d.failures)}`],
-    [t('lost'), `${f.n0(d.link.timeouts)}, ${f.n0(d.link.reconnects)}`],
+    [t('unanswered'), `${f.n0(d.link.timeouts)}, ${f.n0(d.link.reconnects)}`],
     [t('restarts'), d.link.restarts > 0 ? f.n0(d.link.restarts) : null],
   ];
 }

@@ -28,12 +28,14 @@ function nodes(kinds, now, t, f, language) {
   return kinds.flatMap((kind) => {
     const own = now.components.filter((c) => c.kind === kind);
     if (own.length <= MANY) return own.map((c) => ({ kind, id: c.id, name: title(language, c), c, does: doing(t, f, c) }));
-    const known = own.filter((c) => c.power_kw !== null);
-    const kw = known.reduce((sum, c) => sum + c.power_kw, 0);
+    // A sum with an unknown part is unknown, since the first of them is.
+    const since = own.map((c) => c.unknown_since).filter(Boolean).sort()[0];
+    const unknown = own.some((c) => c.power_kw === null);
     const busy = own.filter((c) => Math.abs(c.power_kw) > RESTING).length;
-    const sum = { kind, id: kind, power_kw: known.length ? kw : null };
+    const sum = { kind, id: kind, power_kw: unknown ? null : own.reduce((all, c) => all + c.power_kw, 0), unknown_since: since };
     const name = kind === 'charge_point' ? t('chargers', own.length) : t(kind);
-    return [{ kind, id: kind, name, c: sum, does: doing(t, f, { ...sum, plugged: own.some((c) => c.plugged) }), busy: `${busy} / ${own.length}` }];
+    const plugged = own.some((c) => c.plugged) || (own.some((c) => c.plugged === null) ? null : false);
+    return [{ kind, id: kind, name, c: sum, does: doing(t, f, { ...sum, plugged }), busy: `${busy} / ${own.length}` }];
   });
 }
 
@@ -56,7 +58,7 @@ export function Flow({ now, t, f, language }) {
   const rows = Math.max(left.length, right.length);
   const height = rows * (width > 100 ? Math.min(124, Math.max(88, 420 / rows)) : 84);
   const most = Math.max(1, ...[...left, ...right].map((n) => n.does.kw || 0));
-  const through = left.reduce((s, n) => s + (n.does.state === 'out' ? n.does.kw : 0), 0);
+  const through = left.some((n) => n.does.kw === null) ? null : left.reduce((s, n) => s + (n.does.state === 'out' ? n.does.kw : 0), 0);
   const side = (list) => html`<ul class="nodes" style=${{ height: `${height}px` }}>${list.map((n) => html`<${Node} key=${n.id} ...${n} f=${f} />`)}</ul>`;
   return html`<div class="flow" role="group" aria-label=${t('now')}>
     ${side(left)}
@@ -66,7 +68,7 @@ export function Flow({ now, t, f, language }) {
         ${right.map((n, i) => link(n, y(i, right.length, height), bus(i, right.length, height), width, most, true))}
         <rect class="bus" x=${width / 2 - 5} y=${height / 2 - 46} width="10" height="92" rx="5" />
       </svg>
-      <div class="through" style=${{ top: `${height / 2 + 52}px` }}>${f.kw(through)}</div>`}
+      <div class="through" style=${{ top: `${height / 2 + 52}px` }}>${through === null ? '–' : f.kw(through)}</div>`}
     </div>
     ${side(right)}
   </div>`;

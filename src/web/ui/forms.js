@@ -1,7 +1,7 @@
 // What people may say: about the car, an override, the mode, an external limit.
 
 import { html, useState, useRef, useEffect } from '/vendor/htm-preact.js';
-import { say } from '/api.js';
+import { keepToken, say } from '/api.js';
 import { next } from '/format.js';
 import { title } from '/words.js';
 
@@ -64,7 +64,7 @@ export function OverrideForm({ c, rating, t, f, token }) {
   };
   return html`<form onSubmit=${send}><h3>${t('override')}</h3>
     <p class="soft">${t('overrideHint')}</p>
-    ${c.override && html`<div class="send"><span class="badge calm">${t('until', f.clock(Date.parse(c.override.until)))}</span>
+    ${c.override && html`<div class="send"><span class="badge calm">${t('until', f.clock(Date.parse(c.override.until)))}${c.override.in_force ? '' : ` · ${t('notInForce')}`}</span>
       <button type="button" disabled=${!token} onClick=${() => tell('end-override', { component: c.id })}>${t('end')}</button></div>`}
     <fieldset disabled=${!token}>
       <label>${t('target')}<select value=${chosen} onChange=${(e) => setChosen(Number(e.target.value))}>
@@ -97,14 +97,27 @@ export function Control({ now, site, t, f, language, token }) {
       <button role="radio" aria-checked=${controls} disabled=${!token} onClick=${() => !controls && setAsked('control')}>${t('controlMode')}</button>
     </div>
     <p class="soft">${t(controls ? 'controlHelp' : 'observeHelp')}</p>
-    <button class="wide" disabled=${!token || now.rung === 'released'} onClick=${() => setAsked('release')}>${t('handBack')}</button>
-    ${overridden.map((c) => html`<div key=${c.id} class="send"><span class="badge calm">${title(language, c)} · ${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}</span>
+    ${(now.writes || now.holds) && html`<button class="wide" disabled=${!token} onClick=${() => setAsked('release')}>${t('handBack')}</button>`}
+    ${overridden.map((c) => html`<div key=${c.id} class="send"><span class="badge calm">${title(language, c)} · ${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}${c.override.in_force ? '' : ` · ${t('notInForce')}`}</span>
       <button disabled=${!token} onClick=${() => tell('end-override', { component: c.id })}>${t('end')}</button></div>`)}
     ${site.connection && html`<${LimitForm} now=${now} site=${site} t=${t} f=${f} token=${token} />`}
-    ${!token && html`<p class="hint">${t('readOnly')}</p>`}
+    ${!token && html`<${Unlock} t=${t} />`}
     ${asked && html`<${Confirm} t=${t} text=${t(asked === 'release' ? 'handBackAsk' : 'takeAsk')} no=${() => setAsked(null)}
       yes=${() => (asked === 'release' ? tell('release', {}) : tell('mode', { mode: 'control' }))} />`}
   </section>`;
+}
+
+/** Takes the token of `api.json`, for this window only. */
+function Unlock({ t }) {
+  const [typed, setTyped] = useState('');
+  const send = (e) => {
+    e.preventDefault();
+    keepToken(typed.trim());
+    location.reload();
+  };
+  return html`<form onSubmit=${send}><h3>${t('readOnly')}</h3><p class="soft">${t('readOnlyHelp')}</p>
+    <fieldset class="brief"><label>${t('token')}<input type="password" required autocomplete="off" value=${typed} onInput=${(e) => setTyped(e.target.value)} /></label>
+      <div class="send"><button class="primary">${t('unlock')}</button></div></fieldset></form>`;
 }
 
 function LimitForm({ now, site, t, f, token }) {

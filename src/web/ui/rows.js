@@ -13,13 +13,13 @@ export function keys(now) {
   });
 }
 
-/** Sum of series at the instants all of them have. */
+/** Sum of series at the instants all of them have: with an unknown part there is no sum. */
 function sum(list) {
-  const known = list.filter((points) => points && points.length);
-  if (known.length < 2) return known[0] || [];
+  if (list.some((points) => !points || !points.length)) return [];
+  if (list.length === 1) return list[0];
   const at = new Map();
-  for (const points of known) for (const [t, v] of points) at.set(t, [...(at.get(t) || []), v]);
-  return [...at].filter(([, v]) => v.length === known.length).map(([t, v]) => [t, v.reduce((a, b) => a + b, 0)]).sort((a, b) => a[0] - b[0]);
+  for (const points of list) for (const [t, v] of points) at.set(t, [...(at.get(t) || []), v]);
+  return [...at].filter(([, v]) => v.length === list.length).map(([t, v]) => [t, v.reduce((a, b) => a + b, 0)]).sort((a, b) => a[0] - b[0]);
 }
 
 /** Planned steps `[start, end, value]` of components, `[from, to)` only. */
@@ -37,7 +37,10 @@ function steps(plan, pick, [from, to]) {
 
 const total = (table, ids) => (i) => {
   let all = null;
-  for (const id of ids) if (table && table[id] && table[id][i] !== undefined) all = (all || 0) + table[id][i];
+  for (const id of ids) {
+    if (!table || !table[id] || table[id][i] === undefined) return null;
+    all = (all || 0) + table[id][i];
+  }
   return all;
 };
 

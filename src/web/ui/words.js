@@ -50,6 +50,7 @@ const WORDS = {
   exporting: ['selling', '역송'],
   balanced: ['in balance', '균형'],
   dark: ['no sun', '발전 없음'],
+  heldBack: ['held back', '출력 제한'],
   asleep: ['asleep until sunrise', '일출까지 대기'],
   off: ['off', '꺼짐'],
   noCar: ['no car', '차량 없음'],
@@ -57,6 +58,13 @@ const WORDS = {
   silent: ['silent', '응답 없음'],
   stale: ['stale', '오래된 값'],
   unknown: ['not known', '알 수 없음'],
+  unknownSince: ['unknown since {0}', '{0}부터 알 수 없음'],
+  noValue: ['No value from {0}', '{0} 값 없음'],
+  wouldWrite: ['Would write', '지시할 값'],
+  ifControlled: ['Planned only: nothing of this is written while Madang observes.', '계획일 뿐입니다. 관찰 중에는 아무것도 쓰지 않습니다.'],
+  decidedThen: ['decided then', '당시 결정'],
+  pastUnknown: ['What was decided then is not remembered here; the journal has it.', '당시 결정은 여기 남아 있지 않습니다. 저널에 있습니다.'],
+  notInForce: ['not in force while observing', '관찰 중에는 적용되지 않음'],
   devices: ['Devices', '장치'],
   does: ['Now', '현재'],
   why: ['Why', '이유'],
@@ -69,7 +77,7 @@ const WORDS = {
   link: ['Link', '통신 장치'],
   answered: ['Answers: half within, 99 % within', '응답 시간: 절반, 99 %'],
   requests: ['Requests, failed', '요청, 실패'],
-  lost: ['Unanswered, reconnects', '무응답, 재연결'],
+  unanswered: ['Unanswered, reconnects', '무응답, 재연결'],
   restarts: ['Restarts of the device', '장치 재시작'],
   linkSlow: ['link slow, {0} ms', '통신 느림, {0} ms'],
   linkLossy: ['link loses {0} %', '통신 손실 {0} %'],
@@ -128,7 +136,10 @@ const WORDS = {
   export: ['Export', '역송'],
   set: ['Set', '적용'],
   done: ['Done.', '완료했습니다.'],
-  readOnly: ['Read only. To change things open the link that Madang printed in its terminal (it ends in #token=…), or add the token from api.json in the state folder to this address.', '읽기 전용입니다. 변경하려면 마당이 터미널에 출력한 링크(#token=… 로 끝남)를 열거나, 상태 폴더 api.json의 토큰을 이 주소에 붙이십시오.'],
+  readOnly: ['Read only', '읽기 전용'],
+  readOnlyHelp: ['Changes need the token that stands in api.json of the state folder; Madang prints where that is when it starts.', '변경하려면 상태 폴더의 api.json에 있는 토큰이 필요합니다. 위치는 마당을 시작할 때 출력됩니다.'],
+  token: ['Token', '토큰'],
+  unlock: ['Unlock', '잠금 해제'],
   lost: ['No news since {0}', '{0} 이후 소식 없음'],
   connecting: ['Connecting …', '연결 중 …'],
   hours: ['{0} h', '{0}시간'],
@@ -139,7 +150,8 @@ const WORDS = {
   tomorrow: ['tomorrow', '내일'],
   import_: ['Grid', '계통'],
   planWord: ['plan', '계획'],
-  foot: ['Madang {0} · the same facts as JSON at {1} and for Prometheus at {2}', '마당 {0} · 같은 정보: JSON {1}, Prometheus {2}'],
+  foot: ['Madang {0} · the same facts as JSON:', '마당 {0} · 같은 정보, JSON:'],
+  footMetrics: ['for Prometheus:', 'Prometheus용:'],
 };
 
 /** Gives `t(key, ...values)` for a language. */
@@ -158,9 +170,7 @@ export const RESTING = 0.05;
 /** What a component does: `{text, kw, state}`; `state` is in, out, rest or lost (`in` = into the component). */
 export function doing(t, f, c) {
   const kw = c.power_kw;
-  if (kw === null || kw === undefined) {
-    return { text: c.device && !c.device.online ? t('silent') : t('unknown'), kw: null, state: 'lost' };
-  }
+  if (kw === null || kw === undefined) return { text: unknown(t, f, c), kw: null, state: 'lost' };
   const state = Math.abs(kw) < RESTING ? 'rest' : kw > 0 ? 'in' : 'out';
   if (state === 'rest') return { text: rest(t, c), kw: 0, state };
   const word = {
@@ -172,11 +182,20 @@ export function doing(t, f, c) {
   return { text: `${t(word[kw > 0 ? 0 : 1])} ${f.kw(Math.abs(kw))}`, kw: Math.abs(kw), state: flow };
 }
 
+/** Why there is no value, and since when. */
+export function unknown(t, f, c) {
+  return c.unknown_since ? t('unknownSince', f.clock(Date.parse(c.unknown_since))) : t('unknown');
+}
+
+function isHeldBack(c) {
+  return !!c.reason && /^(curtail|limit)/.test(c.reason.code);
+}
+
 function rest(t, c) {
   switch (c.kind) {
     case 'grid': return t('balanced');
-    case 'pv': return t(c.device && c.device.asleep ? 'asleep' : 'dark');
-    case 'charge_point': return c.plugged ? t('waiting') : t('noCar');
+    case 'pv': return t(c.device && c.device.asleep ? 'asleep' : isHeldBack(c) ? 'heldBack' : 'dark');
+    case 'charge_point': return t({ true: 'waiting', false: 'noCar' }[c.plugged] || 'unknown');
     case 'battery': return t('resting');
     default: return t('off');
   }
