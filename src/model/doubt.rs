@@ -161,6 +161,25 @@ pub struct MeterMemory {
     pub watch: StepWatch,
 }
 
+impl MeterMemory {
+    /// Site time jumped by `step`: every age stays. Comparisons under way begin again.
+    pub fn step(&mut self, step: TimeDelta) {
+        if let Some(off) = &mut self.off {
+            (off.since, off.last) = (off.since + step, off.last + step);
+        }
+        if let Some(verdict) = &mut self.verdict {
+            verdict.since += step;
+            verdict.fits_since = verdict.fits_since.map(|t| t + step);
+        }
+        self.wary = self.wary.map(|t| t + step);
+        self.load = self.load.map(|(t, kw)| (t + step, kw));
+        self.lifted = self.lifted.map(|(t, held)| (t + step, held));
+        self.steps.iter_mut().for_each(|s| s.at += step);
+        self.energy = None;
+        self.watch = StepWatch::default();
+    }
+}
+
 /// Since when the parts do not add up to the meter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Off {

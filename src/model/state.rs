@@ -252,6 +252,7 @@ impl ControllerState {
     /// |---|---|
     /// | `last`: when told, since when in this mode | plans: steps, when made |
     /// | `accepted`, `suspicions`, `still`: readings and doubts | `month`, `window`, `today`: see `state::books::step` |
+    /// | `meter`: evidence for and against it | |
     /// | `marks` of the control laws | departures, ends of overrides and limits |
     /// | `sessions`: since when plugged in | the day of a shiftable load's last run |
     /// | `generators`, `shiftables`: since when they run | days of wear |
@@ -279,10 +280,12 @@ impl ControllerState {
             suspicions,
             still,
             marks,
+            meter,
             field,
             started: _,
             today: _,
         } = self;
+        meter.step(step);
         sessions.values_mut().for_each(|s| s.since += step);
         generators.values_mut().for_each(|g| g.since += step);
         let runs = shiftables.values_mut().filter_map(|s| s.started.as_mut());
