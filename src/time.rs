@@ -12,6 +12,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 pub type Timestamp = DateTime<Utc>;
 
+/// Whether an instant that came from outside (a file, a query, a person) can be meant: 1970 to 2199. Instants far beyond
+/// leave no room for arithmetic (chrono ends at the year 262142), and nothing at a site is that far away.
+pub fn is_believable(t: Timestamp) -> bool {
+    (1970..2200).contains(&t.year())
+}
+
 /// Source of "now". Decisions never call it: they are handed a [`Timestamp`].
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;

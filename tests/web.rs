@@ -4,7 +4,7 @@ mod support;
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
-use madang::cycle::{CycleReport, Heard};
+use madang::cycle::{Answer, CycleReport, Heard, NotDone};
 use madang::model::{PeopleInput, Policy};
 use madang::site::{Mode, Site};
 use madang::web::{Exits, Hub, serve};
@@ -57,7 +57,7 @@ impl Drop for Server {
 }
 
 /// Answers what people say with `answer`; without one nobody listens to them.
-fn server(answer: Option<fn(PeopleInput) -> Result<String, String>>) -> Server {
+fn server(answer: Option<fn(PeopleInput) -> Answer>) -> Server {
     let hub = Hub::new(day().0.clone(), TOKEN.to_owned());
     let (inbox, mut heard) = mpsc::channel::<Heard>(4);
     let (stop, stopped) = watch::channel(false);
@@ -310,7 +310,7 @@ fn changes_need_the_token_and_a_body_that_makes_sense() {
 
 #[test]
 fn the_loops_answer_reaches_the_person() {
-    let server = server(Some(|_| Err("no car is plugged in".to_owned())));
+    let server = server(Some(|_| Err(NotDone::Refused("no car is plugged in".to_owned()))));
     server.hub.publish(&day().1);
     let (status, answer) = post(server.port, "/api/v1/ev", TOKEN, r#"{"component":"ev","mode":"fast"}"#);
     assert_eq!((status, answer["error"].as_str()), (422, Some("no car is plugged in")));

@@ -1,18 +1,17 @@
 //! The side exits of a live controller: journal, historian, sinks, metrics, page. Opened, fed and closed here.
 
-use crate::cycle::{CycleReport, Heard, HistoryRead, samples};
+pub use super::folder::ApiAccess;
+use super::folder::StateFolder;
+use crate::cycle::{Alarm, CycleReport, Heard, HistoryRead, Notice, samples};
 use crate::history::{Historian, History};
-use crate::journal::{FileJournal, Limits};
-use crate::model::ControllerState;
+use crate::journal::{FileJournal, Limits, Place};
+use crate::model::{ControllerState, Identity};
 use crate::site::Site;
 use crate::telemetry::{Metrics, Sink, Status};
 use crate::time::Timestamp;
 use crate::web::{self, Hub};
-use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Read;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -25,13 +24,6 @@ pub struct Places {
     pub state: PathBuf,
     /// Port of page and API on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-}
-
-/// How others on this machine reach the controller (`madang set`); readable only by its user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ApiAccess {
-    pub url: String,
-    pub token: String,
 }
 
 /// What the control loop starts with.
@@ -53,33 +45,38 @@ pub struct Exits {
     web: Option<(watch::Sender<bool>, JoinHandle<()>)>,
     pub access: ApiAccess,
     /// Held as long as the process uses the folder.
-    _lock: File,
+    folder: Arc<StateFolder>,
+    /// Since when each notice of the exits stands.
+    since: BTreeMap<&'static str, Timestamp>,
 }
 
 type SharedSink = Arc<Mutex<Option<Sink>>>;
 
 impl Exits {
-    /// Locks the state folder and opens all exits; the page listens when this returns.
+    /// Locks the state folder and opens all exits; the page listens when this returns. A folder or file that cannot be used
+    /// becomes an alarm, and is tried again.
     pub fn open(site: &Arc<Site>, places: &Places, now: Timestamp) -> Result<Opened, String> {
-        let folder = &places.state;
-        std::fs::create_dir_all(folder)
-            .map_err(|e| format!("cannot make the state folder {}: {e}", folder.display()))?;
-        let lock = lock(folder)?;
-        let (journal, restored) = FileJournal::open(&folder.join("journal"), Limits::DEFAULT)?;
-        let database = folder.join("history.db");
-        let historian = Historian::start(&database, site.plant.telemetry.keep_days)?;
+        let folder = StateFolder::open(&places.state, Identity::of(&site.plant))?;
+        let place = Place {
+            state: places.state.clone(),
+            plant: Arc::new(site.plant.clone()),
+            claim: folder.claim(),
+        };
+        let (journal, restored) = FileJournal::open(place, Limits::DEFAULT, now)?;
+        let database = places.state.join("history.db");
+        let historian = Historian::start(&database, site.plant.telemetry.keep_days, folder.claim())?;
         let sink = start_sink(site, &database, now)?;
         let metrics = Arc::new(Metrics::new(&site.plant.name));
-        let token = token(folder)?;
+        let token = folder.token()?;
         let hub = Hub::new(site.clone(), token.clone());
         let (listener, port) = listen(places.port)?;
         let access = ApiAccess {
             url: format!("http://127.0.0.1:{port}"),
             token,
         };
-        keep_access(folder, &access)?;
+        folder.publish(&access);
         let (people, inbox) = mpsc::channel(16);
-        let history: Arc<dyn HistoryRead> = Arc::new(History::open(&database)?);
+        let history: Arc<dyn HistoryRead> = Arc::new(History::when_there(&database));
         let exits = web::Exits {
             hub: hub.clone(),
             inbox: people,
@@ -96,7 +93,8 @@ impl Exits {
             stored_at: None,
             web,
             access,
-            _lock: lock,
+            folder,
+            since: BTreeMap::new(),
         };
         Ok(Opened {
             exits,
@@ -106,8 +104,10 @@ impl Exits {
         })
     }
 
-    /// Hands a cycle's report to everybody; never waits.
-    pub fn take(&mut self, report: &CycleReport) {
+    /// Adds what the exits themselves have to say, and hands a cycle's report to everybody; never waits.
+    pub fn take(&mut self, report: &mut CycleReport) {
+        report.alarms.extend(self.alarms(report.snapshot.at));
+        let report = &*report;
         let all = samples(&self.site.plant, report);
         let (now, every) = (report.snapshot.at, self.site.plant.telemetry.every);
         if self.stored_at.is_none_or(|t| now - t >= every || now < t) {
@@ -116,6 +116,21 @@ impl Exits {
         }
         self.metrics.update(all);
         self.hub.publish(report);
+    }
+
+    /// What the historian and the folder do not keep.
+    fn alarms(&mut self, now: Timestamp) -> Vec<Alarm> {
+        let notices = self.folder.notices().into_iter().chain(self.historian.trouble());
+        let notices: Vec<Notice> = notices.collect();
+        self.since.retain(|code, _| notices.iter().any(|n| n.code == *code));
+        let alarm = |n: Notice| Alarm {
+            code: n.code.into(),
+            component: None,
+            text_en: n.en,
+            text_ko: n.ko,
+            since: *self.since.entry(n.code).or_insert(now),
+        };
+        notices.into_iter().map(alarm).collect()
     }
 
     /// Stores the samples of a past instant, waiting for room: for what is played before the live loop.
@@ -149,7 +164,7 @@ fn start_sink(site: &Site, database: &Path, now: Timestamp) -> Result<Option<Sha
     let Some(config) = &site.plant.telemetry.influx else {
         return Ok(None);
     };
-    let feed = Box::new(History::open(database)?);
+    let feed = Box::new(History::when_there(database));
     let sink = Sink::start(&site.plant.name, config, feed, now)?;
     Ok(Some(Arc::new(Mutex::new(Some(sink)))))
 }
@@ -161,51 +176,6 @@ fn metrics_text(metrics: &Arc<Metrics>, sink: Option<&SharedSink>) -> Arc<dyn Fn
         let sinks: Vec<_> = sink.iter().filter_map(status).map(|s| ("influx", s)).collect();
         metrics.text(&sinks)
     })
-}
-
-/// One controller per state folder.
-fn lock(folder: &Path) -> Result<File, String> {
-    let path = folder.join("lock");
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(format!(
-            "another controller uses the state folder {}; stop it, or give this one its own with --state",
-            folder.display()
-        )),
-        Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
-    }
-}
-
-/// The token of this folder, made once: 128 bits from the system.
-fn token(folder: &Path) -> Result<String, String> {
-    let known = std::fs::read_to_string(folder.join("api.json")).ok();
-    if let Some(access) = known.and_then(|text| serde_json::from_str::<ApiAccess>(&text).ok()) {
-        return Ok(access.token);
-    }
-    let mut bytes = [0u8; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut bytes))
-        .map_err(|e| format!("cannot make an access token: {e}"))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
-}
-
-fn keep_access(folder: &Path, access: &ApiAccess) -> Result<(), String> {
-    let path = folder.join("api.json");
-    let said = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    let text = serde_json::to_string_pretty(access).map_err(|e| e.to_string())?;
-    // Written beside and moved, so that nobody reads half of it.
-    let draft = folder.join("api.json.new");
-    let _absent = std::fs::remove_file(&draft);
-    let mut file = File::options()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(said)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(said)?;
-    std::fs::rename(&draft, &path).map_err(said)
 }
 
 fn listen(port: u16) -> Result<(std::net::TcpListener, u16), String> {

@@ -24,6 +24,7 @@ pub mod demo;
 pub mod demo_live;
 pub mod devices;
 pub mod exits;
+mod folder;
 pub mod live;
 mod place;
 pub mod plan;

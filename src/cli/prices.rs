@@ -15,6 +15,8 @@ const LOOK_EVERY: TimeDelta = TimeDelta::seconds(5);
 /// Reads the file again whenever it changes; a broken file is told once and the last good prices stay.
 pub struct WatchedPrices {
     path: PathBuf,
+    /// ISO 4217, of the site's tariff.
+    currency: String,
     seen: Option<SystemTime>,
     looked: Option<Timestamp>,
     prices: Option<Arc<PriceSeries>>,
@@ -29,6 +31,7 @@ impl WatchedPrices {
         };
         Some(Self {
             path: site.folder.as_ref()?.join(file),
+            currency: site.plant.tariff.currency.clone(),
             seen: None,
             looked: None,
             prices: None,
@@ -50,7 +53,7 @@ impl WatchedPrices {
         }
         self.seen = changed;
         let read = std::fs::read_to_string(&self.path).map_err(|e| e.to_string());
-        match read.and_then(|text| PriceSeries::parse(&text)) {
+        match read.and_then(|text| PriceSeries::parse(&text, &self.currency)) {
             Ok(prices) => {
                 self.prices = Some(Arc::new(prices));
                 self.version += 1;

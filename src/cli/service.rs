@@ -58,8 +58,8 @@ impl<F: FieldPort> Service<F> {
         let mut screen = Screen::new();
         let mut ready = Ready::default();
         let site = self.site;
-        run(&mut controller, &mut pacer, &mut inbox, stop, |report| {
-            exits.take(&report);
+        run(&mut controller, &mut pacer, &mut inbox, stop, |mut report| {
+            exits.take(&mut report);
             ready.tell(&report);
             screen.show(&site.plant, &report);
         })

@@ -5,7 +5,9 @@
 //! handed its `now`. One loop serves real, accelerated and virtual time and every policy.
 
 mod alarms;
+mod answers;
 mod controller;
+mod kept;
 mod people;
 mod planner;
 mod ports;
@@ -13,9 +15,12 @@ mod recovery;
 mod run;
 mod series;
 
+pub use answers::Answer;
 pub use controller::{Config, Controller, Oracle, Tally};
+pub use kept::{Claim, Kept, Notice, Told, aside};
+pub use people::NotDone;
 pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};
 pub use ports::*;
-pub use recovery::recover;
+pub use recovery::{Recovery, recover};
 pub use run::{Heard, Stop, run};
 pub use series::{Sample, help, residual, rung_number, samples, split_key};

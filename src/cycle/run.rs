@@ -1,5 +1,6 @@
 //! The loop itself: waits for the next cycle, hears people, runs the cycle, hands the report on.
 
+use super::answers::Answer;
 use super::controller::Controller;
 use super::ports::{CycleReport, FieldPort, JournalPort};
 use crate::model::PeopleInput;
@@ -7,7 +8,7 @@ use crate::time::{Pacer, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a person said, and where the answer goes.
-pub type Heard = (PeopleInput, oneshot::Sender<Result<String, String>>);
+pub type Heard = (PeopleInput, oneshot::Sender<Answer>);
 
 /// When the loop ends.
 pub struct Stop {
@@ -47,8 +48,6 @@ fn hear_all<F: FieldPort, J: JournalPort>(
     now: Timestamp,
 ) {
     while let Ok((input, answer)) = inbox.try_recv() {
-        let said = controller.hear(&input, now).map(|()| "done".to_owned());
-        // The asker may have gone; that changes nothing.
-        let _gone = answer.send(said);
+        controller.hear(&input, now, answer);
     }
 }

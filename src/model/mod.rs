@@ -14,6 +14,7 @@ mod schedule;
 mod setpoint;
 mod snapshot;
 mod state;
+mod words;
 
 pub use doubt::*;
 pub use explanation::*;
@@ -26,3 +27,4 @@ pub use schedule::*;
 pub use setpoint::*;
 pub use snapshot::*;
 pub use state::*;
+pub use words::*;

@@ -6,6 +6,7 @@ use super::{Fault, Severity, Site, parse};
 use crate::profile;
 use crate::tariff::{ImportPrice, PriceSeries};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -14,8 +15,10 @@ use toml::de::DeTable;
 #[folder = "sites/"]
 struct Shipped;
 
-/// No site file or data file is larger than this.
+/// No data file is larger than this.
 const MOST_BYTES: u64 = 16 << 20;
+/// A site file with hundreds of devices has a tenth of this, a profile a hundredth.
+const MOST_SITE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -80,7 +83,10 @@ impl Source {
             .as_ref()
             .map(|f| f.join("profiles").join(format!("{name}.toml")));
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if let Some(text) = own.filter(|_| plain).and_then(|path| read_text(&path).ok()) {
+        if let Some(text) = own
+            .filter(|_| plain)
+            .and_then(|path| read_text(&path, MOST_SITE_BYTES).ok())
+        {
             let faults = profile::parse(&text).err()?;
             let first = faults.first()?;
             let more = faults.len() - 1;
@@ -119,7 +125,13 @@ impl Source {
                 Severity::Warning,
                 format!("{why}; prices are unknown until it is there"),
             ),
-            Ok(text) => (Severity::Error, format!("{file}: {}", PriceSeries::parse(&text).err()?)),
+            Ok(text) => (
+                Severity::Error,
+                format!(
+                    "{file}: {}",
+                    PriceSeries::parse(&text, &site.plant.tariff.currency).err()?
+                ),
+            ),
         };
         Some(Fault {
             file: self.file.clone(),
@@ -139,7 +151,7 @@ impl Site {
             .as_ref()
             .map(|f| f.join("profiles").join(format!("{name}.toml")));
         match own.filter(|path| path.exists()) {
-            Some(path) => profile::parse(&read_text(&path).ok()?).ok(),
+            Some(path) => profile::parse(&read_text(&path, MOST_SITE_BYTES).ok()?).ok(),
             None => profile::builtin(name),
         }
     }
@@ -163,7 +175,7 @@ fn from_disk(path: &Path) -> Result<Source, LoadError> {
     } else {
         path.to_owned()
     };
-    let text = read_text(&file).map_err(|source| LoadError::Io {
+    let text = read_text(&file, MOST_SITE_BYTES).map_err(|source| LoadError::Io {
         path: file.display().to_string(),
         source,
     })?;
@@ -185,12 +197,23 @@ pub fn find(site: &str) -> Result<(Site, Vec<Fault>), LoadError> {
     source(site)?.site().map_err(LoadError::Faults)
 }
 
-/// Text of a file of bounded size; bytes that are not UTF-8 become a mark the parser will refuse in place.
-fn read_text(file: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(file)?.len() > MOST_BYTES {
-        return Err(std::io::Error::other("larger than 16 MiB"));
+/// Text of a file of bounded size. What is no file (a pipe, a device) is refused: reading it might never end.
+fn read_text(file: &Path, most: u64) -> std::io::Result<String> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
     }
-    Ok(String::from_utf8_lossy(&std::fs::read(file)?).into_owned())
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("larger than {} MiB", most >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+        let line = good.filter(|b| **b == b'\n').count() + 1;
+        std::io::Error::other(format!("line {line} is not UTF-8; save the file as UTF-8"))
+    })
 }
 
 /// Names of the sites inside the binary.
@@ -239,6 +262,6 @@ impl Site {
             return Err(format!("the site has no file `{name}`"));
         };
         let path = folder.join(name);
-        read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
+        read_text(&path, MOST_BYTES).map_err(|why| format!("cannot read {}: {why}", path.display()))
     }
 }

@@ -7,10 +7,10 @@ use crate::units::{Energy, Money, Power, Price};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 mod bill;
 mod lookup;
+mod price_file;
 mod series;
 pub use bill::{Bill, MeterInterval, bill};
 pub use series::{PriceSeries, published_until};
@@ -155,6 +155,3 @@ pub struct KnownPrice {
     /// True where the hour was not published yet and the price was filled from known ones.
     pub estimated: bool,
 }
-
-/// Prices keyed by start of step, all of the same length.
-pub type PriceTable = BTreeMap<Timestamp, Price>;

@@ -3,10 +3,10 @@
 use super::hub::{Event, Hub};
 use super::people::{EndOverride, Ev, Limit, Override, SetMode};
 use super::{Exits, guard, now, openapi, plan, site, ui};
-use crate::cycle::{CycleReport, Heard, HistoryRead};
+use crate::cycle::{CycleReport, Heard, HistoryRead, NotDone};
 use crate::model::{DeviceHealth, PeopleInput, Rung};
 use crate::site::{Id, Mode};
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp, is_believable};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -28,6 +28,8 @@ const LISTENERS_MAX: usize = 32;
 /// Inputs are heard at the start of a cycle.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SERIES_MAX: usize = 64;
+/// A mean over more than a year is asked by mistake.
+const STEP_MAX_S: i64 = 366 * 86_400;
 
 #[derive(Clone)]
 struct App {
@@ -214,9 +216,16 @@ fn prices(hub: &Hub, report: &CycleReport) -> Value {
     let count = TimeDelta::days(2).num_seconds() / plant.timing.interval.num_seconds().max(1);
     let step = |i: i64| {
         let t = start + plant.timing.interval * i as i32;
-        let buy = plant.tariff.buy(t, report.prices.as_deref(), &report.state.month);
+        let (over, prices) = (
+            Interval {
+                start: t,
+                end: t + plant.timing.interval,
+            },
+            report.prices.as_deref(),
+        );
+        let buy = plant.tariff.buy_over(over, prices, &report.state.month);
         json!({"start": t, "import_per_kwh": buy.map(|p| p.price.as_per_kwh()), "estimated": buy.map(|p| p.estimated),
-               "export_per_kwh": plant.tariff.sell(t, report.prices.as_deref()).map(|p| p.as_per_kwh())})
+               "export_per_kwh": plant.tariff.sell_over(over, prices).map(|p| p.as_per_kwh())})
     };
     (0..count).map(step).collect()
 }
@@ -245,7 +254,12 @@ async fn history(State(app): State<App>, Query(asked): Query<Asked>) -> Response
     };
     let from = asked.from.unwrap_or(report.state.today.start);
     let to = asked.to.unwrap_or(report.snapshot.at);
-    let step = TimeDelta::seconds(asked.step_s.unwrap_or(300));
+    let step_s = asked.step_s.unwrap_or(300);
+    if !is_believable(from) || !is_believable(to) || !(1..=STEP_MAX_S).contains(&step_s) {
+        let why = format!("`from` and `to` lie between 1970 and 2199, `step_s` between 1 and {STEP_MAX_S}");
+        return failure(StatusCode::UNPROCESSABLE_ENTITY, &why);
+    }
+    let step = TimeDelta::seconds(step_s);
     let keys: Vec<String> = asked.series.split(',').map(str::to_owned).take(SERIES_MAX).collect();
     let read = move || {
         let mut all = BTreeMap::new();
@@ -338,7 +352,11 @@ async fn tell(app: &App, input: PeopleInput) -> Response {
     }
     match tokio::time::timeout(PATIENCE, heard).await {
         Ok(Ok(Ok(done))) => Json(json!({"done": done})).into_response(),
-        Ok(Ok(Err(why))) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Ok(Ok(Err(NotDone::Refused(why)))) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Ok(Ok(Err(NotDone::NotKept(why)))) => failure(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &format!("in force now, but not kept over a restart: {why}"),
+        ),
         _ => failure(StatusCode::GATEWAY_TIMEOUT, "the control loop did not answer"),
     }
 }

@@ -96,7 +96,8 @@ fn post(summary: &str, schema: &Value) -> Value {
     json!({"summary": summary, "security": [{"token": []}],
         "requestBody": {"required": true, "content": {"application/json": {"schema": schema}}},
         "responses": {"200": {"description": "Done"}, "401": {"description": "No token"}, "422": {"description": "Why not"},
-                      "504": {"description": "The control loop did not answer"}}})
+                      "504": {"description": "The control loop did not answer"},
+                      "507": {"description": "In force now, but not on the disk: a restart forgets it"}}})
 }
 
 fn body<T: JsonSchema>() -> Value {
