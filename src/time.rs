@@ -4,6 +4,18 @@
 //! Three kinds of time run the same rooms: the system's, a stepped one that a pacer moves (accelerated, or without the
 //! wire), and tokio's paused one (virtual, with in-memory pipes).
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -49,7 +61,8 @@ impl SteppedClock {
 
 impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
-        DateTime::from_timestamp_micros(self.0.load(Ordering::Acquire)).expect("moved only by valid timestamps")
+        // Moved only by valid timestamps.
+        DateTime::from_timestamp_micros(self.0.load(Ordering::Acquire)).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
 
@@ -267,7 +280,7 @@ pub fn local_instant(tz: Tz, local: chrono::NaiveDateTime) -> Timestamp {
 
 /// Local midnight that starts the given local date.
 pub fn local_midnight(tz: Tz, date: NaiveDate) -> Timestamp {
-    local_instant(tz, date.and_hms_opt(0, 0, 0).expect("midnight is a time"))
+    local_instant(tz, date.and_time(chrono::NaiveTime::MIN))
 }
 
 /// Kind of day for tariffs and load profiles.

@@ -148,6 +148,55 @@ fn records_after_a_restart_follow_in_the_same_chain() {
     assert_eq!(read_segment(&segment(folder.path(), 1)).unwrap().chain.torn, None);
 }
 
+#[test]
+fn a_light_state_after_another_is_only_what_changed_and_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path(), Limits::DEFAULT);
+    let mut state = ControllerState::fresh(&plant("home-amsterdam"), start());
+    journal
+        .append(
+            start(),
+            &Record::Keyframe {
+                state: Box::new(state.clone()),
+            },
+        )
+        .unwrap();
+    for n in 0..10 {
+        state.today.cost += 0.25;
+        let limit = ExternalLimit {
+            power: Power::kw(f64::from(n)),
+            until: start() + TimeDelta::days(1),
+        };
+        if n % 3 == 0 {
+            state.limits.insert(Direction::Import, limit);
+        } else {
+            state.limits.clear();
+        }
+        journal
+            .append(
+                start(),
+                &Record::Light {
+                    state: Box::new(state.light()),
+                },
+            )
+            .unwrap();
+        journal.commit().unwrap();
+        let dead = copied(folder.path());
+        assert_eq!(
+            open(dead.path(), Limits::DEFAULT).1.unwrap().limits,
+            state.limits,
+            "{n}"
+        );
+    }
+    drop(journal);
+    let found = records(folder.path());
+    let whole = found.iter().filter(|r| matches!(r, Record::Light { .. })).count();
+    let changes = found.iter().filter(|r| matches!(r, Record::Change { .. })).count();
+    assert_eq!((whole, changes), (1, 9));
+    let (_, restored) = open(folder.path(), Limits::DEFAULT);
+    assert_eq!(restored.unwrap().today, state.today);
+}
+
 fn written(folder: &Path) -> Vec<u8> {
     run_site("home-amsterdam", folder, TimeDelta::minutes(20), Limits::DEFAULT);
     std::fs::read(segment(folder, 1)).unwrap()

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Whether the folder is still there and as it should be is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A disk that has not answered by then is left to itself at the start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Files of the folder's own are smaller.
 const MOST_BYTES: u64 = 1 << 20;
 /// What belongs to a site, and is set aside together.

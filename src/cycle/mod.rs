@@ -7,6 +7,7 @@
 mod alarms;
 mod answers;
 mod controller;
+mod delta;
 mod kept;
 mod people;
 mod planner;
@@ -17,6 +18,7 @@ mod series;
 
 pub use answers::Answer;
 pub use controller::{Config, Controller, Oracle, Tally};
+pub use delta::Delta;
 pub use kept::{Claim, Kept, Notice, Told, aside};
 pub use people::NotDone;
 pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};

@@ -1,5 +1,6 @@
 //! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
 
+use super::delta::Delta;
 use super::kept::{Notice, Told};
 use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, Words, WriteReport};
 use crate::site::Mode;
@@ -78,6 +79,10 @@ pub enum Record {
     /// What changed within seconds ([`ControllerState::light`]); laid over the last keyframe.
     Light {
         state: Box<ControllerState>,
+    },
+    /// What changed in the light state since the last one, which is a whole one or such a change.
+    Change {
+        light: Delta,
     },
     /// Slots the forecaster closed since: series, start of slot, mean kW.
     Slots {

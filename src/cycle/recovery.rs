@@ -1,5 +1,6 @@
 //! What a restarted controller goes on from: journal records laid over each other, and over them the last words of people.
 
+use super::delta::Delta;
 use super::people;
 use super::ports::Record;
 use crate::model::{ControllerState, DecisionId, PeopleInput, Words};
@@ -23,6 +24,8 @@ pub fn recover(records: impl Iterator<Item = Record>) -> Option<ControllerState>
 #[derive(Debug, Default)]
 pub struct Recovery {
     state: Option<ControllerState>,
+    /// The last light state as written: what a change is laid over.
+    light: Option<serde_json::Value>,
     /// Time of the newest record.
     at: Option<Timestamp>,
     /// When a person last said something that stands here.
@@ -41,10 +44,32 @@ impl Recovery {
             }
         }
         self.state = match (self.state.take(), record) {
-            (_, Record::Keyframe { state }) => Some(*state),
+            (_, Record::Keyframe { state }) => {
+                self.light = None;
+                Some(*state)
+            }
+            (Some(state), Record::Light { state: light }) => {
+                self.light = serde_json::to_value(&*light).ok();
+                Some(state.overlay(*light))
+            }
+            (Some(state), Record::Change { light }) => Some(self.change(state, &light)),
             (Some(state), record) => Some(lay(state, record)),
             (None, _) => None,
         };
+    }
+
+    /// A change whose ground was lost is left out; the next whole state has it.
+    fn change(&mut self, state: ControllerState, delta: &Delta) -> ControllerState {
+        let Some(light) = &mut self.light else { return state };
+        delta.apply(light);
+        match serde_json::from_value(light.clone()) {
+            Ok(light) => state.overlay(light),
+            Err(_) => state,
+        }
+    }
+
+    pub fn has_state(&self) -> bool {
+        self.state.is_some()
     }
 
     /// Components that the state has decided for.
@@ -87,8 +112,6 @@ fn ahead(mut state: ControllerState) -> ControllerState {
 
 fn lay(mut state: ControllerState, record: Record) -> ControllerState {
     match record {
-        Record::Keyframe { state } => return *state,
-        Record::Light { state: light } => return state.overlay(*light),
         Record::Slots { slots } => {
             for (name, start, mean) in slots {
                 state.forecast.put_slot(&name, start, mean);
@@ -102,7 +125,9 @@ fn lay(mut state: ControllerState, record: Record) -> ControllerState {
         }
         // Said and answered before the next state was written.
         Record::People { input } => people::lay(&mut state, &input),
-        Record::Opened { .. } | Record::Written { .. } | Record::Rejected { .. } | Record::Note { .. } => {}
+        // The states are taken before; the rest changes none.
+        Record::Keyframe { .. } | Record::Light { .. } | Record::Change { .. } | Record::Opened { .. } => {}
+        Record::Written { .. } | Record::Rejected { .. } | Record::Note { .. } => {}
     }
     state
 }

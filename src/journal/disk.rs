@@ -42,13 +42,22 @@ pub fn find(folder: &Path) -> io::Result<Found> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         known => known?,
     };
-    let mut found = Found::default();
-    let has_state = |path: &PathBuf| {
+    // Nearly always the newest one has a whole state.
+    let newest = load(known.get(known.len().saturating_sub(1)..).unwrap_or_default());
+    if newest.recovery.has_state() {
+        return Ok(newest);
+    }
+    let has_state = |path: &Path| {
         let mut has = false;
         scan(path, |e| has |= matches!(e.record, Record::Keyframe { .. })).is_ok_and(|_| has)
     };
     let from = known.iter().rposition(|(_, path)| has_state(path)).unwrap_or(0);
-    for (number, path) in known.iter().skip(from) {
+    Ok(load(known.get(from..).unwrap_or_default()))
+}
+
+fn load(known: &[(u32, PathBuf)]) -> Found {
+    let mut found = Found::default();
+    for (number, path) in known {
         let recovery = &mut found.recovery;
         match scan(path, |e| recovery.take(e.at, e.record)) {
             Ok(chain) => {
@@ -59,7 +68,7 @@ pub fn find(folder: &Path) -> io::Result<Found> {
             Err(e) => found.damage.push(format!("{}: {e}", path.display())),
         }
     }
-    Ok(found)
+    found
 }
 
 /// The segment that is appended to.

@@ -2,7 +2,7 @@
 
 use super::queue::{Order, Queue};
 use super::{chain, keeper, words};
-use crate::cycle::{Claim, JournalPort, Notice, Record, Told};
+use crate::cycle::{Claim, Delta, JournalPort, Notice, Record, Told};
 use crate::model::{ControllerState, Words};
 use crate::site::Plant;
 use crate::time::Timestamp;
@@ -69,6 +69,8 @@ pub struct FileJournal {
     site: String,
     /// A record that could not be written in a readable form: shown until one of its kind is.
     refused: Option<(&'static str, String)>,
+    /// The last light state in the queue; `None` where the next must be whole.
+    light: Option<serde_json::Value>,
     /// The keeper was behind when it was last waited for.
     behind: bool,
     /// It was waited for at the end already, in vain.
@@ -85,6 +87,7 @@ impl FileJournal {
             folder: place.state.join("journal"),
             site: place.site().to_owned(),
             refused: None,
+            light: None,
             behind: false,
             gave_up: false,
         };
@@ -110,7 +113,7 @@ impl FileJournal {
 
     fn order(&mut self, at: Timestamp, record: &Record, words: Option<(Vec<u8>, Told)>) -> Result<(), String> {
         let kind = kind(record);
-        let json = match chain::json(record) {
+        let json = match self.written(record) {
             Ok(json) => json,
             Err(why) => {
                 if self.refused.is_none() {
@@ -132,6 +135,7 @@ impl FileJournal {
             words,
         };
         self.queue.push(order).map_err(|order| {
+            self.light = None;
             let why = "the disk is behind; the record found no room in the queue".to_owned();
             if let Some((_, told)) = order.words {
                 told(Err(why.clone()));
@@ -139,12 +143,31 @@ impl FileJournal {
             why
         })
     }
+
+    /// The record in its written form: a light state after another one is only what changed.
+    fn written(&mut self, record: &Record) -> Result<Vec<u8>, String> {
+        let whole = chain::json(record)?;
+        match record {
+            Record::Keyframe { .. } => self.light = None,
+            Record::Light { state } => {
+                let light = serde_json::to_value(&**state).map_err(|e| e.to_string())?;
+                if let Some(last) = self.light.replace(light)
+                    && let Some(light) = &self.light
+                {
+                    let light = Delta::between(&last, light);
+                    return chain::json(&Record::Change { light });
+                }
+            }
+            _ => {}
+        }
+        Ok(whole)
+    }
 }
 
 /// What kind of record, for sentences and for which one follows which.
 fn kind(record: &Record) -> &'static str {
     match record {
-        Record::Keyframe { .. } | Record::Light { .. } => "state",
+        Record::Keyframe { .. } | Record::Light { .. } | Record::Change { .. } => "state",
         Record::Plan { .. } => "plan",
         Record::People { .. } => "words",
         _ => "report",

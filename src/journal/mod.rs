@@ -8,6 +8,18 @@
 //! An intent has left the process before the wire is written to, unless the disk is slower than 20 ms. Absent: rewriting.
 //! A torn tail is moved aside, never patched; behind damage a new segment is begun.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 mod chain;
 mod disk;
 mod file;

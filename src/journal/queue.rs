@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// Waiting records hold no more than this; a whole state of a large site is about a megabyte.
 const MOST_BYTES: usize = 16 << 20;
 const MOST_ORDERS: usize = 1024;
+/// So many of people's words still find room where nothing else does.
+const WORDS_ROOM: usize = 64;
 
 /// One record for the disk, in its written form.
 pub struct Order {
@@ -73,7 +75,9 @@ impl Queue {
     pub fn push(&self, order: Order) -> Result<(), Box<Order>> {
         let mut inner = self.lock();
         let bytes = inner.bytes.saturating_add(order.json.len());
-        if inner.ended || inner.orders.len() >= MOST_ORDERS || bytes > MOST_BYTES {
+        let room = if order.words.is_some() { WORDS_ROOM } else { 0 };
+        let full = inner.orders.len() >= MOST_ORDERS + room || (room == 0 && bytes > MOST_BYTES);
+        if inner.ended || full {
             inner.dropped = inner.dropped.saturating_add(1);
             return Err(Box::new(order));
         }

@@ -100,7 +100,9 @@ impl ForecastMemory {
         if index >= memory.slots.len() {
             memory.slots.resize(index + 1, None);
         }
-        memory.slots[index] = mean;
+        if let Some(slot) = memory.slots.get_mut(index) {
+            *slot = mean;
+        }
         let surplus = memory.slots.len().saturating_sub(SLOTS_KEPT);
         if surplus > 0 {
             memory.slots.drain(..surplus);

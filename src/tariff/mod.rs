@@ -2,6 +2,18 @@
 //!
 //! `Tariff` is data (from site.toml); a price that is not known is `None`, never zero.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 use crate::time::{DayKind, Timestamp};
 use crate::units::{Energy, Money, Power, Price};
 use chrono::TimeDelta;

@@ -101,8 +101,8 @@ impl PriceSeries {
 /// End of what a day-ahead market has published at `now`: of the local day, and from 13:00 local of tomorrow.
 pub fn published_until(now: Timestamp, tz: Tz) -> Timestamp {
     let today = now.with_timezone(&tz).date_naive();
-    let noon = NaiveTime::from_hms_opt(13, 0, 0).expect("13:00 is a time");
-    let days = if now < local_instant(tz, today.and_time(noon)) {
+    let published = NaiveTime::MIN + TimeDelta::hours(13);
+    let days = if now < local_instant(tz, today.and_time(published)) {
         1
     } else {
         2
