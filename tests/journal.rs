@@ -256,11 +256,20 @@ fn a_journal_of_version_0_1_is_read_and_its_last_word_is_in_force() {
     assert!(restored.schedule.is_some());
     journal.append(start(), &note("after")).unwrap();
     drop(journal);
-    let whole = read_segment(&segment(folder.path(), 1)).unwrap();
+    let read = |number| read_segment(&segment(folder.path(), number)).unwrap();
     assert_eq!(
-        (whole.chain.torn, whole.entries.len()),
-        (None, 9),
-        "the old chain goes on"
+        std::fs::read(segment(folder.path(), 1)).unwrap(),
+        std::fs::read(&old).unwrap()
+    );
+    let next = read(2);
+    assert_eq!(
+        (read(1).entries.len(), next.entries.len(), &next.chain.torn),
+        (8, 2, &None)
+    );
+    let first = &next.entries[0].record;
+    assert!(
+        matches!(first, Record::Opened { .. }),
+        "the chain goes on in a segment that says whose it is"
     );
 }
 

@@ -23,16 +23,7 @@ pub struct Found {
 /// Name of the site that the newest good segment says it belongs to.
 pub fn site_of(folder: &Path) -> Option<String> {
     let known = segments(folder).ok()?;
-    known.iter().rev().find_map(|(_, path)| {
-        let mut name = None;
-        scan(path, |e| {
-            if let Record::Opened { site, .. } = e.record {
-                name.get_or_insert(site);
-            }
-        })
-        .ok()?;
-        name
-    })
+    known.iter().rev().find_map(|(_, path)| scan(path, drop).ok()?.site)
 }
 
 /// Reads back what a controller goes on from: the newest segment with a good whole state and all behind it; without any,
@@ -86,13 +77,14 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Goes on in the newest segment, or begins one where there is none or it is damaged. A torn tail is set aside first.
+    /// Goes on in the newest segment, or begins one where there is none, or it is damaged or does not say whose it is. A torn
+    /// tail is set aside first.
     pub fn open(folder: &Path, newest: Option<&(u32, PathBuf, Chain)>, site: &str, now: Timestamp) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let Some((number, path, chain)) = newest else {
             return Self::begin(folder, 1, [0; 32], site, now);
         };
-        if chain.damaged || chain.good_bytes == 0 {
+        if chain.damaged || chain.site.as_deref() != Some(site) {
             return Self::begin(folder, number.saturating_add(1), chain.link, site, now);
         }
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;

@@ -116,7 +116,8 @@ impl Keeper {
         let known = decided
             .iter()
             .filter(|id| self.place.plant.components.contains_key(**id));
-        if decided.is_empty() || 2 * known.count() > decided.len() {
+        let says = found.newest.as_ref().is_some_and(|(_, _, chain)| chain.site.is_some());
+        if says || decided.is_empty() || 2 * known.count() > decided.len() {
             return None;
         }
         let kept = aside(&self.folder, "other-site");

@@ -33,6 +33,8 @@ pub struct Chain {
     pub torn: Option<String>,
     /// Something before the last good record is wrong: the file must not be written to again.
     pub damaged: bool,
+    /// Whose it says it is; segments of version 0.1 do not say.
+    pub site: Option<String>,
 }
 
 /// A line longer than this is not ours.
@@ -70,6 +72,7 @@ pub fn scan(path: &Path, mut take: impl FnMut(Entry)) -> io::Result<Chain> {
         good_bytes: 0,
         torn: None,
         damaged: false,
+        site: None,
     };
     let mut before = Before::First;
     while let Some((end, line)) = lines.next()? {
@@ -83,7 +86,12 @@ pub fn scan(path: &Path, mut take: impl FnMut(Entry)) -> io::Result<Chain> {
                 chain.damaged |= chain.torn.is_some();
                 (chain.link, chain.good_bytes) = (link, end);
                 match entry {
-                    Ok(entry) => take(entry),
+                    Ok(entry) => {
+                        if let Record::Opened { site, .. } = &entry.record {
+                            chain.site = Some(site.clone());
+                        }
+                        take(entry);
+                    }
                     // Its place in the chain is right, so that the file may go on behind it.
                     Err(why) => tracing::warn!("{}: a record is left out: {why}", path.display()),
                 }
