@@ -576,7 +576,7 @@ fn check_series(series: &PriceSeries, dice: &mut fastrand::Rng) {
         assert!(next > t, "time stands still at {t}");
         let price = series.at(t);
         known.extend(price);
-        let inside = t + (next - t) * dice.i32(..1000) / 1000;
+        let inside = t + (next - t) * dice.i32(0..1000) / 1000;
         assert_eq!(series.at(inside), price, "{inside} in {t}..{next}");
         (t, steps) = (next, steps + 1);
         assert!(steps < 10_000, "rows shorter than a minute");
@@ -589,7 +589,7 @@ fn check_series(series: &PriceSeries, dice: &mut fastrand::Rng) {
         peak: Power::ZERO,
     };
     let grid = TimeGrid::aligned(
-        from + TimeDelta::seconds(dice.i64(..90_000)),
+        from + TimeDelta::seconds(dice.i64(0..90_000)),
         TimeDelta::minutes(30),
         TimeDelta::hours(24),
     );
@@ -690,7 +690,7 @@ fn no_price_file_breaks_series_or_plan() {
             let mut site = site.clone();
             site.files.insert("prices.csv".into(), text);
             site.folder = None;
-            let now = "2026-05-12T01:00:00Z".parse::<Timestamp>().unwrap() + TimeDelta::seconds(dice.i64(..60_000));
+            let now = "2026-05-12T01:00:00Z".parse::<Timestamp>().unwrap() + TimeDelta::seconds(dice.i64(0..60_000));
             let outcome = one_plan(&site, now).unwrap();
             plans += u64::from(matches!(outcome, PlanOutcome::Adopted(_)));
         }

@@ -441,7 +441,10 @@ fn a_state_folder_that_cannot_be_used_stops_no_control_and_no_word_is_called_kep
             .any(|c| alarms().contains(&format!("\"code\":\"{c}\"")));
         (quiet && state.join("api.json").exists() && state.join("history.db").exists()).then_some(())
     });
-    assert!(records(&state).iter().any(|r| matches!(r, Record::Keyframe { .. })));
+    eventually("a whole state is written", Duration::from_secs(10), || {
+        let whole = |r: &Record| matches!(r, Record::Keyframe { .. });
+        records(&state).iter().any(whole).then_some(())
+    });
     assert_eq!(say(port, &state, "mode", "{\"mode\":\"control\"}"), 200);
     running.signal("-TERM");
     assert_eq!(running.wait(Duration::from_secs(5)).and_then(|s| s.code()), Some(0));

@@ -160,7 +160,8 @@ impl Disk {
         self.retire(limits)
     }
 
-    fn retire(&self, limits: Limits) -> io::Result<()> {
+    /// Removes the oldest segments while all are larger than they may be.
+    pub fn retire(&self, limits: Limits) -> io::Result<()> {
         let mut all = Vec::new();
         for (_, path) in segments(&self.folder)? {
             all.push((std::fs::metadata(&path)?.len(), path));

@@ -131,6 +131,10 @@ impl Keeper {
     fn adopt(&mut self, disk: Disk) {
         self.link = disk.link();
         self.queue.set_hash(chain::hex(&self.link));
+        // A folder that comes and goes leaves many small segments.
+        if let Err(e) = disk.retire(self.limits) {
+            tracing::warn!("journal {}: {e}", self.folder.display());
+        }
         self.disk = Some(disk);
         self.queue.want_keyframe();
         self.takes_again();

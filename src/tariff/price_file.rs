@@ -157,7 +157,8 @@ fn csv_row(line: usize, text: &str, columns: &[&str], column: usize) -> Result<W
 }
 
 fn json_rows(text: &str) -> Result<Vec<Written>, String> {
-    let rows: Vec<JsonRow> = serde_json::from_str(text).map_err(|why| format!("line {}: {why}", why.line()))?;
+    let rows: Vec<JsonRow> =
+        serde_json::from_str(text).map_err(|why| format!("line {}: {}", why.line(), cut(&why.to_string(), 160)))?;
     rows.into_iter()
         .enumerate()
         .map(|(i, r)| {
@@ -190,7 +191,11 @@ fn instant(text: &str, line: usize) -> Result<Timestamp, String> {
 
 /// What a file says, short enough for a sentence.
 fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
+    cut(text, 40)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 /// Rows at the same distance from each other.
