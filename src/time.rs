@@ -7,6 +7,18 @@
 
 mod site_clock;
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -15,6 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 pub type Timestamp = DateTime<Utc>;
+
+/// Whether an instant that came from outside (a file, a query, a person) can be meant: 1970 to 2199. Instants far beyond
+/// leave no room for arithmetic (chrono ends at the year 262142), and nothing at a site is that far away.
+pub fn is_believable(t: Timestamp) -> bool {
+    (1970..2200).contains(&t.year())
+}
 
 /// Source of "now". Decisions never call it: they are handed a [`Timestamp`].
 pub trait Clock: Send + Sync {
@@ -47,7 +65,8 @@ impl SteppedClock {
 
 impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
-        DateTime::from_timestamp_micros(self.0.load(Ordering::Acquire)).expect("moved only by valid timestamps")
+        // Moved only by valid timestamps.
+        DateTime::from_timestamp_micros(self.0.load(Ordering::Acquire)).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
 
@@ -278,7 +297,7 @@ pub fn local_instant(tz: Tz, local: chrono::NaiveDateTime) -> Timestamp {
 
 /// Local midnight that starts the given local date.
 pub fn local_midnight(tz: Tz, date: NaiveDate) -> Timestamp {
-    local_instant(tz, date.and_hms_opt(0, 0, 0).expect("midnight is a time"))
+    local_instant(tz, date.and_time(chrono::NaiveTime::MIN))
 }
 
 /// Kind of day for tariffs and load profiles.

@@ -4,6 +4,18 @@
 //! In files people write quantities as text with a unit (`"11 kW"`); [`Power::parse`] and friends read them.
 //! No quantity has a `Default`: missing is never zero.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -35,24 +47,27 @@ fn split<'a>(text: &'a str, example: &'static str) -> Result<(f64, &'a str), Uni
         .char_indices()
         .find(|(i, c)| {
             let exponent = (*c == 'e' || *c == 'E')
-                && text[i + 1..].starts_with(|n: char| n.is_ascii_digit() || n == '-' || n == '+');
+                && text
+                    .get(i + 1..)
+                    .is_some_and(|rest| rest.starts_with(|n: char| n.is_ascii_digit() || n == '-' || n == '+'));
             !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+') || exponent)
         })
         .map_or(text.len(), |(i, _)| i);
-    if text[end..].starts_with(',') {
+    let (number, unit) = text.split_at(end);
+    if unit.starts_with(',') {
         return Err(UnitError::Comma {
             text: text.into(),
             write: with_point(text),
         });
     }
-    let number: f64 = text[..end].parse().map_err(|_| UnitError::NotANumber {
+    let number: f64 = number.parse().map_err(|_| UnitError::NotANumber {
         text: text.into(),
         example,
     })?;
     if !number.is_finite() {
         return Err(UnitError::NotFinite { text: text.into() });
     }
-    let unit = text[end..].trim();
+    let unit = unit.trim();
     if unit.is_empty() {
         return Err(UnitError::NoUnit {
             text: text.into(),

@@ -5,9 +5,15 @@
 //! was sent in answer to this very request. `MADANG_FUZZ` sets the executions of each target (default 20,000);
 //! `MADANG_FUZZ_SEED` the seed. An input that breaks something is saved to the corpus.
 
+use chrono::TimeDelta;
+use madang::cli::plan::one_plan;
+use madang::cycle::PlanOutcome;
 use madang::field::{Client, Dial, Map, Raw, Value, Wire, decode, encode};
 use madang::profile::{Profile, RegisterType, Table, WordOrder, builtin, builtin_names, parse};
 use madang::site::{Address, Id};
+use madang::tariff::{KnownPrice, MonthUse, PriceSeries};
+use madang::time::{Interval, TimeGrid, Timestamp};
+use madang::units::{Energy, Power};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -453,6 +459,26 @@ fn registers_hold_what_was_put_into_them_or_it_is_refused() {
     closing("codec", executions, begun, &format!("{refused} refused"));
 }
 
+/// A few changes of bytes and words.
+fn spoil(text: &mut Vec<u8>, words: &[&[u8]], dice: &mut fastrand::Rng) {
+    for _ in 0..=dice.u8(..4) {
+        let at = dice.usize(..text.len().max(1)).min(text.len());
+        let to = (at + dice.usize(..12)).min(text.len());
+        match dice.u8(..6) {
+            0 => drop(text.splice(at..to, words[dice.usize(..words.len())].iter().copied())),
+            1 => drop(text.drain(at..to)),
+            2 if at < text.len() => text[at] ^= 1 << dice.u8(..7),
+            3 => text.truncate(at),
+            4 => {
+                let part = text[at..to].to_vec();
+                drop(text.splice(at..at, part));
+            }
+            _ if at < text.len() && text[at].is_ascii_digit() => text[at] = b'0' + dice.u8(..10),
+            _ => {}
+        }
+    }
+}
+
 #[test]
 fn no_mutated_profile_file_breaks_the_parser() {
     let (executions, begun) = (number("MADANG_FUZZ", 20_000), Instant::now());
@@ -504,22 +530,7 @@ fn no_mutated_profile_file_breaks_the_parser() {
         } else {
             texts[dice.usize(..texts.len())].clone()
         };
-        for _ in 0..=dice.u8(..4) {
-            let at = dice.usize(..text.len().max(1)).min(text.len());
-            let to = (at + dice.usize(..12)).min(text.len());
-            match dice.u8(..6) {
-                0 => drop(text.splice(at..to, words[dice.usize(..words.len())].iter().copied())),
-                1 => drop(text.drain(at..to)),
-                2 if at < text.len() => text[at] ^= 1 << dice.u8(..7),
-                3 => text.truncate(at),
-                4 => {
-                    let part = text[at..to].to_vec();
-                    drop(text.splice(at..at, part));
-                }
-                _ if at < text.len() && text[at].is_ascii_digit() => text[at] = b'0' + dice.u8(..10),
-                _ => {}
-            }
-        }
+        spoil(&mut text, &words, &mut dice);
         saver.current.clone_from(&text);
         let text = String::from_utf8_lossy(&text);
         match parse(&text) {
@@ -534,4 +545,159 @@ fn no_mutated_profile_file_breaks_the_parser() {
         }
     }
     closing("profile", executions, begun, &format!("{good} still good"));
+}
+
+/// Whole lines of a price file taken out, doubled, moved in time: what bytes alone seldom do.
+fn shuffle(text: &mut Vec<u8>, dice: &mut fastrand::Rng) {
+    let whole = String::from_utf8_lossy(text).into_owned();
+    let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+    for _ in 0..dice.u8(..4) {
+        let at = dice.usize(..lines.len().max(1));
+        match dice.u8(..3) {
+            0 if at < lines.len() => drop(lines.remove(at)),
+            1 if at < lines.len() => lines.insert(at, lines[at].clone()),
+            _ => {
+                if let Some(line) = lines.get_mut(at) {
+                    *line = line.replacen(":00:00", [":15:00", ":05:00", ":59:59"][dice.usize(..3)], 1);
+                }
+            }
+        }
+    }
+    *text = lines.join("\n").into_bytes();
+}
+
+/// What must hold of every series that was taken: no instant has a price that no row gave it, each mean lies among its parts.
+fn check_series(series: &PriceSeries, dice: &mut fastrand::Rng) {
+    let from: Timestamp = "2026-05-11T20:00:00Z".parse().unwrap();
+    let mut t = from;
+    let end = from + TimeDelta::days(4);
+    let (mut steps, mut known) = (0, Vec::new());
+    while let Some(next) = series.changes_after(t).filter(|_| t < end) {
+        assert!(next > t, "time stands still at {t}");
+        let price = series.at(t);
+        known.extend(price);
+        let inside = t + (next - t) * dice.i32(0..1000) / 1000;
+        assert_eq!(series.at(inside), price, "{inside} in {t}..{next}");
+        (t, steps) = (next, steps + 1);
+        assert!(steps < 10_000, "rows shorter than a minute");
+    }
+    assert!(known.iter().all(|p| p.as_per_kwh().abs() <= 5.0));
+    let tariff = &madang::site::builtin("home-amsterdam").unwrap().plant.tariff;
+    let month = MonthUse {
+        month_start: from,
+        imported: Energy::ZERO,
+        peak: Power::ZERO,
+    };
+    let grid = TimeGrid::aligned(
+        from + TimeDelta::seconds(dice.i64(0..90_000)),
+        TimeDelta::minutes(30),
+        TimeDelta::hours(24),
+    );
+    for interval in grid.intervals() {
+        let Some(KnownPrice { price, .. }) = tariff.buy_over(interval, Some(series), &month) else {
+            continue;
+        };
+        let part = |i: i32| {
+            let start = interval.start + interval.length() * i / 6;
+            let known = tariff.buy_over(
+                Interval {
+                    start,
+                    end: interval.start + interval.length() * (i + 1) / 6,
+                },
+                Some(series),
+                &month,
+            );
+            known.unwrap().price.as_per_kwh()
+        };
+        let mean = (0..6).map(part).sum::<f64>() / 6.0;
+        assert!(
+            (mean - price.as_per_kwh()).abs() < 1e-9,
+            "{interval:?}: {price:?}, its parts {mean}"
+        );
+    }
+}
+
+#[test]
+fn no_price_file_breaks_series_or_plan() {
+    let (executions, begun) = (number("MADANG_FUZZ", 20_000), Instant::now());
+    let mut dice = fastrand::Rng::with_seed(number("MADANG_FUZZ_SEED", 1));
+    let mut files: Vec<_> = std::fs::read_dir(corpus("price"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    let texts: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+    let words: Vec<&[u8]> = vec![
+        b",",
+        b",,",
+        b"\n",
+        b"T",
+        b"Z",
+        b":",
+        b"00",
+        b"15",
+        b"59",
+        b"-1",
+        b"e308",
+        b"1e400",
+        b"NaN",
+        b"inf",
+        b"0,31",
+        b".000000001",
+        b"+262142",
+        b"1969",
+        b"2200",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"null",
+        b"mwh",
+        b"price",
+    ];
+    let mut saver = Saver {
+        target: "price",
+        extension: "csv",
+        current: Vec::new(),
+    };
+    let site = madang::site::builtin("home-amsterdam").unwrap();
+    let (mut good, mut plans) = (0u64, 0u64);
+    for n in 0..executions {
+        // First every file as it is.
+        let mut text = texts[usize::try_from(n).unwrap() % texts.len()].clone();
+        if n >= texts.len() as u64 {
+            shuffle(&mut text, &mut dice);
+            if dice.bool() {
+                spoil(&mut text, &words, &mut dice);
+            }
+        }
+        saver.current.clone_from(&text);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let series = match PriceSeries::parse(&text, "EUR") {
+            Ok(series) => series,
+            Err(why) => {
+                assert!(
+                    why.len() < 400 && (why.contains("line") || why.contains("the file") || why.contains("two rows")),
+                    "{why}"
+                );
+                continue;
+            }
+        };
+        good += 1;
+        if good % 20 == 0 {
+            check_series(&series, &mut dice);
+        }
+        // A whole plan takes a while: now and then is enough.
+        if good % 1000 == 0 {
+            let mut site = site.clone();
+            site.files.insert("prices.csv".into(), text);
+            site.folder = None;
+            let now = "2026-05-12T01:00:00Z".parse::<Timestamp>().unwrap() + TimeDelta::seconds(dice.i64(0..60_000));
+            let outcome = one_plan(&site, now).unwrap();
+            plans += u64::from(matches!(outcome, PlanOutcome::Adopted(_)));
+        }
+    }
+    assert!(
+        good > executions / 10,
+        "only {good} of {executions} files were taken: the driver is off the mark"
+    );
+    closing("price", executions, begun, &format!("{good} good, {plans} plans"));
 }

@@ -1,14 +1,21 @@
 //! The historian: what goes in comes out, sealed or not; old days thin out; a broken file stops nobody.
 
 use chrono::TimeDelta;
-use madang::cycle::{HistoryFeed, HistoryRead, Sample, Tick};
+use madang::cycle::{Claim, HistoryFeed, HistoryRead, Sample, Tick};
 use madang::history::{Historian, History};
 use madang::site::Id;
 use madang::time::Timestamp;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 fn start() -> Timestamp {
     "2026-05-12T00:00:00Z".parse().unwrap()
+}
+
+/// A folder that nobody else can have used.
+fn ours() -> Claim {
+    Arc::new(|| Ok(()))
 }
 
 fn samples(i: i64) -> Vec<Sample> {
@@ -31,7 +38,7 @@ fn samples(i: i64) -> Vec<Sample> {
 
 /// Records `count` instants, `every` apart, and closes the file.
 fn record(path: &Path, from: Timestamp, every: TimeDelta, count: i64, keep_days: u32) {
-    let historian = Historian::start(path, keep_days).unwrap();
+    let historian = Historian::start(path, keep_days, ours()).unwrap();
     for i in 0..count {
         historian.record(from + every * i as i32, samples(i));
         if i % 100 == 99 {
@@ -153,4 +160,77 @@ fn a_file_that_is_not_a_database_is_kept_aside_and_recording_goes_on() {
         3
     );
     assert_eq!(std::fs::read(path.with_extension("broken")).unwrap().len(), 10_000);
+}
+
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !check() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_second_broken_file_is_kept_beside_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    for size in [5000, 6000] {
+        std::fs::write(&path, vec![7; size]).unwrap();
+        record(&path, start(), TimeDelta::seconds(10), 3, 90);
+        for tail in ["-wal", "-shm"] {
+            let _absent = std::fs::remove_file(folder.path().join(format!("history.db{tail}")));
+        }
+    }
+    let kept = |ending| std::fs::read(path.with_extension(ending)).unwrap().len();
+    assert_eq!((kept("broken"), kept("2.broken")), (5000, 6000));
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_said_and_its_samples_are_stored_when_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    std::fs::write(&state, "").unwrap();
+    let path = state.join("history.db");
+    let historian = Historian::start(&path, 90, ours()).unwrap();
+    let history = History::when_there(&path);
+    assert!(history.keys().is_err());
+    for i in 0..10 {
+        historian.record(start() + TimeDelta::seconds(i), samples(i));
+    }
+    eventually("it is said", || {
+        historian.trouble().is_some_and(|n| n.code == "history")
+    });
+    std::fs::remove_file(&state).unwrap();
+    eventually("it resumes", || historian.trouble().is_none());
+    eventually("nothing is lost", || {
+        history
+            .after(start() - TimeDelta::days(1), 100)
+            .is_ok_and(|t| t.len() == 10)
+    });
+    assert_eq!(historian.dropped(), 0);
+}
+
+#[test]
+fn a_file_removed_or_damaged_while_it_is_written_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let historian = Historian::start(&path, 90, ours()).unwrap();
+    let history = History::when_there(&path);
+    let stored = |n: i64| {
+        historian.record(start() + TimeDelta::seconds(n), samples(n));
+        eventually("the instant is stored", || {
+            let after = start() + TimeDelta::seconds(n - 1);
+            history.after(after, 10).is_ok_and(|t| t.len() == 1)
+        });
+    };
+    stored(1);
+    for tail in ["", "-wal", "-shm"] {
+        std::fs::remove_file(folder.path().join(format!("history.db{tail}"))).unwrap();
+    }
+    stored(2);
+    assert_eq!(
+        history.after(start(), 10).unwrap().len(),
+        1,
+        "what was in the removed file is gone"
+    );
 }

@@ -369,3 +369,98 @@ fn wrong_answers_are_never_taken_for_values() {
         }
     }
 }
+
+fn say(port: u16, state: &Path, path: &str, body: &str) -> u16 {
+    let access = std::fs::read_to_string(state.join("api.json")).unwrap();
+    let access: Value = serde_json::from_str(&access).unwrap();
+    let token = format!("Authorization: Bearer {}\r\n", access["token"].as_str().unwrap());
+    http(port, "POST", &format!("/api/v1/{path}"), &token, body).unwrap().0
+}
+
+fn whole_state(port: u16) -> Value {
+    let text = eventually("it answers", Duration::from_secs(20), || get(port, "/api/v1/state"));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The full form kills a thousand times (tests by processes, before a release).
+#[test]
+fn what_was_answered_done_is_in_force_after_a_kill_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, state) = (site("home-amsterdam", folder.path()), folder.path().join("state"));
+    let _devices = twin(&site, &[]);
+    for (n, wait_ms) in [0, 0, 300, 1_500].into_iter().enumerate() {
+        let port = free_port();
+        let mut running = controller(&site, &state, port);
+        eventually("it runs", Duration::from_secs(20), || now(port));
+        let kw = 3.0 + n as f64 / 100.0;
+        let mode = ["control", "observe"][n % 2];
+        let said = [
+            (
+                "limit",
+                format!("{{\"direction\":\"import\",\"power_kw\":{kw},\"for_minutes\":60}}"),
+            ),
+            (
+                "override",
+                format!("{{\"component\":\"battery\",\"value\":\"{kw} kW\",\"for_minutes\":60}}"),
+            ),
+            ("mode", format!("{{\"mode\":\"{mode}\"}}")),
+        ];
+        for (path, body) in &said {
+            assert_eq!(say(port, &state, path, body), 200, "{path} {body}");
+        }
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        running.signal("-9");
+        assert!(running.wait(Duration::from_secs(5)).is_some());
+        let port = free_port();
+        let _again = controller(&site, &state, port);
+        let after = whole_state(port);
+        assert_eq!(after["limits"]["import"]["power"], kw, "{:?}", after["limits"]);
+        assert_eq!(
+            after["overrides"]["battery"]["target"]["power"], kw,
+            "{:?}",
+            after["overrides"]
+        );
+        assert_eq!(after["mode"], mode);
+    }
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_used_stops_no_control_and_no_word_is_called_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, state, port) = (
+        site("home-amsterdam", folder.path()),
+        folder.path().join("file/state"),
+        free_port(),
+    );
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let _devices = twin(&site, &[]);
+    let mut command = Command::new(MADANG);
+    let arguments = [Path::new("run"), &site, Path::new("--state"), &state];
+    command.args(arguments).args(["--port", &port.to_string()]);
+    let mut running = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    in_control(port);
+    let alarms = || now(port).map(|n| n["alarms"].to_string()).unwrap_or_default();
+    for code in ["journal", "history", "state_folder"] {
+        assert!(
+            alarms().contains(&format!("\"code\":\"{code}\"")),
+            "{code}: {}",
+            alarms()
+        );
+    }
+    drop(running.0.stdout.take());
+    // Room comes: recording begins by itself, and the alarms go.
+    std::fs::remove_file(folder.path().join("file")).unwrap();
+    eventually("all is kept again", Duration::from_secs(30), || {
+        let quiet = !["journal", "history", "state_folder"]
+            .iter()
+            .any(|c| alarms().contains(&format!("\"code\":\"{c}\"")));
+        (quiet && state.join("api.json").exists() && state.join("history.db").exists()).then_some(())
+    });
+    eventually("a whole state is written", Duration::from_secs(10), || {
+        let whole = |r: &Record| matches!(r, Record::Keyframe { .. });
+        records(&state).iter().any(whole).then_some(())
+    });
+    assert_eq!(say(port, &state, "mode", "{\"mode\":\"control\"}"), 200);
+    running.signal("-TERM");
+    assert_eq!(running.wait(Duration::from_secs(5)).and_then(|s| s.code()), Some(0));
+}

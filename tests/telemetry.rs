@@ -79,7 +79,7 @@ fn every_sample_arrives_although_the_server_is_killed_and_the_controller_restart
     let folder = tempfile::tempdir().unwrap();
     let (path, data) = (folder.path().join("history.db"), folder.path().join("vm"));
     let port = free_port();
-    let historian = Historian::start(&path, 90).unwrap();
+    let historian = Historian::start(&path, 90, std::sync::Arc::new(|| Ok(()))).unwrap();
     let server = victoria(&vm, &data, port, &[]);
     let first = sink(&path, port);
     record(&historian, 0, 200);
@@ -138,7 +138,7 @@ fn the_metrics_text_satisfies_promtool() {
 fn a_url_that_cannot_work_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
-    let _historian = Historian::start(&path, 90).unwrap();
+    let _historian = Historian::start(&path, 90, std::sync::Arc::new(|| Ok(()))).unwrap();
     for url in ["https://example.org", "nonsense", "http://"] {
         let config = InfluxConfig {
             url: url.into(),

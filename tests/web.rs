@@ -6,7 +6,7 @@ mod support;
 mod server;
 
 use chrono::TimeDelta;
-use madang::cycle::CycleReport;
+use madang::cycle::{CycleReport, NotDone};
 use madang::model::{Reason, ReasonCode};
 use madang::site::Mode;
 use madang::time::Timestamp;
@@ -158,7 +158,7 @@ fn changes_need_the_token_and_a_body_that_makes_sense() {
 
 #[test]
 fn the_loops_answer_reaches_the_person() {
-    let server = server(Some(|_| Err("no car is plugged in".to_owned())));
+    let server = server(Some(|_| Err(NotDone::Refused("no car is plugged in".to_owned()))));
     server.hub.publish(&day().1);
     let (status, answer) = post(server.port, "/api/v1/ev", TOKEN, r#"{"component":"ev","mode":"fast"}"#);
     assert_eq!((status, answer["error"].as_str()), (422, Some("no car is plugged in")));

@@ -22,7 +22,7 @@ impl Market {
             return Ok(None);
         };
         let text = site.read_file(file)?;
-        let all = PriceSeries::parse(&text)
+        let all = PriceSeries::parse(&text, &site.plant.tariff.currency)
             .map_err(|why| format!("{file}: {why}"))?
             .repeated_to(until);
         Ok(Some(Self {

@@ -95,7 +95,7 @@ fn mean_price(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: 
         .metered
         .iter()
         .filter(|m| m.interval.start >= start)
-        .filter_map(|m| plant.tariff.buy(m.interval.start, prices, &bill.month))
+        .filter_map(|m| plant.tariff.buy_over(m.interval, prices, &bill.month))
         .map(|k| k.price.as_per_kwh())
         .collect();
     known.iter().sum::<f64>() / known.len() as f64

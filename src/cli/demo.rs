@@ -5,9 +5,10 @@ use super::{BAD, UNREACHABLE, USAGE, site_or_exit};
 use crate::backtest::{Report, once};
 use crate::model::Policy;
 use crate::site::Site;
+use crate::time::is_believable;
 use crate::twin::Fault;
 use crate::units::parse_duration;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -72,6 +73,11 @@ fn demo(args: Args) -> Result<u8, (u8, String)> {
     let faults = faults(&args.fault, &site)?;
     if !(args.speed > 0.0 && args.speed <= 3600.0) {
         return Err((USAGE, format!("--speed {} is not between 0 and 3600", args.speed)));
+    }
+    if let Some(date) = args.date
+        && !is_believable(date.and_time(NaiveTime::MIN).and_utc())
+    {
+        return Err((USAGE, format!("--date {date} is not between the years 1970 and 2199")));
     }
     if args.once {
         let report = simulate(&args, &site, faults)?;

@@ -1,16 +1,17 @@
 //! The side exits of a live controller: journal, historian, sinks, metrics, page. Opened, fed and closed here.
 
 use super::access::{self, ApiAccess};
+use super::folder::StateFolder;
 use super::page::{self, Page};
-use crate::cycle::{CLOCK_WRONG, CycleReport, Heard, HistoryRead, samples};
+use crate::cycle::{Alarm, CLOCK_WRONG, CycleReport, Heard, HistoryRead, Notice, samples};
 use crate::history::{Historian, History};
-use crate::journal::{FileJournal, Limits};
-use crate::model::ControllerState;
+use crate::journal::{FileJournal, Limits, Place};
+use crate::model::{ControllerState, Identity};
 use crate::site::Site;
 use crate::telemetry::{Metrics, Sink, Status};
 use crate::time::Timestamp;
 use crate::web::{self, Hub};
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -43,29 +44,36 @@ pub struct Exits {
     web: Option<Page>,
     pub access: ApiAccess,
     /// Held as long as the process uses the folder.
-    _lock: File,
+    folder: Arc<StateFolder>,
+    /// Since when each notice of the exits stands.
+    since: BTreeMap<&'static str, Timestamp>,
 }
 
 type SharedSink = Arc<Mutex<Option<Sink>>>;
 
 impl Exits {
-    /// Locks the state folder and opens all exits; the page listens when this returns.
+    /// Locks the state folder and opens all exits; the page listens when this returns. A folder or file that cannot be used
+    /// becomes an alarm, and is tried again.
     pub fn open(site: &Arc<Site>, places: &Places, now: Timestamp) -> Result<Opened, String> {
-        let folder = &places.state;
-        access::private(folder).map_err(|e| format!("cannot make the state folder {}: {e}", folder.display()))?;
-        let lock = lock(folder)?;
-        let (journal, restored) = FileJournal::open(&folder.join("journal"), Limits::DEFAULT)?;
-        let database = folder.join("history.db");
-        let historian = Historian::start(&database, site.plant.telemetry.keep_days)?;
+        access::for_us_only();
+        let folder = StateFolder::open(&places.state, Identity::of(&site.plant))?;
+        let place = Place {
+            state: places.state.clone(),
+            plant: Arc::new(site.plant.clone()),
+            claim: folder.claim(),
+        };
+        let (journal, restored) = FileJournal::open(place, Limits::DEFAULT, now)?;
+        let database = places.state.join("history.db");
+        let historian = Historian::start(&database, site.plant.telemetry.keep_days, folder.claim())?;
         let sink = start_sink(site, &database, now)?;
         let metrics = Arc::new(Metrics::new(&site.plant.name));
-        let token = access::token(folder)?;
+        let token = folder.token()?;
         let hub = Hub::new(site.clone(), token.clone());
         let (listener, port) = page::listen(places.port)?;
         let access = ApiAccess::of(port, token);
-        access.keep(folder)?;
+        folder.publish(&access);
         let (people, inbox) = mpsc::channel(16);
-        let history: Arc<dyn HistoryRead> = Arc::new(History::open(&database)?);
+        let history: Arc<dyn HistoryRead> = Arc::new(History::when_there(&database));
         let exits = web::Exits {
             hub: hub.clone(),
             inbox: people,
@@ -83,7 +91,8 @@ impl Exits {
             stored_at: None,
             web,
             access,
-            _lock: lock,
+            folder,
+            since: BTreeMap::new(),
         };
         Ok(Opened {
             exits,
@@ -93,8 +102,10 @@ impl Exits {
         })
     }
 
-    /// Hands a cycle's report to everybody; never waits.
-    pub fn take(&mut self, report: &CycleReport) {
+    /// Adds what the exits themselves have to say, and hands a cycle's report to everybody; never waits.
+    pub fn take(&mut self, report: &mut CycleReport) {
+        report.alarms.extend(self.alarms(report.snapshot.at));
+        let report = &*report;
         let all = samples(&self.site.plant, report);
         let (now, every) = (report.snapshot.at, self.site.plant.telemetry.every);
         let dated = report.alarms.iter().all(|a| a.code != CLOCK_WRONG);
@@ -120,6 +131,21 @@ impl Exits {
         {
             sink.rewind(now);
         }
+    }
+
+    /// What the historian and the folder do not keep.
+    fn alarms(&mut self, now: Timestamp) -> Vec<Alarm> {
+        let notices = self.folder.notices().into_iter().chain(self.historian.trouble());
+        let notices: Vec<Notice> = notices.collect();
+        self.since.retain(|code, _| notices.iter().any(|n| n.code == *code));
+        let alarm = |n: Notice| Alarm {
+            code: n.code.into(),
+            component: None,
+            text_en: n.en,
+            text_ko: n.ko,
+            since: *self.since.entry(n.code).or_insert(now),
+        };
+        notices.into_iter().map(alarm).collect()
     }
 
     /// Stores the samples of a past instant, waiting for room: for what is played before the live loop.
@@ -154,7 +180,7 @@ fn start_sink(site: &Site, database: &Path, now: Timestamp) -> Result<Option<Sha
     let Some(config) = &site.plant.telemetry.influx else {
         return Ok(None);
     };
-    let feed = Box::new(History::open(database)?);
+    let feed = Box::new(History::when_there(database));
     let sink = Sink::start(&site.plant.name, config, feed, now)?;
     Ok(Some(Arc::new(Mutex::new(Some(sink)))))
 }
@@ -168,17 +194,3 @@ fn metrics_text(metrics: &Arc<Metrics>, sink: Option<&SharedSink>) -> Arc<dyn Fn
     })
 }
 
-/// One controller per state folder.
-fn lock(folder: &Path) -> Result<File, String> {
-    let path = folder.join("lock");
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(format!(
-            "another controller uses the state folder {}; stop it, or give this one its own with --state",
-            folder.display()
-        )),
-        Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
-    }
-}

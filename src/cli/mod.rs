@@ -30,6 +30,7 @@ pub mod demo_live;
 pub mod devices;
 pub mod exits;
 mod falls;
+mod folder;
 pub mod live;
 pub mod output;
 mod page;

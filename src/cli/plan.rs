@@ -9,7 +9,7 @@ use crate::model::{Basis, ControllerState, Explanation, Language, Measurement, Q
 use crate::plan::BothSides;
 use crate::reading::Reading;
 use crate::site::{Id, Kind, Plant, Site};
-use crate::time::{Clock, SystemClock, TimeGrid, Timestamp};
+use crate::time::{Clock, SystemClock, TimeGrid, Timestamp, is_believable};
 use crate::{forecast, state};
 use chrono::TimeDelta;
 use std::process::ExitCode;
@@ -64,12 +64,14 @@ fn plan(args: &Args) -> Result<u8, u8> {
 
 fn moment(text: Option<&str>) -> Result<Timestamp, u8> {
     let Some(text) = text else { return Ok(SystemClock.now()) };
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|t| t.to_utc())
-        .map_err(|why| {
-            eprintln!("--at {text}: {why}; write for example 2026-05-12T06:00:00Z");
-            USAGE
-        })
+    let parsed = chrono::DateTime::parse_from_rfc3339(text).map(|t| t.to_utc());
+    let why = match parsed {
+        Ok(t) if is_believable(t) => return Ok(t),
+        Ok(_) => "the year is not between 1970 and 2199".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    eprintln!("--at {text}: {why}; write for example 2026-05-12T06:00:00Z");
+    Err(USAGE)
 }
 
 /// One component in one interval: the sentences, then the numbers behind them.

@@ -2,7 +2,7 @@
 
 use super::access::{self, ApiAccess};
 use super::{BAD, DONE, UNREACHABLE, USAGE, find_site, state_dir};
-use crate::time::{Clock, SystemClock, Timestamp, local_instant};
+use crate::time::{Clock, SystemClock, Timestamp, is_believable, local_instant};
 use crate::units::{Energy, Power, parse_duration};
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
@@ -168,7 +168,9 @@ fn moment(text: &str, zone: Tz) -> Result<Timestamp, String> {
     let parsed = chrono::DateTime::parse_from_rfc3339(text);
     parsed
         .map(|t| t.to_utc())
-        .map_err(|_| format!("`{text}` is not a time; write 07:30 or 2026-05-12T07:30:00+02:00"))
+        .ok()
+        .filter(|t| is_believable(*t))
+        .ok_or_else(|| format!("`{text}` is not a time; write 07:30 or 2026-05-12T07:30:00+02:00"))
 }
 
 async fn post(access: &ApiAccess, path: &str, body: &Value) -> Result<String, (u8, String)> {

@@ -5,12 +5,13 @@ mod clock;
 mod tally;
 
 use super::alarms::{Alarms, alarm};
+use super::answers::{Answer, Answers};
 use super::even::Even;
-use super::people;
+use super::people::{self, NotDone};
 use super::planner::{PlanInput, PlanOutcome, Planner};
-use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
+use super::ports::{CycleReport, FieldPort, JournalPort, PricePort, Record};
 use crate::model::{
-    ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger,
+    ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger, Words,
     WriteOutcome, WriteReport,
 };
 use crate::site::{Id, Mode, Plant};
@@ -23,6 +24,7 @@ pub use clock::CLOCK_WRONG;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use tally::Tally;
+use tokio::sync::oneshot;
 
 /// A plan is asked for when an interval starts and adopted this much later, so that solver time moves nothing.
 const ADOPT_AFTER: TimeDelta = TimeDelta::seconds(2);
@@ -55,7 +57,7 @@ pub struct Controller<F, J> {
     pub state: ControllerState,
     pub tally: Tally,
     alarms: Alarms,
-    journal_trouble: Option<String>,
+    answers: Answers,
     clock: clock::Sense,
     aside: Option<Aside>,
     last_cycle: Option<Timestamp>,
@@ -108,7 +110,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
             state,
             tally: Tally::default(),
             alarms: Alarms::default(),
-            journal_trouble: None,
+            answers: Answers::default(),
             clock: clock::Sense::default(),
             aside: None,
             last_cycle: None,
@@ -134,6 +136,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
 
     /// One turn of the fast loop.
     pub async fn cycle(&mut self, now: Timestamp) -> CycleReport {
+        self.answers.look();
         let scan = self.field.scan(now).await;
         let work = std::time::Instant::now();
         let snapshot = Arc::new(state::snapshot(&self.config.plant, &scan, &mut self.state, now));
@@ -159,7 +162,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.record_written(&writes, now);
         self.keep_field_memory(now);
         self.keep_state(now);
-        let mut trouble = self.journal_alarm(now);
+        let notices = self.journal.notices().into_iter();
+        let mut trouble: Vec<_> = notices.map(|n| alarm(n.code, None, n.en, n.ko, now)).collect();
         trouble.extend(self.clock_alarms(now));
         trouble.extend(self.aside_alarms(now));
         let plant = &self.config.plant;
@@ -190,17 +194,23 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.field.set_mode(if control { Mode::Control } else { Mode::Observe });
     }
 
-    /// Takes what a person said; the sentence is for them.
-    pub fn hear(&mut self, input: &PeopleInput, now: Timestamp) -> Result<(), String> {
-        let trigger = people::apply(&self.config.plant, &mut self.state, input, now)?;
-        self.record(now, &Record::People { input: input.clone() });
+    /// Takes what a person said. It is in force with the next cycle; the answer comes when it is on the disk, without the
+    /// loop waiting for that.
+    pub fn hear(&mut self, input: &PeopleInput, now: Timestamp, answer: oneshot::Sender<Answer>) {
+        let trigger = match people::apply(&self.config.plant, &mut self.state, input, now) {
+            Ok(trigger) => trigger,
+            // The asker may have gone; that changes nothing.
+            Err(why) => return drop(answer.send(Err(NotDone::Refused(why)))),
+        };
+        let told = self.answers.promise(answer);
+        let record = Record::People { input: input.clone() };
+        self.journal.keep(now, &record, &Words::of(&self.state, now), told);
         if matches!(input, PeopleInput::Mode { mode: Mode::Control }) {
             self.field.take_back();
         }
         self.pending = Some(trigger);
         // A person waits for this one.
         self.asked_at = None;
-        Ok(())
     }
 
     /// Gives every device back and writes the last state.
@@ -409,7 +419,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     }
 
     fn keep_state(&mut self, now: Timestamp) {
-        if now >= self.keyframe_due {
+        if now >= self.keyframe_due || self.journal.wants_keyframe() {
             self.keyframe_due = now + KEYFRAME_EVERY;
             self.light_due = now + LIGHT_EVERY;
             self.record(
@@ -427,9 +437,6 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
                 },
             );
         }
-        if let Err(why) = self.journal.commit() {
-            self.journal_trouble = Some(why);
-        }
     }
 
     /// What will be asked of devices goes to the journal before it is: targets that changed since the last record.
@@ -443,6 +450,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.intended.extend(meant());
         self.state.field.intended.extend(meant());
         self.record(now, &Record::Intent { setpoints: changed });
+        self.journal.sent();
     }
 
     fn record_written(&mut self, writes: &[WriteReport], now: Timestamp) {
@@ -453,26 +461,8 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         }
     }
 
-    /// A journal that cannot write never stops control; it is said once and shown until it works again.
+    /// A journal that cannot write never stops control; it says so itself, in its notices.
     fn record(&mut self, now: Timestamp, record: &Record) {
-        match self.journal.append(now, record) {
-            Ok(()) => self.journal_trouble = None,
-            Err(why) => {
-                if self.journal_trouble.is_none() {
-                    tracing::error!("the journal cannot write: {why}; control goes on");
-                }
-                self.journal_trouble = Some(why);
-            }
-        }
-    }
-
-    fn journal_alarm(&self, now: Timestamp) -> Vec<Alarm> {
-        self.journal_trouble
-            .iter()
-            .map(|why| {
-                let en = format!("the journal cannot write: {why}");
-                alarm("journal", None, en, "운전 기록을 저장할 수 없음".into(), now)
-            })
-            .collect()
+        let _told = self.journal.append(now, record);
     }
 }

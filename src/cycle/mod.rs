@@ -5,8 +5,11 @@
 //! handed its `now`. One loop serves real, accelerated and virtual time and every policy.
 
 mod alarms;
+mod answers;
 mod controller;
+mod delta;
 mod even;
+mod kept;
 mod people;
 mod planner;
 mod ports;
@@ -14,9 +17,13 @@ mod recovery;
 mod run;
 mod series;
 
+pub use answers::Answer;
 pub use controller::{Aside, CLOCK_WRONG, Config, Controller, Oracle, Tally};
+pub use delta::Delta;
+pub use kept::{Claim, Kept, Notice, Told, aside};
+pub use people::NotDone;
 pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};
 pub use ports::*;
-pub use recovery::recover;
+pub use recovery::{Recovery, recover};
 pub use run::{Beat, Heard, Stop, run};
 pub use series::{Sample, help, residual, rung_number, samples, split_key};

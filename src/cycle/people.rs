@@ -1,9 +1,19 @@
 //! Takes what people say into the state; the answer says what was done, or why not.
 
-use crate::model::{ControllerState, Direction, ExternalLimit, Override, PeopleInput, Rung, Target, Trigger};
+use crate::model::{ControllerState, ExternalLimit, Override, PeopleInput, Rung, Target, Trigger};
 use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 use crate::units::Power;
+use chrono::TimeDelta;
+
+/// Why a person is not told "done".
+#[derive(Debug, Clone, PartialEq)]
+pub enum NotDone {
+    /// Nothing was changed; a sentence for the person.
+    Refused(String),
+    /// It is in force now, but not on the disk: a restart forgets it. The reason.
+    NotKept(String),
+}
 
 /// Applies one input. `Ok` carries the trigger for a new plan; `Err` a sentence for the person.
 pub fn apply(
@@ -12,8 +22,18 @@ pub fn apply(
     input: &PeopleInput,
     now: Timestamp,
 ) -> Result<Trigger, String> {
+    check(plant, state, input, now)?;
+    lay(state, input);
+    Ok(match input {
+        PeopleInput::Limit { .. } => Trigger::LimitChanged,
+        PeopleInput::Mode { .. } | PeopleInput::Release => Trigger::OnRequest,
+        PeopleInput::Ev { .. } | PeopleInput::Override { .. } | PeopleInput::EndOverride { .. } => Trigger::WishChanged,
+    })
+}
+
+fn check(plant: &Plant, state: &ControllerState, input: &PeopleInput, now: Timestamp) -> Result<(), String> {
     match input {
-        PeopleInput::Ev { component, .. } => ev(plant, state, component, input, now),
+        PeopleInput::Ev { component, .. } => check_ev(plant, state, component, input, now),
         PeopleInput::Override {
             component,
             target,
@@ -26,39 +46,72 @@ pub fn apply(
                     kind.name()
                 ));
             }
-            in_future(*until, now)?;
-            state.overrides.insert(
-                component.clone(),
-                Override {
-                    target: *target,
-                    until: *until,
-                },
-            );
-            Ok(Trigger::WishChanged)
+            ahead(*until, now)
         }
-        PeopleInput::EndOverride { component } => match state.overrides.remove(component) {
-            Some(_) => Ok(Trigger::WishChanged),
-            None => Err(format!("`{component}` has no override")),
-        },
+        PeopleInput::EndOverride { component } if !state.overrides.contains_key(component) => {
+            Err(format!("`{component}` has no override"))
+        }
+        PeopleInput::Limit { power, until, .. } => {
+            ahead(*until, now)?;
+            if !(*power >= Power::ZERO && power.is_finite()) {
+                return Err(format!("a limit is a magnitude (0 kW or more), not {power}"));
+            }
+            Ok(())
+        }
+        PeopleInput::EndOverride { .. } | PeopleInput::Mode { .. } | PeopleInput::Release => Ok(()),
+    }
+}
+
+/// Lays an input over the state without asking whether it is sensible: it was asked when it was said. What belongs to a car
+/// that is not there is left out.
+pub fn lay(state: &mut ControllerState, input: &PeopleInput) {
+    match input {
+        PeopleInput::Ev {
+            component,
+            departure,
+            energy,
+            mode,
+        } => {
+            let Some(session) = state.sessions.get_mut(component) else {
+                return;
+            };
+            session.departure = departure.unwrap_or(session.departure);
+            session.energy = energy.unwrap_or(session.energy);
+            session.mode = mode.unwrap_or(session.mode);
+            session.told = true;
+        }
+        PeopleInput::Override {
+            component,
+            target,
+            until,
+        } => {
+            let (target, until) = (*target, *until);
+            state.overrides.insert(component.clone(), Override { target, until });
+        }
+        PeopleInput::EndOverride { component } => {
+            state.overrides.remove(component);
+        }
+        // An external limit only tightens: dispatch intersects it with the site's own.
         PeopleInput::Limit {
             direction,
             power,
             until,
-        } => limit(state, *direction, *power, *until, now),
+        } => {
+            let (power, until) = (*power, *until);
+            state.limits.insert(*direction, ExternalLimit { power, until });
+        }
         PeopleInput::Mode { mode } => {
             state.mode = *mode;
             if *mode == Mode::Control && state.rung == Rung::Released {
                 state.rung = Rung::Safe;
                 state.good_cycles = 0;
             }
-            Ok(Trigger::OnRequest)
         }
         PeopleInput::Release => {
             state.mode = Mode::Observe;
             state.rung = Rung::Released;
             // Who hands back does not want to find an order in force when control begins anew.
             state.overrides.clear();
-            Ok(Trigger::OnRequest)
         }
     }
 }
@@ -91,66 +144,46 @@ fn fits(kind: &Kind, target: &Target) -> bool {
     }
 }
 
-fn in_future(until: Timestamp, now: Timestamp) -> Result<(), String> {
+/// Beyond a year nobody means it, and far beyond it arithmetic on time would overflow.
+const LONGEST: TimeDelta = TimeDelta::days(366);
+
+fn ahead(until: Timestamp, now: Timestamp) -> Result<(), String> {
     if until <= now {
         Err(format!("{until} is already past (site time is {now})"))
+    } else if until - now > LONGEST {
+        Err(format!(
+            "{until} is more than a year ahead (site time is {now}); say a nearer time"
+        ))
     } else {
         Ok(())
     }
 }
 
-fn ev(
+fn check_ev(
     plant: &Plant,
-    state: &mut ControllerState,
+    state: &ControllerState,
     component: &Id,
     input: &PeopleInput,
     now: Timestamp,
-) -> Result<Trigger, String> {
-    let PeopleInput::Ev {
-        departure,
-        energy,
-        mode,
-        ..
-    } = input
-    else {
-        return Ok(Trigger::WishChanged);
+) -> Result<(), String> {
+    let PeopleInput::Ev { departure, energy, .. } = input else {
+        return Ok(());
     };
     if !matches!(kind(plant, component)?, Kind::ChargePoint(_)) {
         return Err(format!("`{component}` is not a charge point"));
     }
-    let session = state
-        .sessions
-        .get_mut(component)
-        .ok_or_else(|| format!("no car is plugged in at `{component}`; say it again when one is"))?;
+    if !state.sessions.contains_key(component) {
+        return Err(format!(
+            "no car is plugged in at `{component}`; say it again when one is"
+        ));
+    }
     if let Some(t) = departure {
-        in_future(*t, now)?;
-        session.departure = *t;
+        ahead(*t, now)?;
     }
-    if let Some(e) = energy {
-        if !(e.as_kwh() > 0.0 && e.as_kwh() <= 300.0) {
-            return Err(format!("{e} is not an energy a car can take (0 to 300 kWh)"));
+    match energy {
+        Some(e) if !(e.as_kwh() > 0.0 && e.as_kwh() <= 300.0) => {
+            Err(format!("{e} is not an energy a car can take (0 to 300 kWh)"))
         }
-        session.energy = *e;
+        _ => Ok(()),
     }
-    if let Some(m) = mode {
-        session.mode = *m;
-    }
-    session.told = true;
-    Ok(Trigger::WishChanged)
-}
-
-/// An external limit only tightens: dispatch intersects it with the site's own.
-fn limit(
-    state: &mut ControllerState,
-    direction: Direction,
-    power: Power,
-    until: Timestamp,
-    now: Timestamp,
-) -> Result<Trigger, String> {
-    in_future(until, now)?;
-    if !(power >= Power::ZERO && power.is_finite()) {
-        return Err(format!("a limit is a magnitude (0 kW or more), not {power}"));
-    }
-    state.limits.insert(direction, ExternalLimit { power, until });
-    Ok(Trigger::LimitChanged)
 }

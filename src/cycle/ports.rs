@@ -1,6 +1,8 @@
 //! The small ports through which the cycle talks to I/O rooms; each I/O room implements one.
 
-use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, WriteReport};
+use super::delta::Delta;
+use super::kept::{Notice, Told};
+use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, Words, WriteReport};
 use crate::site::Mode;
 use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
@@ -52,17 +54,38 @@ pub struct Trouble {
     pub ko: String,
 }
 
-/// Flight recorder: what is appended has left the process (page cache) when the call returns.
+/// Flight recorder. No call waits for a disk, but for the bounded ones that say so.
 pub trait JournalPort: Send {
+    /// Takes a record; the error says why it is not kept.
     fn append(&mut self, now: Timestamp, record: &Record) -> Result<(), String>;
-    /// Makes what was appended durable (group commit).
+    /// Takes what a person said, with all that people's words leave in force now, and tells once whether both are on the
+    /// disk. Where nothing outlives the process anyway, that is at once.
+    fn keep(&mut self, now: Timestamp, record: &Record, _words: &Words, told: Told) {
+        told(self.append(now, record));
+    }
+    /// Waits a few milliseconds at most until what was appended has left the process.
+    fn sent(&mut self) {}
+    /// Waits a few seconds at most until what was appended is durable: at the end.
     fn commit(&mut self) -> Result<(), String>;
+    /// Records were lost, or a new file was begun: the next state must be a whole one.
+    fn wants_keyframe(&mut self) -> bool {
+        false
+    }
+    /// What is not kept at present.
+    fn notices(&mut self) -> Vec<Notice> {
+        Vec::new()
+    }
 }
 
-/// One entry of the journal.
+/// One entry of the journal. A value that JSON cannot hold (NaN, infinity) makes it a record that is not kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
+    /// First of a file: whose it is, and the link before it (hex) where it was not the first of all.
+    Opened {
+        site: String,
+        before: String,
+    },
     /// Full state, from which a restart goes on.
     Keyframe {
         state: Box<ControllerState>,
@@ -70,6 +93,10 @@ pub enum Record {
     /// What changed within seconds ([`ControllerState::light`]); laid over the last keyframe.
     Light {
         state: Box<ControllerState>,
+    },
+    /// What changed in the light state since the last one, which is a whole one or such a change.
+    Change {
+        light: Delta,
     },
     /// Slots the forecaster closed since: series, start of slot, mean kW.
     Slots {

@@ -1,5 +1,6 @@
 //! The loop itself: waits for the next cycle, hears people, runs the cycle, hands the report on.
 
+use super::answers::Answer;
 use super::controller::Controller;
 use super::ports::{CycleReport, FieldPort, JournalPort};
 use crate::model::PeopleInput;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a person said, and where the answer goes.
-pub type Heard = (PeopleInput, oneshot::Sender<Result<String, String>>);
+pub type Heard = (PeopleInput, oneshot::Sender<Answer>);
 
 /// Shows from outside whether cycles end.
 #[derive(Debug, Default)]
@@ -84,8 +85,6 @@ fn hear_all<F: FieldPort, J: JournalPort>(
     now: Timestamp,
 ) {
     while let Ok((input, answer)) = inbox.try_recv() {
-        let said = controller.hear(&input, now).map(|()| "done".to_owned());
-        // The asker may have gone; that changes nothing.
-        let _gone = answer.send(said);
+        controller.hear(&input, now, answer);
     }
 }

@@ -55,9 +55,9 @@ pub fn forecast(
         issued_at: now,
         buy: grid
             .intervals()
-            .map(|i| plant.tariff.buy(middle(i), prices, month))
+            .map(|i| plant.tariff.buy_over(i, prices, month))
             .collect(),
-        sell: grid.intervals().map(|i| plant.tariff.sell(middle(i), prices)).collect(),
+        sell: grid.intervals().map(|i| plant.tariff.sell_over(i, prices)).collect(),
         sessions: sessions::forecast(plant, state, &grid, now),
         load: loads,
         pv: pvs,
@@ -83,10 +83,6 @@ pub fn perfect(mut forecast: Forecast, actual: &dyn Fn(&Id, Interval) -> Option<
         *model = "perfect".to_owned();
     }
     forecast
-}
-
-fn middle(i: Interval) -> Timestamp {
-    i.start + i.length() / 2
 }
 
 /// A forecast by slot, before it is put on the plan's grid.

@@ -8,6 +8,18 @@
 //! [`HistoryRead`]: crate::cycle::HistoryRead
 //! [`HistoryFeed`]: crate::cycle::HistoryFeed
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 mod chunk;
 mod read;
 mod seal;

@@ -2,50 +2,79 @@
 
 use super::chunk::{decompress, unpack_tick};
 use super::seal::{DAY_MS, HOUR_MS, MEAN_MS, for_each_chunk, text};
-use super::store::{instant, millis, open_to_read};
+use super::store::{file_of, instant, millis, open_to_read};
 use crate::cycle::{HistoryFeed, HistoryRead, Tick};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Steps of one answer; a finer question over a longer time is refused.
 const STEPS_MAX: i64 = 20_000;
 
-/// A reader of the file a [`super::Historian`] writes.
+/// A reader of the file a [`super::Historian`] writes; it opens the file when it is first asked, and again when another file
+/// has taken its name.
 #[derive(Debug)]
 pub struct History {
-    conn: Mutex<Connection>,
-    names: Mutex<HashMap<u32, Arc<str>>>,
+    path: PathBuf,
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    conn: Connection,
+    file: Option<(u64, u64)>,
+    names: RefCell<HashMap<u32, Arc<str>>>,
 }
 
 impl History {
     /// Opens an existing file.
     pub fn open(path: &Path) -> Result<Self, String> {
-        Ok(Self {
-            conn: Mutex::new(open_to_read(path)?),
-            names: Mutex::new(HashMap::new()),
-        })
+        let history = Self::when_there(path);
+        history.with(|_| Ok(()))?;
+        Ok(history)
     }
 
-    fn conn(&self) -> Result<MutexGuard<'_, Connection>, String> {
-        self.conn
-            .lock()
-            .map_err(|_| "a reader of the history stopped in the middle".to_owned())
+    /// A file that may come later; until then every question is answered with why not.
+    pub fn when_there(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            open: Mutex::new(None),
+        }
     }
 
-    fn name(&self, conn: &Connection, id: u32) -> Result<Arc<str>, String> {
-        let mut names = self.names.lock().map_err(|_| "series names".to_owned())?;
-        if let Some(name) = names.get(&id) {
+    fn with<T>(&self, ask: impl FnOnce(&Open) -> Result<T, String>) -> Result<T, String> {
+        // A question that panicked left no half answer behind: the connection is opened anew.
+        let mut open = self.open.lock().unwrap_or_else(|e| {
+            let mut open = e.into_inner();
+            *open = None;
+            open
+        });
+        let file = file_of(&self.path);
+        let open = match &mut *open {
+            Some(open) if open.file == file => open,
+            other => other.insert(Open {
+                conn: open_to_read(&self.path)?,
+                file,
+                names: RefCell::default(),
+            }),
+        };
+        ask(open)
+    }
+}
+
+impl Open {
+    fn name(&self, id: u32) -> Result<Arc<str>, String> {
+        if let Some(name) = self.names.borrow().get(&id) {
             return Ok(name.clone());
         }
-        let key: String = conn
-            .query_row("SELECT key FROM series WHERE id = ?1", [id], |r| r.get(0))
-            .map_err(text)?;
+        let find = "SELECT key FROM series WHERE id = ?1";
+        let key: String = self.conn.query_row(find, [id], |r| r.get(0)).map_err(text)?;
         let name: Arc<str> = key.into();
-        names.insert(id, name.clone());
+        self.names.borrow_mut().insert(id, name.clone());
         Ok(name)
     }
 }
@@ -78,12 +107,14 @@ impl Steps {
 
 impl HistoryRead for History {
     fn keys(&self) -> Result<Vec<String>, String> {
-        let conn = self.conn()?;
-        let mut rows = conn
-            .prepare_cached("SELECT key FROM series ORDER BY key")
-            .map_err(text)?;
-        let keys = rows.query_map([], |r| r.get(0)).map_err(text)?;
-        keys.collect::<Result<_, _>>().map_err(text)
+        self.with(|open| {
+            let mut rows = open
+                .conn
+                .prepare_cached("SELECT key FROM series ORDER BY key")
+                .map_err(text)?;
+            let keys = rows.query_map([], |r| r.get(0)).map_err(text)?;
+            keys.collect::<Result<_, _>>().map_err(text)
+        })
     }
 
     fn read(
@@ -97,19 +128,20 @@ impl HistoryRead for History {
         if step <= 0 || from >= to || (to - from) / step > STEPS_MAX {
             return Err(format!("ask for at most {STEPS_MAX} steps, each longer than nothing"));
         }
-        let conn = self.conn()?;
-        let find = "SELECT id FROM series WHERE key = ?1";
-        let id: Option<u32> = conn.query_row(find, [key], |r| r.get(0)).optional().map_err(text)?;
-        let Some(id) = id else { return Ok(Vec::new()) };
-        let mut steps = Steps {
-            from,
-            step,
-            sums: BTreeMap::new(),
-        };
-        read_means(&conn, id, from, to, &mut steps)?;
-        read_chunks(&conn, id, from, to, &mut steps)?;
-        read_ticks(&conn, id, from, to, &mut steps)?;
-        Ok(steps.means())
+        self.with(|Open { conn, .. }| {
+            let find = "SELECT id FROM series WHERE key = ?1";
+            let id: Option<u32> = conn.query_row(find, [key], |r| r.get(0)).optional().map_err(text)?;
+            let Some(id) = id else { return Ok(Vec::new()) };
+            let mut steps = Steps {
+                from,
+                step,
+                sums: BTreeMap::new(),
+            };
+            read_means(conn, id, from, to, &mut steps)?;
+            read_chunks(conn, id, from, to, &mut steps)?;
+            read_ticks(conn, id, from, to, &mut steps)?;
+            Ok(steps.means())
+        })
     }
 }
 
@@ -163,67 +195,63 @@ fn read_ticks(conn: &Connection, id: u32, from: i64, to: i64, steps: &mut Steps)
 
 impl HistoryFeed for History {
     fn after(&self, after: Timestamp, limit: usize) -> Result<Vec<Tick>, String> {
-        let conn = self.conn()?;
-        let after = millis(after);
-        let mut found = self.sealed_after(&conn, after)?;
-        if found.is_empty() {
-            found = self.ticks_after(&conn, after, limit)?;
-        }
-        Ok(found)
+        self.with(|open| {
+            let after = millis(after);
+            let mut found = open.sealed_after(after)?;
+            if found.is_empty() {
+                found = open.ticks_after(after, limit)?;
+            }
+            Ok(found)
+        })
     }
 
     fn cursor(&self, sink: &str) -> Result<Option<Timestamp>, String> {
         let sql = "SELECT at FROM cursor WHERE sink = ?1";
-        let at: Option<i64> = self
-            .conn()?
-            .query_row(sql, [sink], |r| r.get(0))
-            .optional()
-            .map_err(text)?;
+        let find = |open: &Open| open.conn.query_row(sql, [sink], |r| r.get(0)).optional().map_err(text);
+        let at: Option<i64> = self.with(find)?;
         Ok(at.map(instant))
     }
 
     fn set_cursor(&self, sink: &str, at: Timestamp) -> Result<(), String> {
         let sql = "INSERT OR REPLACE INTO cursor (sink, at) VALUES (?1, ?2)";
-        self.conn()?.execute(sql, params![sink, millis(at)]).map_err(text)?;
+        self.with(|open| open.conn.execute(sql, params![sink, millis(at)]).map_err(text))?;
         Ok(())
     }
 }
 
-impl History {
+impl Open {
     /// The rest of the oldest sealed hour that holds something later than `after`.
-    fn sealed_after(&self, conn: &Connection, after: i64) -> Result<Vec<Tick>, String> {
+    fn sealed_after(&self, after: i64) -> Result<Vec<Tick>, String> {
         let sql = "SELECT min(first) FROM chunk WHERE last > ?1";
-        let first: Option<i64> = conn.query_row(sql, [after], |r| r.get(0)).map_err(text)?;
+        let first: Option<i64> = self.conn.query_row(sql, [after], |r| r.get(0)).map_err(text)?;
         let Some(hour) = first.map(|f| f.div_euclid(HOUR_MS) * HOUR_MS) else {
             return Ok(Vec::new());
         };
         let mut ticks: BTreeMap<i64, Vec<(u32, f64)>> = BTreeMap::new();
-        for_each_chunk(conn, hour, hour + HOUR_MS, |series, stamps, values| {
+        for_each_chunk(&self.conn, hour, hour + HOUR_MS, |series, stamps, values| {
             for (at, value) in stamps.iter().zip(values).filter(|(at, _)| **at > after) {
                 ticks.entry(*at).or_default().push((series, *value));
             }
         })?;
-        ticks
-            .into_iter()
-            .map(|(at, values)| self.named(conn, at, values))
-            .collect()
+        ticks.into_iter().map(|(at, values)| self.named(at, values)).collect()
     }
 
-    fn ticks_after(&self, conn: &Connection, after: i64, limit: usize) -> Result<Vec<Tick>, String> {
-        let mut rows = conn
+    fn ticks_after(&self, after: i64, limit: usize) -> Result<Vec<Tick>, String> {
+        let mut rows = self
+            .conn
             .prepare_cached("SELECT at, body FROM tick WHERE at > ?1 ORDER BY at LIMIT ?2")
             .map_err(text)?;
         let mut rows = rows.query(params![after, limit as i64]).map_err(text)?;
         let mut ticks = Vec::new();
         while let Some(row) = rows.next().map_err(text)? {
             let (at, body): (i64, Vec<u8>) = (row.get(0).map_err(text)?, row.get(1).map_err(text)?);
-            ticks.push(self.named(conn, at, unpack_tick(&body).collect())?);
+            ticks.push(self.named(at, unpack_tick(&body).collect())?);
         }
         Ok(ticks)
     }
 
-    fn named(&self, conn: &Connection, at: i64, values: Vec<(u32, f64)>) -> Result<Tick, String> {
-        let named = |(id, value)| Ok((self.name(conn, id)?, value));
+    fn named(&self, at: i64, values: Vec<(u32, f64)>) -> Result<Tick, String> {
+        let named = |(id, value)| Ok((self.name(id)?, value));
         Ok(Tick {
             at: instant(at),
             values: values.into_iter().map(named).collect::<Result<_, String>>()?,

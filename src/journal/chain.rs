@@ -1,5 +1,6 @@
 //! The hash chain and the line format, for writing and reading alike.
 
+use super::finite;
 use crate::cycle::Record;
 use crate::time::Timestamp;
 use chrono::SecondsFormat;
@@ -36,12 +37,18 @@ pub fn unhex(text: &str) -> Option<Link> {
     Some(link)
 }
 
+/// What a record is on disk, before it has a place in the chain. A record that could not be read back is refused: the error
+/// says where.
+pub fn json(record: &Record) -> Result<Vec<u8>, String> {
+    finite::check(record)?;
+    serde_json::to_vec(record).map_err(|e| format!("a record cannot be written as JSON: {e}"))
+}
+
 /// One line with its end, and the link it makes.
-pub fn line(before: &Link, at: Timestamp, record: &Record) -> Result<(Link, Vec<u8>), String> {
-    let json = serde_json::to_vec(record).map_err(|e| format!("a record cannot be written as JSON: {e}"))?;
-    let link = next(before, at, &json);
+pub fn line(before: &Link, at: Timestamp, json: &[u8]) -> (Link, Vec<u8>) {
+    let link = next(before, at, json);
     let mut line = format!("{} {} ", hex(&link), at.to_rfc3339_opts(SecondsFormat::Micros, true)).into_bytes();
-    line.extend_from_slice(&json);
+    line.extend_from_slice(json);
     line.push(b'\n');
-    Ok((link, line))
+    (link, line)
 }

@@ -1,15 +1,14 @@
-//! The journal on disk.
+//! The journal as the control loop sees it: a queue to a thread of its own.
 
-use super::chain::{self, Link};
-use super::read::{read_segment, segments};
-use crate::cycle::{JournalPort, Record, recover};
-use crate::model::ControllerState;
+use super::queue::{Order, Queue};
+use super::{chain, keeper, words};
+use crate::cycle::{Claim, Delta, JournalPort, Notice, Record, Told};
+use crate::model::{ControllerState, Words};
+use crate::site::Plant;
 use crate::time::Timestamp;
-use chrono::TimeDelta;
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, mpsc};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// How much the journal may keep.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +17,9 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Oldest segments are removed while all of them are larger than this; the newest two always stay.
     pub total_bytes: u64,
-    /// What was appended is durable after this long at the latest.
-    pub sync_every: TimeDelta,
+    /// What was appended is durable after this long at the latest; what people said is at once. A killed process loses
+    /// neither, a power cut what is younger.
+    pub sync_every: Duration,
 }
 
 impl Limits {
@@ -27,211 +27,233 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         segment_bytes: 16 << 20,
         total_bytes: 512 << 20,
-        sync_every: TimeDelta::seconds(5),
+        sync_every: Duration::from_secs(30),
     };
 }
 
-/// Appends to the newest segment of a folder.
+/// Where a site's journal is, and whose it is.
+#[derive(Clone)]
+pub struct Place {
+    /// The state folder: `journal/` and `people.json` lie in it.
+    pub state: PathBuf,
+    pub plant: Arc<Plant>,
+    /// Asked before anything in the folder is opened.
+    pub claim: Claim,
+}
+
+impl Place {
+    /// A folder that nobody else can have used.
+    pub fn own(state: PathBuf, plant: Arc<Plant>) -> Self {
+        let claim: Claim = Arc::new(|| Ok(()));
+        Self { state, plant, claim }
+    }
+    pub(super) fn site(&self) -> &str {
+        self.plant.name.as_str()
+    }
+}
+
+/// A disk that has not told what is on it by then is left to itself: control begins without it.
+const OPEN_PATIENCE: Duration = Duration::from_secs(10);
+/// An intent leaves the process before the wire is written to, but the wire does not wait longer than this.
+const SENT_PATIENCE: Duration = Duration::from_millis(20);
+/// At the end of the process.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// The keeper at one thing for this long is a disk that does not answer.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// Appends through a thread of its own; nothing here waits for a disk longer than the patience above.
 #[derive(Debug)]
 pub struct FileJournal {
+    queue: Arc<Queue>,
     folder: PathBuf,
-    limits: Limits,
-    number: u32,
-    file: File,
-    /// Bytes of whole records in `file`; whatever lies behind is a failed write and is cut off before the next one.
-    length: u64,
-    link: Link,
-    /// Records lost since the disk stopped taking them.
-    lost: u64,
-    dirty: bool,
-    written_at: Option<Timestamp>,
-    synced_at: Option<Timestamp>,
-    syncer: mpsc::SyncSender<File>,
-    sync_trouble: Arc<Mutex<Option<String>>>,
+    site: String,
+    /// A record that could not be written in a readable form: shown until one of its kind is.
+    refused: Option<(&'static str, String)>,
+    /// The last light state in the queue; `None` where the next must be whole.
+    light: Option<serde_json::Value>,
+    /// The keeper was behind when it was last waited for.
+    behind: bool,
+    /// It was waited for at the end already, in vain.
+    gave_up: bool,
 }
 
 impl FileJournal {
-    /// Opens or creates the journal in `folder` and gives back what a controller goes on from, if anything is there.
-    /// A torn tail is moved to `NNNNNN.torn` beside its segment.
-    pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Option<ControllerState>), String> {
-        let said = |e: std::io::Error| format!("journal {}: {e}", folder.display());
-        std::fs::create_dir_all(folder).map_err(said)?;
-        let known = segments(folder).map_err(said)?;
-        let number = known.last().map_or(1, |(n, _)| *n);
-        let path = segment_path(folder, number);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(false)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(&path);
-        let mut file = file.map_err(said)?;
-        let newest = read_segment(&path).map_err(said)?;
-        if let Some(why) = &newest.torn {
-            tracing::warn!(
-                "journal {}: the end is torn ({why}); it is kept beside it",
-                path.display()
-            );
-            set_aside(&mut file, newest.good_bytes, &path).map_err(said)?;
-        }
-        let (syncer, sync_trouble) = start_syncer()?;
-        let state = restore(&known, newest.entries.into_iter().map(|e| e.record).collect());
+    /// Opens or creates the journal and gives back what a controller goes on from, if anything is there. A folder that
+    /// cannot be used is a notice, and is tried again; the error is a thread that cannot be started.
+    pub fn open(place: Place, limits: Limits, now: Timestamp) -> Result<(Self, Option<ControllerState>), String> {
+        let queue = Arc::new(Queue::default());
         let journal = Self {
-            folder: folder.to_owned(),
-            limits,
-            number,
-            file,
-            length: newest.good_bytes,
-            link: newest.link,
-            lost: 0,
-            dirty: false,
-            written_at: None,
-            synced_at: None,
-            syncer,
-            sync_trouble,
+            queue: queue.clone(),
+            folder: place.state.join("journal"),
+            site: place.site().to_owned(),
+            refused: None,
+            light: None,
+            behind: false,
+            gave_up: false,
         };
-        Ok((journal, state))
+        let (found, start) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || keeper::serve(place, limits, now, &queue, &found))
+            .map_err(|e| format!("cannot start a thread for the journal: {e}"))?;
+        let restored = start.recv_timeout(OPEN_PATIENCE).unwrap_or_else(|_| {
+            tracing::error!(
+                "the disk of {} does not answer; control begins without it",
+                journal.folder.display()
+            );
+            None
+        });
+        Ok((journal, restored))
     }
 
-    /// Hex of the chain so far.
+    /// Hex of the chain as far as it is written.
     pub fn hash(&self) -> String {
-        chain::hex(&self.link)
+        self.queue.hash()
     }
 
-    fn rotate(&mut self) -> std::io::Result<()> {
-        // The old segment is made durable by whoever syncs next: its handle is handed over.
-        if let Ok(old) = self.file.try_clone() {
-            let _busy = self.syncer.try_send(old);
-        }
-        let path = segment_path(&self.folder, self.number + 1);
-        self.file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;
-        self.number += 1;
-        self.length = 0;
-        self.retire()
-    }
-
-    fn retire(&self) -> std::io::Result<()> {
-        let mut all = Vec::new();
-        for (_, path) in segments(&self.folder)? {
-            all.push((std::fs::metadata(&path)?.len(), path));
-        }
-        let mut total: u64 = all.iter().map(|(n, _)| n).sum();
-        let removable = all.len().saturating_sub(2);
-        for (bytes, path) in all.iter().take(removable) {
-            if total <= self.limits.total_bytes {
-                break;
+    fn order(&mut self, at: Timestamp, record: &Record, words: Option<(Vec<u8>, Told)>) -> Result<(), String> {
+        let kind = kind(record);
+        let json = match self.written(record) {
+            Ok(json) => json,
+            Err(why) => {
+                if self.refused.is_none() {
+                    tracing::error!("a record ({kind}) is not kept, it could not be read back: {why}");
+                }
+                if let Some((_, told)) = words {
+                    told(Err(why.clone()));
+                }
+                self.refused = Some((kind, why.clone()));
+                return Err(why);
             }
-            std::fs::remove_file(path)?;
-            total -= bytes;
-        }
-        Ok(())
+        };
+        self.refused.take_if(|(k, _)| *k == kind);
+        let keyframe = matches!(record, Record::Keyframe { .. });
+        let order = Order {
+            at,
+            json,
+            keyframe,
+            words,
+        };
+        self.queue.push(order).map_err(|order| {
+            self.light = None;
+            let why = "the disk is behind; the record found no room in the queue".to_owned();
+            if let Some((_, told)) = order.words {
+                told(Err(why.clone()));
+            }
+            why
+        })
     }
 
-    fn write(&mut self, now: Timestamp, record: &Record) -> Result<(), String> {
-        let (link, line) = chain::line(&self.link, now, record)?;
-        let written = self.put(&line);
-        written.map_err(|e| format!("{}: {e}", segment_path(&self.folder, self.number).display()))?;
-        self.link = link;
-        self.length += line.len() as u64;
-        self.dirty = true;
-        self.written_at = Some(now);
-        Ok(())
-    }
-
-    /// Writes at the end of the last whole record, so that a failed write leaves no half record in between.
-    fn put(&mut self, line: &[u8]) -> std::io::Result<()> {
-        if self.lost > 0 {
-            self.file.set_len(self.length)?;
+    /// The record in its written form: a light state after another one is only what changed.
+    fn written(&mut self, record: &Record) -> Result<Vec<u8>, String> {
+        let whole = chain::json(record)?;
+        match record {
+            Record::Keyframe { .. } => self.light = None,
+            Record::Light { state } => {
+                let light = serde_json::to_value(&**state).map_err(|e| e.to_string())?;
+                if let Some(last) = self.light.replace(light)
+                    && let Some(light) = &self.light
+                {
+                    let light = Delta::between(&last, light);
+                    return chain::json(&Record::Change { light });
+                }
+            }
+            _ => {}
         }
-        self.file.seek(SeekFrom::Start(self.length))?;
-        self.file.write_all(line)
+        Ok(whole)
+    }
+}
+
+/// What kind of record, for sentences and for which one follows which.
+fn kind(record: &Record) -> &'static str {
+    match record {
+        Record::Keyframe { .. } | Record::Light { .. } | Record::Change { .. } => "state",
+        Record::Plan { .. } => "plan",
+        Record::People { .. } => "words",
+        _ => "report",
     }
 }
 
 impl JournalPort for FileJournal {
     fn append(&mut self, now: Timestamp, record: &Record) -> Result<(), String> {
-        if matches!(record, Record::Keyframe { .. }) && self.length > self.limits.segment_bytes {
-            self.rotate().map_err(|e| format!("{}: {e}", self.folder.display()))?;
+        self.order(now, record, None)
+    }
+
+    fn keep(&mut self, now: Timestamp, record: &Record, words: &Words, told: Told) {
+        match words::text(&self.site, words) {
+            // The order tells, whatever becomes of it.
+            Ok(text) => drop(self.order(now, record, Some((text, told)))),
+            Err(why) => told(Err(why)),
         }
-        if self.lost > 0 {
-            let text = format!("{} records were lost while the disk took none", self.lost);
-            if let Err(why) = self.write(now, &Record::Note { text }) {
-                self.lost += 1;
-                return Err(why);
-            }
-            self.lost = 0;
-        }
-        self.write(now, record).inspect_err(|_| self.lost += 1)
+    }
+
+    fn sent(&mut self) {
+        let patience = if self.behind { Duration::ZERO } else { SENT_PATIENCE };
+        self.behind = !self.queue.wait_done(patience);
     }
 
     fn commit(&mut self) -> Result<(), String> {
-        let due = self
-            .synced_at
-            .is_none_or(|t| self.written_at.is_none_or(|w| w - t >= self.limits.sync_every));
-        if self.dirty && due {
-            let copy = self.file.try_clone().map_err(|e| e.to_string())?;
-            // A syncer that is still busy takes the next one; nothing is lost but time.
-            if self.syncer.try_send(copy).is_ok() {
-                self.dirty = false;
-                self.synced_at = self.written_at;
-            }
+        self.gave_up = !self.queue.flush(LAST_PATIENCE);
+        if self.gave_up {
+            return Err("the disk has not taken all of it".into());
         }
-        match self.sync_trouble.lock() {
-            Ok(trouble) => trouble.clone().map_or(Ok(()), Err),
-            Err(_) => Err("the thread that makes the journal durable has ended".into()),
+        Ok(())
+    }
+
+    fn wants_keyframe(&mut self) -> bool {
+        self.queue.take_wants_keyframe()
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        let mut all = self.queue.notices();
+        let mut add = |en: String, ko: String| {
+            all.retain(|n| n.code != "journal");
+            all.push(Notice {
+                code: "journal",
+                en,
+                ko,
+            });
+        };
+        if let Some((kind, why)) = &self.refused {
+            add(
+                format!(
+                    "a record ({kind}) is not kept, because it could not be read back: {why}. Control goes on. Please report this"
+                ),
+                format!("기록({kind})을 저장할 수 없음: {why}. 제어는 계속됩니다. 개발자에게 알려 주십시오"),
+            );
         }
+        let folder = self.folder.display();
+        if self.queue.has_ended() {
+            add(
+                format!(
+                    "nothing is recorded: the journal's thread has ended. Control goes on. Restart the service ({folder})"
+                ),
+                format!(
+                    "운전 기록이 중단됨: 기록 스레드가 종료되었습니다. 제어는 계속됩니다. 서비스를 다시 시작하십시오 ({folder})"
+                ),
+            );
+        } else if self.queue.stuck_for() > STUCK {
+            add(
+                format!(
+                    "nothing is recorded: the disk does not answer. Control goes on. Check the disk and its cable or network ({folder})"
+                ),
+                format!(
+                    "운전 기록이 저장되지 않음: 디스크가 응답하지 않습니다. 제어는 계속됩니다. 디스크와 연결을 확인하십시오 ({folder})"
+                ),
+            );
+        }
+        all
     }
 }
 
-fn segment_path(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number:06}.journal"))
-}
-
-/// Moves what lies behind the last good record beside the segment.
-fn set_aside(file: &mut File, good: u64, path: &Path) -> std::io::Result<()> {
-    file.seek(SeekFrom::Start(good))?;
-    let mut torn = File::create(path.with_extension("torn"))?;
-    std::io::copy(file, &mut torn)?;
-    torn.sync_all()?;
-    file.set_len(good)
-}
-
-/// The newest state: from the newest segment, or the one before it where that holds no keyframe yet.
-fn restore(known: &[(u32, PathBuf)], newest: Vec<Record>) -> Option<ControllerState> {
-    if newest.iter().any(|r| matches!(r, Record::Keyframe { .. })) {
-        return recover(newest.into_iter());
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        let patience = if self.gave_up { Duration::ZERO } else { LAST_PATIENCE };
+        if !self.queue.close(patience) {
+            tracing::error!(
+                "{}: the disk does not answer; the last records may be lost",
+                self.folder.display()
+            );
+        }
     }
-    let older = known.iter().rev().skip(1).find_map(|(_, path)| {
-        let records: Vec<Record> = read_segment(path).ok()?.entries.into_iter().map(|e| e.record).collect();
-        records
-            .iter()
-            .any(|r| matches!(r, Record::Keyframe { .. }))
-            .then_some(records)
-    });
-    recover(older.into_iter().flatten().chain(newest))
-}
-
-type Trouble = Arc<Mutex<Option<String>>>;
-
-/// Makes segments durable one after the other, beside the control loop.
-fn start_syncer() -> Result<(mpsc::SyncSender<File>, Trouble), String> {
-    let (send, files) = mpsc::sync_channel::<File>(1);
-    let trouble = Trouble::default();
-    let shown = trouble.clone();
-    std::thread::Builder::new()
-        .name("journal-sync".into())
-        .spawn(move || {
-            for file in files {
-                let outcome = file
-                    .sync_data()
-                    .err()
-                    .map(|e| format!("cannot make the journal durable: {e}"));
-                if let Ok(mut shown) = shown.lock() {
-                    *shown = outcome;
-                }
-            }
-        })
-        .map_err(|e| format!("cannot start a thread for the journal: {e}"))?;
-    Ok((send, trouble))
 }

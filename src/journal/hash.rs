@@ -51,7 +51,10 @@ pub fn without_timing(record: &Record) -> Record {
 impl JournalPort for HashJournal {
     fn append(&mut self, now: Timestamp, record: &Record) -> Result<(), String> {
         // States repeat what the other records say, and hold the plan with its timing.
-        if matches!(record, Record::Keyframe { .. } | Record::Light { .. }) {
+        if matches!(
+            record,
+            Record::Keyframe { .. } | Record::Light { .. } | Record::Change { .. }
+        ) {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&without_timing(record)).map_err(|e| e.to_string())?;

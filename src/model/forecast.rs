@@ -101,8 +101,8 @@ impl ForecastMemory {
         if index >= memory.slots.len() {
             memory.slots.resize(index + 1, None);
         }
-        if mean.is_some() {
-            memory.slots[index] = mean;
+        if let Some(slot) = memory.slots.get_mut(index).filter(|_| mean.is_some()) {
+            *slot = mean;
         }
         let surplus = memory.slots.len().saturating_sub(SLOTS_KEPT);
         if surplus > 0 {

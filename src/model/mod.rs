@@ -3,6 +3,18 @@
 //! `Measurement`s → [`Snapshot`] → ([`Forecast`] → [`Problem`] → [`Schedule`]) → [`Setpoint`]s; [`ControllerState`] is the
 //! one thing that survives a cycle. Signs: power positive *into* the component, so `grid = Σ components`.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 mod doubt;
 mod explanation;
 mod field;
@@ -15,6 +27,7 @@ mod schedule;
 mod setpoint;
 mod snapshot;
 mod state;
+mod words;
 
 pub use doubt::*;
 pub use explanation::*;
@@ -28,3 +41,4 @@ pub use schedule::*;
 pub use setpoint::*;
 pub use snapshot::*;
 pub use state::*;
+pub use words::*;

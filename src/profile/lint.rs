@@ -378,6 +378,12 @@ fn phases(p: &Profile, w: &Write) -> f64 {
 /// The value at an end of the range must fit into the register.
 fn fits(x: &mut Place, name: &str, w: &Write, bound: f64) {
     if let WriteValue::Scaled { scale, offset } = w.value {
+        x.when(!(1e-9..=1e9).contains(&scale.abs()) || !offset.is_finite(), || {
+            format!(
+                "command `{name}`: no value becomes one of register {} by scale {scale} and offset {offset}",
+                w.addr
+            )
+        });
         let raw = (bound * scale + offset).round();
         x.when(!holds(w.type_, raw), || {
             format!("command `{name}`: {raw} does not fit into register {}", w.addr)

@@ -8,6 +8,7 @@ use crate::profile;
 use crate::tariff::{ImportPrice, PriceSeries};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -206,7 +207,7 @@ fn from_disk(path: &Path) -> Result<Source, LoadError> {
     } else {
         path.to_owned()
     };
-    let text = read_text(&file).map_err(|source| LoadError::Io {
+    let text = read_text(&file, MOST_SITE_BYTES).map_err(|source| LoadError::Io {
         path: file.display().to_string(),
         source,
     })?;
@@ -274,6 +275,6 @@ impl Site {
             return Err(format!("the site has no file `{name}`"));
         };
         let path = folder.join(name);
-        read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
+        read_text(&path, MOST_BYTES).map_err(|why| format!("cannot read {}: {why}", path.display()))
     }
 }

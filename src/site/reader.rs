@@ -10,6 +10,18 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Of each severity; more than this nobody reads before the first are mended.
+const MOST_FAULTS: usize = 200;
+/// A sentence with what the file says in it; a file may say megabytes.
+const LONGEST_TEXT: usize = 600;
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    }
+}
+
 /// Collects faults of one file.
 pub struct Reader<'t> {
     file: &'t str,
@@ -37,11 +49,15 @@ impl<'t> Reader<'t> {
         self.push(span, key, message.into(), Severity::Warning);
     }
     fn push(&self, span: &Range<usize>, key: &str, message: String, severity: Severity) {
+        let of_its_kind = self.faults.borrow().iter().filter(|f| f.severity == severity).count();
+        if of_its_kind >= MOST_FAULTS {
+            return;
+        }
         let fault = Fault {
             file: self.file.into(),
             line: self.line(span.start),
-            key: key.into(),
-            message,
+            key: short(key),
+            message: short(&message),
             severity,
         };
         self.faults.borrow_mut().push(fault);

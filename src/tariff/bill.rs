@@ -73,13 +73,13 @@ fn energy_cost(tariff: &Tariff, prices: Option<&PriceSeries>, month: &MonthUse, 
     } else if let ImportPrice::Blocks(blocks) = &tariff.import {
         with_fees(tariff, blocks_cost(blocks, month.imported, m.import)?, m.import)
     } else {
-        let known = tariff.buy(m.interval.start, prices, month)?;
+        let known = tariff.buy_over(m.interval, prices, month)?;
         m.import * known.price
     };
     let export = if m.export == Energy::ZERO {
         Money::ZERO
     } else {
-        m.export * tariff.sell(m.interval.start, prices)?
+        m.export * tariff.sell_over(m.interval, prices)?
     };
     Some(import - export)
 }

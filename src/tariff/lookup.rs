@@ -1,7 +1,7 @@
 //! What a kWh costs at some instant, as known.
 
 use super::{Block, ExportPrice, ImportPrice, KnownPrice, MonthUse, Period, PriceSeries, Tariff};
-use crate::time::{Timestamp, day_kind, local_midnight};
+use crate::time::{Interval, Timestamp, day_kind, floor_to, local_midnight};
 use crate::units::{Energy, Price};
 use chrono::{Datelike, TimeDelta, Timelike};
 
@@ -23,6 +23,83 @@ impl Tariff {
                 Some(Price::per_kwh(day_ahead.as_per_kwh() * share + adder.as_per_kwh()))
             }
         }
+    }
+
+    /// Mean of [`Self::buy`] over a stretch of time, weighted by how long each price holds; estimated where a part is, and
+    /// `None` where a part is unknown. The blocks' price is that of the next kWh throughout.
+    pub fn buy_over(&self, i: Interval, prices: Option<&PriceSeries>, month: &MonthUse) -> Option<KnownPrice> {
+        self.mean_over(i, prices, |t| self.buy(t, prices, month))
+    }
+
+    /// Mean of [`Self::sell`] over a stretch of time; `None` where a part of it is unknown.
+    pub fn sell_over(&self, i: Interval, prices: Option<&PriceSeries>) -> Option<Price> {
+        let known = |price| KnownPrice {
+            price,
+            estimated: false,
+        };
+        Some(self.mean_over(i, prices, |t| self.sell(t, prices).map(known))?.price)
+    }
+
+    fn mean_over(
+        &self,
+        i: Interval,
+        prices: Option<&PriceSeries>,
+        at: impl Fn(Timestamp) -> Option<KnownPrice>,
+    ) -> Option<KnownPrice> {
+        let first = at(i.start)?;
+        let (mut t, mut known) = (self.changes_after(i.start, prices).min(i.end), first);
+        // One price throughout stays exactly that price.
+        let mut sum = first.price.as_per_kwh() * (t - i.start).as_seconds_f64();
+        if t >= i.end {
+            return Some(first);
+        }
+        while t < i.end {
+            let (part, next) = (at(t)?, self.changes_after(t, prices).min(i.end));
+            sum += part.price.as_per_kwh() * (next - t).as_seconds_f64();
+            known.estimated |= part.estimated;
+            t = next;
+        }
+        known.price = Price::per_kwh(sum / i.length().as_seconds_f64());
+        Some(known)
+    }
+
+    /// The next instant at which a price may change.
+    fn changes_after(&self, t: Timestamp, prices: Option<&PriceSeries>) -> Timestamp {
+        let table = match &self.import {
+            ImportPrice::TimeOfUse(_) => Some(self.period_ends(t)),
+            _ => None,
+        };
+        let published = prices.and_then(|p| p.changes_after(t));
+        // Where an earlier day stands in, its rows change too.
+        let estimated = prices.filter(|p| p.at(t).is_none()).and_then(|p| {
+            let day = days_back(p, t)?;
+            Some(p.changes_after(t - day)? + day)
+        });
+        let all = [table, published, estimated];
+        all.into_iter().flatten().min().unwrap_or(Timestamp::MAX_UTC)
+    }
+
+    /// End of the minutes that share a row of the time-of-use table with `t`; looked at anew at each half hour of UTC, so
+    /// that a change of the clocks moves no boundary.
+    fn period_ends(&self, t: Timestamp) -> Timestamp {
+        let half_hour = TimeDelta::minutes(30);
+        let again = floor_to(t, half_hour) + half_hour;
+        let ImportPrice::TimeOfUse(table) = &self.import else {
+            return again;
+        };
+        let local = t.with_timezone(&self.time_zone);
+        let second = local.num_seconds_from_midnight();
+        let bounds = table
+            .periods
+            .iter()
+            .flat_map(|p| &p.minutes)
+            .flat_map(|(from, to)| [*from, *to]);
+        let next = bounds
+            .map(|minute| minute.saturating_mul(60))
+            .filter(|s| *s > second)
+            .min();
+        let whole = t - TimeDelta::nanoseconds(i64::from(t.timestamp_subsec_nanos()));
+        next.map_or(again, |s| again.min(whole + TimeDelta::seconds(i64::from(s - second))))
     }
 
     /// The row of the time-of-use table in force at `t`.
@@ -69,9 +146,12 @@ fn day_ahead(prices: &PriceSeries, t: Timestamp) -> Option<(Price, bool)> {
     if let Some(p) = prices.at(t) {
         return Some((p, false));
     }
-    (1..=7)
-        .find_map(|d| prices.at(t - TimeDelta::days(d)))
-        .map(|p| (p, true))
+    prices.at(t - days_back(prices, t)?).map(|p| (p, true))
+}
+
+/// How far back the latest day lies that knows a price at this time of day; at most a week.
+fn days_back(prices: &PriceSeries, t: Timestamp) -> Option<TimeDelta> {
+    (1..=7).map(TimeDelta::days).find(|day| prices.at(t - *day).is_some())
 }
 
 #[cfg(test)]
@@ -112,7 +192,11 @@ mod tests {
     #[test]
     fn an_unknown_price_is_unknown_and_a_filled_one_is_marked() {
         let t = tariff(ImportPrice::Dynamic { file: "p.csv".into() });
-        let series = PriceSeries::parse("ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T01:00:00Z,-0.3\n").unwrap();
+        let series = PriceSeries::parse(
+            "ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T01:00:00Z,-0.3\n",
+            "EUR",
+        )
+        .unwrap();
         let at = |h| chrono::DateTime::UNIX_EPOCH + TimeDelta::hours(h);
         let buy = |h| t.buy(at(h), Some(&series), &month());
         assert!((buy(0).unwrap().price.as_per_kwh() - 0.242).abs() < 1e-12);
@@ -151,6 +235,71 @@ mod tests {
         assert_eq!(name(5, 12, 3, 0), Some("mid"));
         assert_eq!(name(9, 25, 2, 30), Some("off"));
         assert_eq!(name(5, 12, 22, 0), None);
+    }
+
+    #[test]
+    fn a_stretch_costs_the_mean_of_its_rows_weighted_by_time() {
+        let t = tariff(ImportPrice::Dynamic { file: "p.csv".into() });
+        let rows = "ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T00:05:00Z,0.2\n1970-01-01T00:10:00Z,0.9\n\
+                    1970-01-01T00:15:00Z,\n1970-01-01T00:20:00Z,0.4\n";
+        let series = PriceSeries::parse(rows, "EUR").unwrap();
+        let at = |m| chrono::DateTime::UNIX_EPOCH + TimeDelta::minutes(m);
+        let buy = |from, to| {
+            let i = Interval {
+                start: at(from),
+                end: at(to),
+            };
+            t.buy_over(i, Some(&series), &month())
+                .map(|k| (k.price.as_per_kwh() / 1.21 - 0.1, k.estimated))
+        };
+        let near = |found: Option<(f64, bool)>, price: f64, estimated| {
+            assert!(
+                found.is_some_and(|(p, e)| (p - price).abs() < 1e-12 && e == estimated),
+                "{found:?} for {price}"
+            );
+        };
+        near(buy(0, 15), 0.4, false);
+        near(buy(0, 5), 0.1, false);
+        near(buy(4, 6), 0.15, false);
+        assert_eq!(buy(10, 20), None, "a part is unknown");
+        // A day later the same rows stand in, each for its own time.
+        near(buy(1440, 1455), 0.4, true);
+        let i = Interval {
+            start: at(0),
+            end: at(10),
+        };
+        assert!((t.sell_over(i, Some(&series)).unwrap().as_per_kwh() - 0.14).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_stretch_over_the_end_of_a_period_costs_the_mean_of_both() {
+        let period = |name: &str, minutes: &[(u32, u32)], price| Period {
+            name: name.into(),
+            months: (1..=12).collect(),
+            days: vec![DayKind::Work, DayKind::Saturday, DayKind::Sunday],
+            minutes: minutes.to_vec(),
+            price: Price::per_kwh(price),
+        };
+        let mut t = tariff(ImportPrice::TimeOfUse(TimeOfUse {
+            periods: vec![
+                period("day", &[(375, 1275)], 3.0),
+                period("night", &[(0, 375), (1275, 1440)], 1.0),
+            ],
+        }));
+        (t.time_zone, t.import_fee, t.tax) = (chrono_tz::Europe::Berlin, Price::ZERO, 0.0);
+        let buy = |from: &str, to: &str| {
+            let (start, end) = (from.parse().unwrap(), to.parse().unwrap());
+            t.buy_over(Interval { start, end }, None, &month())
+                .unwrap()
+                .price
+                .as_per_kwh()
+        };
+        assert!(
+            (buy("2026-05-12T04:00:00Z", "2026-05-12T05:00:00Z") - 2.5).abs() < 1e-12,
+            "06:15 local"
+        );
+        // The clocks change at 01:00 UTC; 06:15 local is 04:15 UTC that day too.
+        assert!((buy("2026-03-29T00:00:00Z", "2026-03-29T08:00:00Z") - (4.25 + 3.75 * 3.0) / 8.0).abs() < 1e-12);
     }
 
     #[test]

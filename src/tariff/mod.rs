@@ -2,15 +2,27 @@
 //!
 //! `Tariff` is data (from site.toml); a price that is not known is `None`, never zero.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 use crate::time::{DayKind, Timestamp};
 use crate::units::{Energy, Money, Power, Price};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 mod bill;
 mod lookup;
+mod price_file;
 mod series;
 pub use bill::{Bill, MeterInterval, bill};
 pub use series::{PriceSeries, published_until};
@@ -155,6 +167,3 @@ pub struct KnownPrice {
     /// True where the hour was not published yet and the price was filled from known ones.
     pub estimated: bool,
 }
-
-/// Prices keyed by start of step, all of the same length.
-pub type PriceTable = BTreeMap<Timestamp, Price>;

@@ -1,60 +1,60 @@
-//! Dynamic prices from a CSV or JSON file: equal steps, gaps stay gaps.
+//! Dynamic prices by time: each row holds for its own length, gaps stay gaps.
 
-use super::PriceTable;
+use super::price_file;
 use crate::time::{Timestamp, local_instant, local_midnight};
 use crate::units::Price;
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
+use std::collections::BTreeMap;
 
-/// Day-ahead prices as published, keyed by start of step.
+/// Day-ahead prices as published, keyed by the start of each row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceSeries {
-    pub step: TimeDelta,
-    pub prices: PriceTable,
+    rows: BTreeMap<Timestamp, Row>,
 }
 
-/// One row of a JSON price file.
-#[derive(serde::Deserialize)]
+/// One published price and the instant until which it holds; never beyond the start of the next row.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Row {
-    ts_utc: String,
-    price: Option<f64>,
+    price: Price,
+    end: Timestamp,
 }
 
 impl PriceSeries {
     /// Reads CSV (header, first column `ts_utc`, the second or the first column whose name begins with `price` per kWh)
-    /// or JSON (`[{"ts_utc":…,"price":…}]`). An empty cell is a gap. The error names line and fault.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let rows = if text.trim_start().starts_with('[') {
-            json_rows(text)?
-        } else {
-            csv_rows(text)?
-        };
-        let mut prices = PriceTable::new();
-        for (line, at, price) in &rows {
-            if let Some(p) = price {
-                if !p.is_finite() {
-                    return Err(format!("line {line}: {p} is not a price"));
-                }
-                if prices.insert(*at, Price::per_kwh(*p)).is_some() {
-                    return Err(format!("line {line}: {at} stands twice"));
-                }
-            }
-        }
-        let step = step_of(&rows)?;
-        Ok(Self { step, prices })
+    /// or JSON (`[{"ts_utc":…,"price":…}]`). An empty cell is a gap. Rows may change their step (hours, then quarters).
+    /// Prices that no market of `currency` (ISO 4217) can have are refused. The error names line, fault and what to write.
+    pub fn parse(text: &str, currency: &str) -> Result<Self, String> {
+        let rows = price_file::read(text, currency)?;
+        let rows = rows.into_iter().filter_map(|r| {
+            let price = r.price?;
+            Some((r.start, Row { price, end: r.end }))
+        });
+        Ok(Self { rows: rows.collect() })
+    }
+
+    fn row(&self, t: Timestamp) -> Option<&Row> {
+        let (_, row) = self.rows.range(..=t).next_back()?;
+        (t < row.end).then_some(row)
     }
 
     /// Published price at `t`, without fees and tax.
     pub fn at(&self, t: Timestamp) -> Option<Price> {
-        let (start, price) = self.prices.range(..=t).next_back()?;
-        (t < *start + self.step).then_some(*price)
+        self.row(t).map(|r| r.price)
+    }
+
+    /// First instant after `t` at which the answer of [`Self::at`] may be another; `None` where it never is.
+    pub fn changes_after(&self, t: Timestamp) -> Option<Timestamp> {
+        match self.row(t) {
+            Some(row) => Some(row.end),
+            None => self.rows.range(t..).next().map(|(start, _)| *start),
+        }
     }
 
     /// Only what starts before `end`: what is published at some moment.
     pub fn until(&self, end: Timestamp) -> Self {
         Self {
-            step: self.step,
-            prices: self.prices.range(..end).map(|(t, p)| (*t, *p)).collect(),
+            rows: self.rows.range(..end).map(|(t, r)| (*t, *r)).collect(),
         }
     }
 
@@ -66,117 +66,48 @@ impl PriceSeries {
     /// The series repeated every 364 days (weekdays keep their place) until `end`: for simulated markets only.
     pub fn repeated_to(&self, end: Timestamp) -> Self {
         let year = TimeDelta::days(364);
-        let mut prices = self.prices.clone();
-        let Some(last) = prices.last_key_value().map(|(t, _)| *t) else {
+        let mut rows = self.rows.clone();
+        let Some(last) = self.rows.last_key_value().map(|(t, _)| *t) else {
             return self.clone();
         };
-        let mut t = last + self.step;
-        while t < end {
-            if let Some(p) = prices.get(&(t - year)).copied() {
-                prices.insert(t, p);
-            }
-            t += self.step;
+        let newest: Vec<_> = self
+            .rows
+            .range(last - year..)
+            .filter(|(t, _)| **t > last - year)
+            .collect();
+        let mut shift = year;
+        while last - year + shift < end {
+            let moved = newest.iter().map(|(t, r)| {
+                (
+                    **t + shift,
+                    Row {
+                        end: r.end + shift,
+                        ..**r
+                    },
+                )
+            });
+            rows.extend(moved.filter(|(t, _)| *t < end));
+            shift += year;
         }
-        Self {
-            step: self.step,
-            prices,
-        }
+        Self { rows }
     }
 
     /// First instant after everything known.
     pub fn end(&self) -> Option<Timestamp> {
-        self.prices.last_key_value().map(|(t, _)| *t + self.step)
+        self.rows.last_key_value().map(|(_, r)| r.end)
     }
 }
 
 /// End of what a day-ahead market has published at `now`: of the local day, and from 13:00 local of tomorrow.
 pub fn published_until(now: Timestamp, tz: Tz) -> Timestamp {
     let today = now.with_timezone(&tz).date_naive();
-    let noon = NaiveTime::from_hms_opt(13, 0, 0).expect("13:00 is a time");
-    let days = if now < local_instant(tz, today.and_time(noon)) {
+    let published = NaiveTime::MIN + TimeDelta::hours(13);
+    let days = if now < local_instant(tz, today.and_time(published)) {
         1
     } else {
         2
     };
     local_midnight(tz, today + TimeDelta::days(days))
-}
-
-type Rows = Vec<(usize, Timestamp, Option<f64>)>;
-
-fn csv_rows(text: &str) -> Result<Rows, String> {
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .map(|(i, l)| (i + 1, l.trim()))
-        .filter(|(_, l)| !l.is_empty());
-    let (_, header) = lines
-        .next()
-        .ok_or("the file is empty; its first line should be `ts_utc,price`")?;
-    let columns: Vec<&str> = header.split(',').map(str::trim).collect();
-    if columns.first() != Some(&"ts_utc") {
-        return Err(format!(
-            "line 1: the first column is `{}`; it should be `ts_utc`",
-            columns[0]
-        ));
-    }
-    let column = columns.iter().position(|c| c.starts_with("price")).unwrap_or(1);
-    let mut rows = Rows::new();
-    for (line, text) in lines {
-        let cells: Vec<&str> = text.split(',').map(str::trim).collect();
-        let cell = cells
-            .get(column)
-            .ok_or(format!("line {line}: there is no column {}", column + 1))?;
-        let price = match *cell {
-            "" => None,
-            number => Some(
-                number
-                    .parse()
-                    .map_err(|_| format!("line {line}: `{number}` is not a price"))?,
-            ),
-        };
-        rows.push((line, instant(cells[0], line)?, price));
-    }
-    Ok(rows)
-}
-
-fn json_rows(text: &str) -> Result<Rows, String> {
-    let rows: Vec<Row> = serde_json::from_str(text).map_err(|why| format!("line {}: {why}", why.line()))?;
-    rows.into_iter()
-        .enumerate()
-        .map(|(i, r)| Ok((i + 1, instant(&r.ts_utc, i + 1)?, r.price)))
-        .collect()
-}
-
-fn instant(text: &str, line: usize) -> Result<Timestamp, String> {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|t| t.to_utc())
-        .map_err(|_| format!("line {line}: `{text}` is not a UTC instant such as 2026-05-12T00:00:00Z"))
-}
-
-/// The one length of all steps (multiples of it are gaps).
-fn step_of(rows: &Rows) -> Result<TimeDelta, String> {
-    let mut step: Option<TimeDelta> = None;
-    for pair in rows.windows(2) {
-        let d = pair[1].1 - pair[0].1;
-        if d <= TimeDelta::zero() {
-            return Err(format!(
-                "line {}: {} is not after the line before",
-                pair[1].0, pair[1].1
-            ));
-        }
-        step = Some(step.map_or(d, |s| s.min(d)));
-    }
-    let step = step.ok_or("a price file needs at least two rows")?;
-    for pair in rows.windows(2) {
-        if (pair[1].1 - pair[0].1).num_milliseconds() % step.num_milliseconds() != 0 {
-            return Err(format!(
-                "line {}: the steps are not equal ({} min expected)",
-                pair[1].0,
-                step.num_minutes()
-            ));
-        }
-    }
-    Ok(step)
 }
 
 #[cfg(test)]
@@ -192,17 +123,108 @@ mod tests {
     fn csv_and_json_say_the_same_and_gaps_stay_gaps() {
         let csv = PriceSeries::parse(
             "ts_utc,price_eur_kwh\n1970-01-01T00:00:00Z,0.10\n1970-01-01T01:00:00Z,\n1970-01-01T02:00:00Z,-0.05\n",
+            "EUR",
         )
         .unwrap();
         let json = PriceSeries::parse(
             r#"[{"ts_utc":"1970-01-01T00:00:00Z","price":0.1},{"ts_utc":"1970-01-01T01:00:00Z","price":null},
                 {"ts_utc":"1970-01-01T02:00:00Z","price":-0.05}]"#,
+            "EUR",
         )
         .unwrap();
         assert_eq!(csv, json);
         assert_eq!(csv.at(t(0)), Some(Price::per_kwh(0.1)));
         assert_eq!((csv.at(t(1)), csv.at(t(3)), csv.at(t(-1))), (None, None, None));
         assert_eq!(csv.until(t(2)).end(), Some(t(1)));
+    }
+
+    /// Rows at these distances in minutes, all at prices of 1 but for the last.
+    fn at_distances(minutes: &[i64]) -> Result<PriceSeries, String> {
+        let mut at = t(0);
+        let mut text = format!("ts_utc,price\n{},0\n", at.format("%Y-%m-%dT%H:%M:%SZ"));
+        for (i, m) in minutes.iter().enumerate() {
+            at += TimeDelta::minutes(*m);
+            text += &format!("{},{}\n", at.format("%Y-%m-%dT%H:%M:%SZ"), (i + 1) as f64 / 100.0);
+        }
+        PriceSeries::parse(&text, "EUR")
+    }
+
+    #[test]
+    fn each_row_holds_for_its_own_step_and_never_beyond_the_next() {
+        let known = |d: &[i64]| {
+            let series = at_distances(d).unwrap();
+            let whole = (series.end().unwrap() - t(0)).num_minutes();
+            (0..whole)
+                .filter(|m| series.at(t(0) + TimeDelta::minutes(*m)).is_some())
+                .count()
+        };
+        let rows: [(&[i64], usize); 10] = [
+            (&[60, 60, 60, 15, 15, 15, 15], 255),
+            (&[15, 15, 15, 15, 60, 60, 60], 300),
+            (&[5, 5, 5, 15, 30, 30], 15 + 5 + 90),
+            (&[5, 5, 5, 5, 5, 5, 30, 30], 120),
+            (&[60, 60, 120, 60], 300),
+            (&[60, 120, 120, 60, 60], 360),
+            (&[15, 15, 60, 15], 75),
+            (&[60, 120], 180),
+            (&[1440, 1440], 4320),
+            (&[30, 30, 15, 15, 15, 15, 60, 60], 60 + 60 + 180),
+        ];
+        for (distances, minutes) in rows {
+            assert_eq!(known(distances), minutes, "{distances:?}");
+        }
+        let hours = at_distances(&[60, 60, 15, 15]).unwrap();
+        let price = |m| hours.at(t(0) + TimeDelta::minutes(m)).map(|p| p.as_per_kwh());
+        assert_eq!(
+            (price(119), price(120), price(135), price(150)),
+            (Some(0.01), Some(0.02), Some(0.03), Some(0.04))
+        );
+    }
+
+    #[test]
+    fn steps_that_cannot_be_read_right_are_refused_with_their_line() {
+        let rows: [(&[i64], &str); 5] = [
+            (&[60, 60, 45, 60], "line 6"),
+            (&[60, 17, 43, 60], "line 3"),
+            (&[60, 60, 15, 60, 60], "line 6"),
+            (&[1441], "line 3"),
+            (&[7, 60], "line 4"),
+        ];
+        for (distances, line) in rows {
+            let why = at_distances(distances).unwrap_err();
+            assert!(
+                why.contains(line) && why.contains("equal steps"),
+                "{distances:?}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_price_is_refused_with_what_to_write() {
+        let after = |row: &str| format!("ts_utc,price\n2026-05-12T00:00:00Z,0.1\n{row}\n2026-05-12T02:00:00Z,0.1\n");
+        let rows = [
+            ("2026-05-12T01:00:00Z,0,31", "EUR", "with a point (0.31)"),
+            ("2026-05-12T01:00:00Z,85.3", "EUR", "0.0853"),
+            ("2026-05-12T01:00:00Z,-85.3", "EUR", "-0.0853"),
+            ("2026-05-12T01:00:00Z,150000", "KRW", "150"),
+            ("2026-05-12T01:00:00Z,1.7e308", "XXX", "not believed"),
+            ("2026-05-12T01:00:00Z,NaN", "EUR", "not a price"),
+            ("2026-05-12T01:00:00Z,inf", "EUR", "not a price"),
+            ("2026-05-12T00:00:00.000000001Z,0.1", "EUR", "full minute"),
+            ("2026-05-12T00:30:30Z,0.1", "EUR", "full minute"),
+            ("2200-05-12T01:00:00Z,0.1", "EUR", "1970 to 2199"),
+        ];
+        for (row, currency, part) in rows {
+            let why = PriceSeries::parse(&after(row), currency).unwrap_err();
+            assert!(why.starts_with("line 3") && why.contains(part), "{row}: {why}");
+        }
+        let mwh = PriceSeries::parse("ts_utc,price_eur_mwh\n2026-05-12T00:00:00Z,85\n", "EUR").unwrap_err();
+        assert!(mwh.contains("line 1") && mwh.contains("divided by 1000"), "{mwh}");
+        let won = PriceSeries::parse(&after("2026-05-12T01:00:00Z,214.6"), "KRW").unwrap();
+        assert_eq!(
+            won.end().map(|t| t.to_rfc3339()),
+            Some("2026-05-12T03:00:00+00:00".into())
+        );
     }
 
     #[test]
@@ -222,7 +244,7 @@ mod tests {
             ),
         ];
         for (text, part) in rows {
-            let why = PriceSeries::parse(text).unwrap_err();
+            let why = PriceSeries::parse(text, "EUR").unwrap_err();
             assert!(why.contains(part), "{text:?}: {why}");
         }
     }
@@ -247,7 +269,7 @@ mod tests {
         let text: String = (0..400)
             .map(|d| format!("{},{d}\n", (t(0) + TimeDelta::days(d)).format("%Y-%m-%dT00:00:00Z")))
             .collect();
-        let year = PriceSeries::parse(&format!("ts_utc,price\n{text}")).unwrap();
+        let year = PriceSeries::parse(&format!("ts_utc,price\n{text}"), "").unwrap();
         let long = year.repeated_to(t(24 * 500));
         assert_eq!(long.at(t(24 * 450)), Some(Price::per_kwh(86.0)));
     }
@@ -255,7 +277,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*|(ts_utc,price\n)?([0-9TZ:,.\\-]*\n)*") {
-            let _outcome = PriceSeries::parse(&text);
+            let _outcome = PriceSeries::parse(&text, "EUR");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::says::{failure, json_text, too_much};
 use super::serve::CONNECTIONS_MAX;
 use super::why::Whys;
 use super::{Exits, ask, guard, live, now, openapi, site, ui};
-use crate::cycle::{CycleReport, Heard, HistoryRead};
+use crate::cycle::{CycleReport, Heard, HistoryRead, NotDone};
 use crate::model::{DeviceHealth, PeopleInput, Rung};
 use crate::site::Mode;
 use crate::time::Timestamp;
@@ -227,9 +227,16 @@ fn prices(hub: &Hub, report: &CycleReport) -> Value {
     let count = TimeDelta::days(2).num_seconds() / plant.timing.interval.num_seconds().max(1);
     let step = |i: i64| {
         let t = start + plant.timing.interval * i as i32;
-        let buy = plant.tariff.buy(t, report.prices.as_deref(), &report.state.month);
+        let (over, prices) = (
+            Interval {
+                start: t,
+                end: t + plant.timing.interval,
+            },
+            report.prices.as_deref(),
+        );
+        let buy = plant.tariff.buy_over(over, prices, &report.state.month);
         json!({"start": t, "import_per_kwh": buy.map(|p| p.price.as_per_kwh()), "estimated": buy.map(|p| p.estimated),
-               "export_per_kwh": plant.tariff.sell(t, report.prices.as_deref()).map(|p| p.as_per_kwh())})
+               "export_per_kwh": plant.tariff.sell_over(over, prices).map(|p| p.as_per_kwh())})
     };
     (0..count).map(step).collect()
 }
@@ -339,7 +346,11 @@ async fn tell(app: &App, input: PeopleInput) -> Response {
     }
     match tokio::time::timeout(PATIENCE, heard).await {
         Ok(Ok(Ok(done))) => Json(json!({"done": done})).into_response(),
-        Ok(Ok(Err(why))) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Ok(Ok(Err(NotDone::Refused(why)))) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Ok(Ok(Err(NotDone::NotKept(why)))) => failure(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &format!("in force now, but not kept over a restart: {why}"),
+        ),
         _ => failure(StatusCode::GATEWAY_TIMEOUT, "the control loop did not answer"),
     }
 }

@@ -46,7 +46,7 @@ const READS: [(&str, &str, &[&str]); 12] = [
 ];
 
 /// What a status means here.
-const FAILURES: [(&str, &str); 12] = [
+const FAILURES: [(&str, &str); 13] = [
     ("400", "The query cannot be read"),
     ("401", "No token, or a wrong one"),
     ("403", "A page of another origin asks"),
@@ -62,6 +62,7 @@ const FAILURES: [(&str, &str); 12] = [
     ("500", "The work failed: why"),
     ("503", "No cycle or plan yet, or too much at once"),
     ("504", "The control loop did not answer"),
+    ("507", "In force now, but not on the disk: a restart forgets it"),
 ];
 /// Failures that pass by themselves say after how many seconds.
 const PASSING: [&str; 2] = ["429", "503"];
@@ -165,7 +166,7 @@ fn get(path: &str, summary: &str, failures: &[&str]) -> Value {
 }
 
 fn post(summary: &str, schema: &Value, required: bool) -> Value {
-    let failures = ["401", "403", "408", "413", "421", "422", "429", "503", "504"];
+    let failures = ["401", "403", "408", "413", "421", "422", "429", "503", "504", "507"];
     json!({"summary": summary, "security": [{"token": []}],
         "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}},
         "responses": responses("application/json", "Done", &failures)})

@@ -20,14 +20,18 @@ pub fn view(plant: &Plant, report: &CycleReport) -> Option<Value> {
 }
 
 fn columns(plant: &Plant, report: &CycleReport, s: &Schedule) -> Value {
-    let start: Vec<_> = s.grid.intervals().map(|i| i.start).collect();
+    let steps: Vec<_> = s.grid.intervals().collect();
+    let start: Vec<_> = steps.iter().map(|i| i.start).collect();
     let prices = report.prices.as_deref();
-    let buy = |t: &crate::time::Timestamp| plant.tariff.buy(*t, prices, &report.state.month);
-    let import: Vec<_> = start.iter().map(|t| buy(t).map(|p| p.price.as_per_kwh())).collect();
-    let estimated: Vec<_> = start.iter().map(|t| buy(t).map(|p| p.estimated)).collect();
-    let export: Vec<_> = start
+    let buy: Vec<_> = steps
         .iter()
-        .map(|t| plant.tariff.sell(*t, prices).map(|p| p.as_per_kwh()))
+        .map(|i| plant.tariff.buy_over(*i, prices, &report.state.month))
+        .collect();
+    let import: Vec<_> = buy.iter().map(|p| p.map(|p| p.price.as_per_kwh())).collect();
+    let estimated: Vec<_> = buy.iter().map(|p| p.map(|p| p.estimated)).collect();
+    let export: Vec<_> = steps
+        .iter()
+        .map(|i| plant.tariff.sell_over(*i, prices).map(|p| p.as_per_kwh()))
         .collect();
     let values = &s.solution.plan;
     let grid: Vec<f64> = values

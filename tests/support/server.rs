@@ -4,7 +4,7 @@
 use super::support::http;
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
-use madang::cycle::{CycleReport, Heard, HistoryRead};
+use madang::cycle::{Answer, CycleReport, Heard, HistoryRead};
 use madang::model::{PeopleInput, Policy};
 use madang::site::{Mode, Site};
 use madang::time::Timestamp;
@@ -68,11 +68,11 @@ impl Drop for Server {
 }
 
 /// Answers what people say with `answer`; without one nobody listens to them.
-pub fn server(answer: Option<fn(PeopleInput) -> Result<String, String>>) -> Server {
+pub fn server(answer: Option<fn(PeopleInput) -> Answer>) -> Server {
     server_of(answer, CONNECTIONS_MAX)
 }
 
-pub fn server_of(answer: Option<fn(PeopleInput) -> Result<String, String>>, connections: usize) -> Server {
+pub fn server_of(answer: Option<fn(PeopleInput) -> Answer>, connections: usize) -> Server {
     let hub = Hub::new(day().0.clone(), TOKEN.to_owned());
     let (inbox, mut heard) = mpsc::channel::<Heard>(4);
     let (stop, stopped) = watch::channel(false);
