@@ -5,8 +5,6 @@
 //! ([`SiteClock`]), a stepped one that a pacer moves (accelerated, or without the wire), and tokio's paused one (virtual,
 //! with in-memory pipes).
 
-mod site_clock;
-
 #![cfg_attr(
     not(test),
     warn(
@@ -18,6 +16,8 @@ mod site_clock;
         clippy::string_slice
     )
 )]
+
+mod site_clock;
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;

@@ -20,19 +20,23 @@ use support::{Process, eventually, free_port};
 
 const CYCLE: TimeDelta = TimeDelta::seconds(10);
 
+/// Three days of hourly prices.
+fn hourly(from: Timestamp) -> PriceSeries {
+    let row = |h| format!("{},0.1\n", (from + TimeDelta::hours(h)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    let rows: String = (0..72).map(row).collect();
+    PriceSeries::parse(&format!("ts_utc,price\n{rows}"), "EUR").unwrap()
+}
+
 /// Prices at every hour of every year.
-struct Always(Arc<PriceSeries>);
+struct Always((Timestamp, Arc<PriceSeries>));
 
 impl PricePort for Always {
     fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>> {
         let from = madang::time::floor_to(now, TimeDelta::hours(1)) - TimeDelta::hours(24);
-        let hours = (0..72).map(|h| from + TimeDelta::hours(h));
-        let prices = hours.map(|t| (t, madang::units::Price::per_kwh(0.1))).collect();
-        self.0 = Arc::new(PriceSeries {
-            step: TimeDelta::hours(1),
-            prices,
-        });
-        Some(self.0.clone())
+        if self.0.0 != from {
+            self.0 = (from, Arc::new(hourly(from)));
+        }
+        Some(self.0.1.clone())
     }
     fn version(&self) -> u64 {
         1
@@ -65,11 +69,7 @@ impl Play {
             explain: false,
             oracle: None,
         };
-        let none = PriceSeries {
-            step: TimeDelta::hours(1),
-            prices: Default::default(),
-        };
-        let (prices, planner) = (Box::new(Always(Arc::new(none))), Planner::inline());
+        let (prices, planner) = (Box::new(Always((start, Arc::new(hourly(start))))), Planner::inline());
         let controller = Controller::new(config, field, HashJournal::new(), prices, planner, None, start);
         Self {
             site,

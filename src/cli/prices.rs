@@ -47,7 +47,7 @@ impl WatchedPrices {
         };
         let path = folder.join(file);
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let (of_thread, reader) = (Arc::downgrade(&shared), Reader::new(path.clone()));
+        let (of_thread, reader) = (Arc::downgrade(&shared), Reader::new(path.clone(), &site.plant.tariff.currency));
         let thread = std::thread::Builder::new().name("prices".into());
         thread
             .spawn(move || serve(reader, &of_thread))
@@ -119,15 +119,18 @@ type Stamp = (SystemTime, u64, u64);
 /// Reads the file whenever it changes.
 struct Reader {
     path: PathBuf,
+    /// ISO 4217, of the site's tariff.
+    currency: String,
     seen: Option<Stamp>,
     /// Told last, so that it is told once.
     told: Option<String>,
 }
 
 impl Reader {
-    fn new(path: PathBuf) -> Self {
+    fn new(path: PathBuf, currency: &str) -> Self {
         Self {
             path,
+            currency: currency.to_owned(),
             seen: None,
             told: None,
         }
@@ -162,7 +165,7 @@ impl Reader {
             self.seen = None;
             return Err("it was changed while it was read".into());
         }
-        PriceSeries::parse(&text)
+        PriceSeries::parse(&text, &self.currency)
     }
 }
 
@@ -218,7 +221,7 @@ mod tests {
     fn new_prices_are_seen_and_what_cannot_be_read_leaves_the_old_in_force() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prices.csv");
-        let (mut reader, mut shared) = (Reader::new(path.clone()), Shared::default());
+        let (mut reader, mut shared) = (Reader::new(path.clone(), "EUR"), Shared::default());
         let t0 = chrono::Utc.with_ymd_and_hms(2026, 5, 12, 0, 0, 0).unwrap();
         let mut check = |price: Option<f64>, version: u64, why: Option<&str>| {
             let came = reader.look();

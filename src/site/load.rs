@@ -8,7 +8,6 @@ use crate::profile;
 use crate::tariff::{ImportPrice, PriceSeries};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -132,14 +131,15 @@ impl Source {
         let ImportPrice::Dynamic { file } = &site.plant.tariff.import else {
             return Vec::new();
         };
-        let found = match site.read_file(file).map(|text| PriceSeries::parse(&text)) {
+        let currency = &site.plant.tariff.currency;
+        let found = match site.read_file(file).map(|text| PriceSeries::parse(&text, currency)) {
             Err(why) => vec![(
                 Severity::Warning,
                 format!("{why}; prices are unknown until it is there"),
             )],
             Ok(Err(why)) => vec![(Severity::Error, format!("{file}: {why}"))],
             Ok(Ok(series)) => {
-                let unit = prices::wrong_unit(&series, &site.plant.tariff.currency);
+                let unit = prices::wrong_unit(&series, currency);
                 let now = self.folder.as_ref().and_then(|_| prices::nothing_now(&series, now));
                 let errors = unit.map(|why| (Severity::Error, format!("{file}: {why}")));
                 errors
@@ -207,7 +207,7 @@ fn from_disk(path: &Path) -> Result<Source, LoadError> {
     } else {
         path.to_owned()
     };
-    let text = read_text(&file, MOST_SITE_BYTES).map_err(|source| LoadError::Io {
+    let text = read_text(&file).map_err(|source| LoadError::Io {
         path: file.display().to_string(),
         source,
     })?;
@@ -275,6 +275,6 @@ impl Site {
             return Err(format!("the site has no file `{name}`"));
         };
         let path = folder.join(name);
-        read_text(&path, MOST_BYTES).map_err(|why| format!("cannot read {}: {why}", path.display()))
+        read_text(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
     }
 }

@@ -35,9 +35,8 @@ const TOO_LITTLE: f64 = 0.005;
 pub(super) fn wrong_unit(series: &PriceSeries, currency: &str) -> Option<String> {
     let (_, usual) = USUAL.iter().find(|(c, _)| *c == currency)?;
     let mut sizes: Vec<f64> = series
-        .prices
-        .values()
-        .map(|p| p.as_per_kwh().abs())
+        .published()
+        .map(|(_, p)| p.as_per_kwh().abs())
         .filter(|p| *p > 0.0)
         .collect();
     sizes.sort_by(f64::total_cmp);
@@ -61,22 +60,18 @@ pub(super) fn nothing_now(series: &PriceSeries, now: Timestamp) -> Option<String
     }
     let shown = |t: &Timestamp| t.format("%Y-%m-%d %H:%M UTC").to_string();
     let estimated = "prices are estimated from the days it has, until it is renewed";
-    let first = series.prices.first_key_value().map(|(t, _)| t)?;
+    let first = series.published().map(|(t, _)| t).next()?;
     let end = series.end()?;
     Some(if end <= now {
         format!("it ends at {}, in the past: {estimated}", shown(&end))
-    } else if *first > now {
+    } else if first > now {
         format!(
             "it begins at {}, later than now: until then nothing is known",
-            shown(first)
+            shown(&first)
         )
     } else {
-        let next = series
-            .prices
-            .range(now..)
-            .next()
-            .map(|(t, _)| shown(t))
-            .unwrap_or_default();
+        let mut later = series.published().filter(|(t, _)| *t >= now);
+        let next = later.next().map(|(t, _)| shown(&t)).unwrap_or_default();
         format!("it has a gap now, until {next}: {estimated}")
     })
 }
@@ -90,7 +85,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(h, p)| format!("2026-05-12T{h:02}:00:00Z,{p}\n"));
-        PriceSeries::parse(&format!("ts_utc,price\n{}", rows.collect::<String>())).unwrap()
+        PriceSeries::parse(&format!("ts_utc,price\n{}", rows.collect::<String>()), "EUR").unwrap()
     }
 
     #[test]

@@ -92,6 +92,11 @@ impl PriceSeries {
         Self { rows }
     }
 
+    /// Start and price of each published row, oldest first.
+    pub fn published(&self) -> impl Iterator<Item = (Timestamp, Price)> {
+        self.rows.iter().map(|(t, r)| (*t, r.price))
+    }
+
     /// First instant after everything known.
     pub fn end(&self) -> Option<Timestamp> {
         self.rows.last_key_value().map(|(_, r)| r.end)

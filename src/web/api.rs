@@ -11,7 +11,7 @@ use super::{Exits, ask, guard, live, now, openapi, site, ui};
 use crate::cycle::{CycleReport, Heard, HistoryRead, NotDone};
 use crate::model::{DeviceHealth, PeopleInput, Rung};
 use crate::site::Mode;
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp};
 use axum::body::{Bytes, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, Request, State};

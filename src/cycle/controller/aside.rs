@@ -1,7 +1,7 @@
 //! What goes on beside the loop and concerns it: parts that are in trouble, devices that a watchdog has given back.
 
-use super::{Alarm, Controller, alarm};
-use crate::cycle::ports::{FieldPort, JournalPort, Record, Trouble};
+use super::{Controller, alarm};
+use crate::cycle::ports::{Alarm, FieldPort, JournalPort, Record, Trouble};
 use crate::model::Rung;
 use crate::time::Timestamp;
 

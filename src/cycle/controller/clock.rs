@@ -1,7 +1,7 @@
 //! What a controller does when its clock jumps, and while the clock is not believed.
 
-use super::{Alarm, Controller, alarm};
-use crate::cycle::ports::{FieldPort, JournalPort, Record};
+use super::{Controller, alarm};
+use crate::cycle::ports::{Alarm, FieldPort, JournalPort, Record};
 use crate::model::Trigger;
 use crate::site::Plant;
 use crate::state;
