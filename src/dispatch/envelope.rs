@@ -369,18 +369,16 @@ fn unmetered(view: &View<'_>) -> Option<f64> {
     if let Some(kw) = view.snapshot.residual.and_then(|r| r.usable()) {
         return Some(kw.as_kw());
     }
-    let mut rest = view.snapshot.grid?.usable()?.as_kw();
-    for (id, c) in &view.plant.components {
-        rest -= match (&c.kind, view.power(id)) {
-            (Kind::Meter(_), _) | (Kind::Load(_), None) => 0.0,
-            (_, Some(kw)) => kw,
-            (Kind::Pv(p), None) => -p.inverter_max.as_kw(),
-            (Kind::Battery(b), None) => -b.discharge_max.as_kw(),
-            (Kind::Generator(g), None) => -g.power_max.as_kw(),
-            (_, None) => 0.0,
-        };
-    }
-    Some(rest.max(0.0))
+    view.snapshot.grid?;
+    let rest = view.snapshot.rest?.usable()?.as_kw();
+    let unknown = view.plant.components.iter().filter(|(id, _)| view.power(id).is_none());
+    let made = unknown.map(|(_, c)| match &c.kind {
+        Kind::Pv(p) => p.inverter_max.as_kw(),
+        Kind::Battery(b) => b.discharge_max.as_kw(),
+        Kind::Generator(g) => g.power_max.as_kw(),
+        _ => 0.0,
+    });
+    Some((rest + made.sum::<f64>()).max(0.0))
 }
 
 fn is_under(view: &View<'_>, from: &Id, circuit: &Id) -> bool {
