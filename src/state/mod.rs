@@ -16,6 +16,7 @@ pub mod books;
 mod frozen;
 mod plausible;
 pub mod sessions;
+pub mod worth;
 
 /// Freezes one cycle. `state.accepted` is the memory of the plausibility checks.
 pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Timestamp) -> Snapshot {

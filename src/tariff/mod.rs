@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 mod bill;
 mod lookup;
 mod series;
-pub use bill::{Bill, MeterInterval, bill};
+pub use bill::{Bill, MeterInterval, bill, window_charge};
 pub use series::{PriceSeries, published_until};
 
 /// What the site pays and is paid.
