@@ -22,7 +22,12 @@ const CYCLE: TimeDelta = TimeDelta::seconds(10);
 
 /// Three days of hourly prices.
 fn hourly(from: Timestamp) -> PriceSeries {
-    let row = |h| format!("{},0.1\n", (from + TimeDelta::hours(h)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    let row = |h| {
+        format!(
+            "{},0.1\n",
+            (from + TimeDelta::hours(h)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        )
+    };
     let rows: String = (0..72).map(row).collect();
     PriceSeries::parse(&format!("ts_utc,price\n{rows}"), "EUR").unwrap()
 }

@@ -173,7 +173,7 @@ fn a_battery_that_does_not_obey_is_counted_and_breaks_no_limit() {
     assert_eq!(limits.breaches, 0, "{limits:?}");
     // a meter near zero all day is no reason to leave the car waiting
     assert_eq!(seen.doubts, Vec::<String>::new());
-    let short = outcome.books.ev_shortfall_kwh;
+    let short = outcome.books.ev_shortfall_kwh();
     assert!(short < 0.1, "{short:?}");
 }
 

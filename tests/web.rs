@@ -33,7 +33,6 @@ fn the_page_comes_with_a_policy_that_allows_no_inline_code() {
     assert!(!answer.contains("<script>") && !answer.contains(" style="), "{answer}");
     for name in ["app.js", "style.css", "icon.svg", "vendor/htm-preact.js"] {
         assert!(get(server.port, &format!("/{name}")).is_some(), "{name}");
-        
     }
 }
 

@@ -10,9 +10,11 @@ mod perfect;
 mod report;
 mod runs;
 pub mod savings;
+mod service;
 pub mod stability;
 
 pub use market::{Market, NoMarket};
-pub use money::{Costs, settle};
+pub use money::settle;
 pub use report::{Limits, Report, once};
 pub use runs::{Outcome, RunSpec, run_policy, run_watched};
+pub use service::{Held, Missed, Service};

@@ -1,8 +1,9 @@
 //! The report of `demo --once`: what each policy cost, what service it gave, and whether anything was broken.
 
-use super::money::{Costs, co2_kg, settle};
+use super::money::{co2_kg, settle};
 use super::runs::{Outcome, RunSpec, run_policy};
-use crate::model::Policy;
+use super::service::{Missed, Service, UNSEEN, missed, not_comparable};
+use crate::model::{Costs, Policy};
 use crate::site::{Kind, Site};
 use crate::time::{Timestamp, local_midnight};
 use crate::twin::Fault;
@@ -23,6 +24,10 @@ pub struct Report {
     pub cost: BTreeMap<Policy, f64>,
     pub cost_parts: BTreeMap<Policy, Costs>,
     pub service: BTreeMap<Policy, Service>,
+    /// Policies that served less than another one: their cost is not comparable.
+    pub not_comparable: Vec<Policy>,
+    /// Cars that left short under the plan.
+    pub missed: Vec<Missed>,
     pub co2_kg: BTreeMap<Policy, f64>,
     pub kpi: Kpi,
     pub energy_balance_error_kwh: f64,
@@ -33,13 +38,6 @@ pub struct Report {
     pub plans: Plans,
     pub journal_hash: String,
     pub wall_s: f64,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Service {
-    pub ev_shortfall_kwh: f64,
-    pub unserved_kwh: f64,
-    pub discomfort_kh: f64,
 }
 
 /// Of the plan's run.
@@ -107,9 +105,21 @@ pub fn once(
 }
 
 impl Report {
-    /// Nothing was broken: the exit status of `demo --once`.
+    /// Nothing was broken, and no service was lost that could have been given: the exit status of `demo --once`.
     pub fn ok(&self) -> bool {
-        self.limits.breaches == 0 && self.energy_balance_error_kwh <= 1e-6
+        self.limits.breaches == 0 && self.energy_balance_error_kwh <= 1e-6 && !self.lost_service()
+    }
+
+    /// A car left without energy that it was promised and that could have been given, or the plan left more load unserved
+    /// or more discomfort than the rule.
+    pub fn lost_service(&self) -> bool {
+        let slack = UNSEEN * f64::from(self.days);
+        let lost: f64 = self.missed.iter().map(Missed::lost_kwh).sum();
+        let (plan, rule) = (self.service.get(&Policy::Plan), self.service.get(&Policy::Rule));
+        let worse = plan.zip(rule).is_some_and(|(plan, rule)| {
+            plan.unserved_kwh > rule.unserved_kwh + slack || plan.discomfort_kh > rule.discomfort_kh + slack
+        });
+        lost > slack || worse
     }
 }
 
@@ -130,6 +140,8 @@ fn assemble(
         .map(|(p, o)| (*p, settle(plant, &o.books, prices.as_deref(), o.month, start)))
         .collect();
     let plan = outcomes.get(&Policy::Plan).ok_or("the plan's run is missing")?;
+    let idle = outcomes.get(&Policy::Idle).ok_or("the idle run is missing")?;
+    let service: BTreeMap<Policy, Service> = outcomes.iter().map(|(p, o)| (*p, Service::of(&o.books))).collect();
     Ok(Report {
         site: plant.name.to_string(),
         seed,
@@ -139,7 +151,9 @@ fn assemble(
         currency: plant.tariff.currency.clone(),
         cost: parts.iter().map(|(p, c)| (*p, c.total())).collect(),
         cost_parts: parts,
-        service: outcomes.iter().map(|(p, o)| (*p, service(o))).collect(),
+        not_comparable: not_comparable(&service, f64::from(days)),
+        missed: missed(&plan.books, &idle.books, &plan.reasons),
+        service,
         co2_kg: outcomes.iter().map(|(p, o)| (*p, co2_kg(plant, &o.books))).collect(),
         kpi: kpi(site, plan),
         energy_balance_error_kwh: plan.books.balance_error_kwh,
@@ -164,14 +178,6 @@ fn assemble(
         journal_hash: plan.journal_hash.clone(),
         wall_s: 0.0,
     })
-}
-
-fn service(o: &Outcome) -> Service {
-    Service {
-        ev_shortfall_kwh: o.books.ev_shortfall_kwh,
-        unserved_kwh: o.books.unserved_kwh,
-        discomfort_kh: o.books.discomfort_kh,
-    }
 }
 
 fn plans(plan: &Outcome) -> Plans {

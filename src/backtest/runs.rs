@@ -2,6 +2,7 @@
 
 use super::market::{Market, NoMarket};
 use super::perfect::foresight;
+use super::service::Reasons;
 use crate::cycle::{Config, Controller, CycleReport, FieldPort, Planner, PricePort, Stop, Tally, run};
 use crate::field::{Dial, Field, Options, Wire};
 use crate::journal::HashJournal;
@@ -39,6 +40,8 @@ pub struct Outcome {
     pub month: MonthUse,
     /// Day-ahead accuracy by series name.
     pub nmae: BTreeMap<String, f64>,
+    /// What decided for each car while it was short.
+    pub reasons: Reasons,
 }
 
 /// Runs one policy in virtual time. `progress` is told the share done.
@@ -132,11 +135,13 @@ async fn closed_loop<F: FieldPort>(
     let (_keep, told) = watch::channel(false);
     let (_people, mut inbox) = mpsc::channel(1);
     let moved = world.clone();
+    let mut reasons = Reasons::default();
     let publish = |report: CycleReport| {
         let at = report.snapshot.at;
         if let Ok(mut w) = moved.lock() {
             w.advance_to(at);
         }
+        reasons.see(&report, spec.cycle);
         show(&report);
     };
     run(
@@ -165,5 +170,6 @@ async fn closed_loop<F: FieldPort>(
             .iter()
             .filter_map(|(name, s)| Some((name.clone(), s.nmae()?)))
             .collect(),
+        reasons,
     })
 }

@@ -4,6 +4,7 @@ use super::market::Market;
 use super::money::settle;
 use super::report::nmae_by_kind;
 use super::runs::{RunSpec, run_policy};
+use super::service::UNSEEN;
 use crate::model::Policy;
 use crate::site::Site;
 use crate::time::local_midnight;
@@ -68,7 +69,7 @@ pub fn day(site: &Arc<Site>, date: NaiveDate, seed: u64, cycle: TimeDelta) -> Re
         };
         let o = run_policy(&spec, &|_| {})?;
         result.cost[i] = settle(&site.plant, &o.books, prices.as_deref(), o.month, start).total();
-        result.ev_shortfall_kwh[i] = o.books.ev_shortfall_kwh;
+        result.ev_shortfall_kwh[i] = o.books.ev_shortfall_kwh();
         result.unserved_kwh[i] = o.books.unserved_kwh;
         result.discomfort_kh[i] = o.books.discomfort_kh;
         if policy == Policy::Plan {
@@ -108,8 +109,6 @@ pub struct Verdict {
 
 /// Extra cost of the worst day that is allowed, as a share of the mean idle day.
 const WORST: f64 = 0.02;
-/// Service below a meter's resolution, kWh or Kh a day.
-const UNSEEN: f64 = 0.01;
 
 impl Summary {
     /// What the plan owes: no worse served than by the rule, cheaper than rule and idle, never much dearer, no limit broken.

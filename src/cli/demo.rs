@@ -186,6 +186,7 @@ fn text(r: &Report) -> String {
     );
     out += &row("unserved, kWh", &|p| r.service.get(&p).map(|s| s.unserved_kwh), 2);
     out += &row("discomfort, K·h", &|p| r.service.get(&p).map(|s| s.discomfort_kh), 2);
+    out += &missed(r);
     out += &format!(
         "\nlimits    {} breaches, worst excess {:.2} kW, binding {:.0} min\n",
         r.limits.breaches, r.limits.worst_excess_kw, r.limits.binding_minutes
@@ -213,7 +214,33 @@ fn text(r: &Report) -> String {
     out
 }
 
-type Part = fn(&crate::backtest::Costs) -> f64;
+/// Cars that left short, and costs that cannot be compared; nothing where all were served alike.
+fn missed(r: &Report) -> String {
+    let mut out = String::new();
+    for policy in &r.not_comparable {
+        let name = format!("{policy:?}").to_lowercase();
+        out += &format!("\n{name}: not comparable, it served less\n");
+    }
+    for m in &r.missed {
+        out += &format!(
+            "missed    {}: {:.1} of {:.1} kWh between {} and {}",
+            m.component,
+            m.missed_kwh,
+            m.promised_kwh,
+            m.arrival.format("%m-%d %H:%M"),
+            m.departure.format("%m-%d %H:%M UTC"),
+        );
+        let why = m.why.iter().map(|h| format!("{} {:.0} min", h.code.en(), h.minutes));
+        out += &format!("\n          {}\n", why.collect::<Vec<_>>().join("; "));
+        if m.lost_kwh() < m.missed_kwh {
+            let not_possible = m.missed_kwh - m.lost_kwh();
+            out += &format!("          {not_possible:.1} kWh of it were not possible at full power either\n");
+        }
+    }
+    out
+}
+
+type Part = fn(&crate::model::Costs) -> f64;
 const PARTS: [(&str, Part); 6] = [
     ("energy", |c| c.energy),
     ("demand charge", |c| c.demand),

@@ -193,4 +193,3 @@ fn metrics_text(metrics: &Arc<Metrics>, sink: Option<&SharedSink>) -> Arc<dyn Fn
         metrics.text(&sinks)
     })
 }
-

@@ -84,7 +84,7 @@ fn line(plant: &Plant, report: &CycleReport) -> String {
     }
     parts.push(format!(
         "today {} {}",
-        money(plant, state.today.cost),
+        money(plant, state.today.costs.total()),
         plant.tariff.currency
     ));
     if !report.alarms.is_empty() {
@@ -143,10 +143,10 @@ fn is_worth_showing(plant: &Plant, report: &CycleReport, id: &Id) -> bool {
 fn summary(plant: &Plant, report: &CycleReport) -> String {
     let (state, counts) = (&report.state, &report.counts);
     let mut text = format!(
-        "today {} {} (without storage and control {})",
-        money(plant, state.today.cost),
+        "today {} {} (with storage at rest {})",
+        money(plant, state.today.costs.total()),
         plant.tariff.currency,
-        money(plant, state.today.baseline_cost)
+        money(plant, state.today.baseline.total())
     );
     if let Some(ms) = counts.last_solve_ms {
         text += &format!("  {} plans, {ms:.0} ms", counts.plans);

@@ -47,7 +47,10 @@ impl WatchedPrices {
         };
         let path = folder.join(file);
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let (of_thread, reader) = (Arc::downgrade(&shared), Reader::new(path.clone(), &site.plant.tariff.currency));
+        let (of_thread, reader) = (
+            Arc::downgrade(&shared),
+            Reader::new(path.clone(), &site.plant.tariff.currency),
+        );
         let thread = std::thread::Builder::new().name("prices".into());
         thread
             .spawn(move || serve(reader, &of_thread))

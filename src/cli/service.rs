@@ -149,14 +149,20 @@ impl Looping {
     async fn cycles(&mut self, stop: Stop, falls: &mut Falls) {
         let mut screen = Screen::new();
         let (exits, plant) = (&mut self.exits, &self.site.plant);
-        run(&mut self.controller, &mut self.pacer, &mut self.inbox, stop, |mut report| {
-            exits.take(&mut report);
-            screen.show(plant, &report);
-            if falls.is_over() {
-                let falls = falls.clone();
-                drop(beside("falls", move || falls.forget()));
-            }
-        })
+        run(
+            &mut self.controller,
+            &mut self.pacer,
+            &mut self.inbox,
+            stop,
+            |mut report| {
+                exits.take(&mut report);
+                screen.show(plant, &report);
+                if falls.is_over() {
+                    let falls = falls.clone();
+                    drop(beside("falls", move || falls.forget()));
+                }
+            },
+        )
         .await;
     }
 

@@ -198,8 +198,22 @@ fn money(all: &mut Collector, plant: &Plant, report: &CycleReport) {
     let sell = plant.tariff.sell(now, prices).map(|p| p.as_per_kwh());
     all.maybe("price", "import_per_kwh", None, buy);
     all.maybe("price", "export_per_kwh", None, sell);
-    all.add("day", "cost", None, state.today.cost);
-    all.add("day", "baseline_cost", None, state.today.baseline_cost);
+    all.add("day", "cost", None, state.today.costs.total());
+    all.add("day", "baseline_cost", None, state.today.baseline.total());
+    let parts = &state.today.costs;
+    all.add("day", "energy_cost", None, parts.energy);
+    all.add("day", "demand_cost", None, parts.demand);
+    all.add("day", "fuel_cost", None, parts.fuel);
+    all.add("day", "wear_cost", None, parts.wear);
+    all.add("day", "carbon_cost", None, parts.carbon);
+    all.add("day", "stored_worth", None, parts.stored);
+    all.add("day", "uncounted_seconds", None, state.today.gap.seconds);
+    for (id, g) in &state.today.generators {
+        all.add("generator", "day_energy_watthours", Some(id), g.energy_kwh * 1e3);
+        all.add("generator", "day_running_seconds", Some(id), g.run_h * 3600.0);
+        all.add("generator", "day_starts", Some(id), f64::from(g.starts));
+        all.add("generator", "day_cost", Some(id), g.cost);
+    }
     all.add(
         "day",
         "energy_import_watthours",
@@ -276,8 +290,13 @@ pub fn help(kind: &str, field: &str) -> String {
         ("plan", "alternative_missed_watthours") => "Energy asked for that this other choice would miss",
         ("plan", "age_seconds") => "Age of the plan in force",
         ("solve", _) => "CPU time of the last plan: build and solve",
-        ("day", "cost") => "Money spent since local midnight",
-        ("day", "baseline_cost") => "What the day would have cost without storage or control",
+        ("day", "cost") => {
+            "Cost since local midnight: energy, demand charge added, fuel, wear, carbon, minus the worth of what was stored"
+        }
+        ("day", "baseline_cost") => "The same with the batteries at rest",
+        ("day", "demand_cost") => "Demand charge that today's metering windows have added",
+        ("day", "stored_worth") => "Worth of the change of stored energy since local midnight",
+        ("day", "uncounted_seconds") => "Time since local midnight in which money could not be counted",
         ("month", "peak_watts") => "Highest metering window of the billing month",
         ("month", "contract_watts") => "Contracted power",
         ("controller", "rung") => "Rung of the safety ladder: 0 normal, 1 last plan, 2 rule, 3 safe, 4 released",

@@ -3,6 +3,7 @@
 use super::doubt::{MeterMemory, Still, Suspicion};
 use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
+use super::ledger::{BaselineUse, DayBooks};
 use super::people::Direction;
 use super::reason::Reason;
 use super::schedule::Schedule;
@@ -85,6 +86,9 @@ pub struct ControllerState {
     /// A full good cycle was seen since this process started; never restored.
     #[serde(skip)]
     pub started: bool,
+    /// What the month's demand charge would be counted on with the batteries at rest.
+    #[serde(default)]
+    pub baseline: Option<BaselineUse>,
     /// Money and energy of the current local day.
     pub today: DayBooks,
 }
@@ -134,14 +138,8 @@ impl ControllerState {
             marks: BTreeMap::new(),
             field: FieldMemory::default(),
             started: false,
-            today: DayBooks {
-                start: local_midnight(tz, today),
-                cost: 0.0,
-                baseline_cost: 0.0,
-                imported: Energy::ZERO,
-                exported: Energy::ZERO,
-                co2_kg: 0.0,
-            },
+            baseline: None,
+            today: DayBooks::new(local_midnight(tz, today), now),
         }
     }
 
@@ -188,6 +186,7 @@ impl ControllerState {
             marks: self.marks.clone(),
             field: self.field.clone(),
             started: self.started,
+            baseline: self.baseline,
             today: self.today.clone(),
         }
     }
@@ -283,6 +282,7 @@ impl ControllerState {
             meter,
             field,
             started: _,
+            baseline: _,
             today: _,
         } = self;
         meter.step(step);
@@ -374,16 +374,4 @@ pub struct LastTarget {
     /// Since when in the same mode (charging, idle, discharging / on, off).
     pub mode_since: Timestamp,
     pub reason: Reason,
-}
-
-/// Running books of the local day, from the site's meter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DayBooks {
-    pub start: Timestamp,
-    pub cost: f64,
-    /// What the same day would have cost without control: load − PV at the meter, no storage moved.
-    pub baseline_cost: f64,
-    pub imported: Energy,
-    pub exported: Energy,
-    pub co2_kg: f64,
 }

@@ -1,11 +1,21 @@
 //! Running books: metering window, month peak, money of the day.
+//!
+//! In: the snapshot of a cycle and the time since the last. Out: [`DayBooks`], [`MonthUse`] and the metering window in
+//! the state. The money has the parts of [`Costs`], for what happened and for the baseline: the same day with the
+//! batteries at rest. A stretch in which a value that money needs is unknown is kept as a gap.
 
-use crate::model::{ControllerState, DayBooks, Snapshot, WindowUse};
-use crate::site::{Kind, Plant};
-use crate::tariff::{MonthUse, PriceSeries};
+use super::worth;
+use crate::model::{
+    BaselineUse, ControllerState, Costs, DayBooks, GeneratorDay, Quantity, Snapshot, StoredEnergy, Unknown, WindowUse,
+};
+use crate::site::{Generator, Id, Kind, Plant};
+use crate::tariff::{MonthUse, PriceSeries, window_charge};
 use crate::time::{Timestamp, floor_to, local_midnight};
-use crate::units::{Energy, Money, Power};
+use crate::units::{Energy, Money, Power, hours};
 use chrono::TimeDelta;
+
+/// A generator that gives less than this share of its rating does not run, where the device says nothing of running.
+const RUNS_ABOVE: f64 = 0.01;
 
 /// Carries the books over `dt`, the time since the last cycle, ending at `now`.
 pub fn update(
@@ -19,27 +29,17 @@ pub fn update(
     turn_window(plant, state, now);
     turn_month(plant, state, now);
     turn_day(plant, state, now);
-    let Some(grid) = snapshot.grid.and_then(|g| g.usable()) else {
-        return;
+    let books = Books {
+        plant,
+        snapshot,
+        prices,
+        dt,
+        now,
     };
-    let import = grid.max(Power::ZERO) * dt;
-    let export = (-grid).max(Power::ZERO) * dt;
-    state.window.imported += import;
-    state.window.exported += export;
-    state.window.covered_s += dt.as_seconds_f64();
-    state.today.imported += import;
-    state.today.exported += export;
-    state.today.co2_kg += import.as_kwh() * plant.tariff.grid_carbon;
-    if let Some(cost) = cost(plant, state, prices, import, export, now) {
-        state.today.cost += cost.amount();
-    }
-    if let Some(base) = baseline(plant, snapshot) {
-        let (i, e) = (base.max(Power::ZERO) * dt, (-base).max(Power::ZERO) * dt);
-        if let Some(cost) = self::cost(plant, state, prices, i, e, now) {
-            state.today.baseline_cost += cost.amount();
-        }
-    }
-    state.month.imported += import;
+    let flows = books.flows(state);
+    books.count(state, &flows);
+    books.stores(state);
+    books.value_stores(state);
 }
 
 /// The clock jumped by `step` to `now`. Nothing that was counted is given up and nothing is counted twice: a day or month that a
@@ -48,7 +48,7 @@ pub fn update(
 pub fn step(plant: &Plant, state: &mut ControllerState, step: TimeDelta, now: Timestamp) {
     let ahead = |start: Timestamp| start > now + TimeDelta::days(1);
     if ahead(state.today.start) {
-        state.today.start = day_start(plant, now);
+        state.today.start = midnight(plant, now);
     }
     if ahead(state.month.month_start) {
         state.month.month_start = plant.tariff.month_start(now);
@@ -56,6 +56,9 @@ pub fn step(plant: &Plant, state: &mut ControllerState, step: TimeDelta, now: Ti
     if step.abs() >= window_length(plant) {
         // what was imported in another window says nothing about this one
         state.window = fresh_window(floor_to(now, window_length(plant)));
+        if let Some(rest) = &mut state.baseline {
+            rest.window = Energy::ZERO;
+        }
     }
 }
 
@@ -63,7 +66,7 @@ pub fn step(plant: &Plant, state: &mut ControllerState, step: TimeDelta, now: Ti
 /// said last.
 pub fn redate(plant: &Plant, state: &mut ControllerState, before: Timestamp, now: Timestamp) {
     if state.today.start <= before {
-        state.today.start = day_start(plant, now);
+        state.today.start = midnight(plant, now);
     }
     if state.month.month_start <= before {
         state.month.month_start = plant.tariff.month_start(now);
@@ -75,28 +78,260 @@ pub fn window_length(plant: &Plant) -> TimeDelta {
     plant.tariff.power_window().unwrap_or(TimeDelta::minutes(15))
 }
 
-fn cost(
-    plant: &Plant,
-    state: &ControllerState,
-    prices: Option<&PriceSeries>,
-    import: Energy,
-    export: Energy,
+/// What one cycle's money is counted from.
+struct Books<'a> {
+    plant: &'a Plant,
+    snapshot: &'a Snapshot,
+    prices: Option<&'a PriceSeries>,
+    dt: TimeDelta,
     now: Timestamp,
-) -> Option<Money> {
-    let buy = plant.tariff.buy(now, prices, &state.month)?.price;
-    let sell = plant.tariff.sell(now, prices)?;
-    Some(import * buy - export * sell)
 }
 
-/// What the meter would show if storages did nothing: grid minus the batteries' power.
-fn baseline(plant: &Plant, snapshot: &Snapshot) -> Option<Power> {
-    let mut net = snapshot.grid?.usable()?;
-    for (id, c) in &plant.components {
-        if matches!(c.kind, Kind::Battery(_)) {
-            net -= snapshot.power(id)?;
+/// Powers and money of the cycle, as far as they are known.
+struct Flows {
+    /// At the connection point, import positive; zero on an island.
+    grid: Option<Power>,
+    /// The same with batteries and generators at rest.
+    at_rest: Option<Power>,
+    /// By tariff.
+    cost: Option<Money>,
+    missing: Option<Unknown>,
+}
+
+impl Books<'_> {
+    fn flows(&self, state: &ControllerState) -> Flows {
+        let grid = match &self.plant.connection {
+            Some(_) => self.snapshot.grid.and_then(|g| g.usable()),
+            None => Some(Power::ZERO),
+        };
+        let cost = grid.and_then(|grid| self.cost(state, grid));
+        let silent = self.generators().any(|(id, _)| self.snapshot.power(id).is_none());
+        let missing = match (grid, silent, cost) {
+            (None, ..) => Some(Unknown::Grid),
+            (_, true, _) => Some(Unknown::Generator),
+            (.., None) => Some(Unknown::Price),
+            _ => None,
+        };
+        Flows {
+            grid,
+            at_rest: grid.and_then(|grid| self.at_rest(grid)),
+            cost,
+            missing,
         }
     }
-    Some(net)
+
+    fn generators(&self) -> impl Iterator<Item = (&Id, &Generator)> {
+        self.plant.components.iter().filter_map(|(id, c)| match &c.kind {
+            Kind::Generator(g) => Some((id, g)),
+            _ => None,
+        })
+    }
+
+    /// By tariff, of what flows at the connection point during the cycle; `None` where the price is unknown.
+    fn cost(&self, state: &ControllerState, grid: Power) -> Option<Money> {
+        if self.plant.connection.is_none() {
+            return Some(Money::ZERO);
+        }
+        let buy = self.plant.tariff.buy(self.now, self.prices, &state.month)?.price;
+        let sell = self.plant.tariff.sell(self.now, self.prices)?;
+        Some(import(grid, self.dt) * buy - import(-grid, self.dt) * sell)
+    }
+
+    /// What the connection point would show if storages and generators did nothing.
+    fn at_rest(&self, grid: Power) -> Option<Power> {
+        let mut net = grid;
+        for (id, c) in &self.plant.components {
+            if matches!(c.kind, Kind::Battery(_) | Kind::Generator(_)) {
+                net -= self.snapshot.power(id)?;
+            }
+        }
+        Some(net)
+    }
+
+    /// Adds what is known. What is not leaves a gap, in which the baseline costs what the day costs.
+    fn count(&self, state: &mut ControllerState, flows: &Flows) {
+        let bought = flows.grid.map_or(Energy::ZERO, |grid| import(grid, self.dt));
+        if let Some(grid) = flows.grid {
+            let sold = import(-grid, self.dt);
+            state.window.imported += bought;
+            state.window.exported += sold;
+            state.window.covered_s += self.dt.as_seconds_f64();
+            state.month.imported += bought;
+            state.today.imported += bought;
+            state.today.exported += sold;
+        }
+        let day = &mut state.today;
+        day.counted_from.get_or_insert(self.now);
+        day.gap.note(flows.missing, self.dt, self.now);
+        let burnt = self.burn(day);
+        let part = Part {
+            energy: flows.cost.unwrap_or(Money::ZERO),
+            fuel: burnt.cost,
+            co2_kg: bought.as_kwh() * self.plant.tariff.grid_carbon + burnt.co2_kg,
+        };
+        day.co2_kg += part.co2_kg;
+        day.costs.wear += self.wear();
+        self.add(&mut day.costs, &part);
+        let rest = self.at_rest_part(state, flows, &part);
+        self.add(&mut state.today.baseline, &rest);
+    }
+
+    fn add(&self, costs: &mut Costs, part: &Part) {
+        costs.energy += part.energy.amount();
+        costs.fuel += part.fuel;
+        costs.carbon += self.plant.objective.carbon_per_kg * part.co2_kg;
+    }
+
+    fn wear(&self) -> f64 {
+        let parts = self.plant.components.iter().filter_map(|(id, c)| {
+            let kw = self.snapshot.power(id)?.as_kw().abs();
+            Some(worth::wear(&c.kind, kw * hours(self.dt)))
+        });
+        parts.sum()
+    }
+
+    /// Adds what the generators did; their cost and CO₂ of this cycle.
+    fn burn(&self, day: &mut DayBooks) -> Burnt {
+        let mut burnt = Burnt { cost: 0.0, co2_kg: 0.0 };
+        for (id, g) in self.generators() {
+            let kwh = self.snapshot.power(id).map_or(0.0, |p| (-p.as_kw()).max(0.0)) * hours(self.dt);
+            let runs = match self.snapshot.usable(id, Quantity::Running) {
+                Some(flag) => flag > 0.5,
+                None => kwh > RUNS_ABOVE * g.power_max.as_kw() * hours(self.dt),
+            };
+            let of_day = day.generators.entry(id.clone()).or_insert(GeneratorDay {
+                energy_kwh: 0.0,
+                run_h: 0.0,
+                starts: 0,
+                cost: 0.0,
+                // a generator that runs when the books begin was started before
+                running: runs,
+            });
+            let run_h = if runs { hours(self.dt) } else { 0.0 };
+            let starts = u32::from(runs && !of_day.running);
+            let cost = worth::fuel(g, kwh, run_h, starts);
+            of_day.energy_kwh += kwh;
+            of_day.run_h += run_h;
+            of_day.starts += starts;
+            of_day.cost += cost;
+            of_day.running = runs;
+            burnt.cost += cost;
+            burnt.co2_kg += g.carbon * kwh;
+        }
+        burnt
+    }
+
+    /// The same cycle with the batteries at rest; where that is not known, the cycle as it was: a saving is claimed only
+    /// for time in which it is measured.
+    fn at_rest_part(&self, state: &mut ControllerState, flows: &Flows, was: &Part) -> Part {
+        let peak = state.month.peak;
+        let use_at_rest = state.baseline.get_or_insert(BaselineUse {
+            window: Energy::ZERO,
+            peak,
+            running: false,
+        });
+        let net = flows.at_rest.filter(|_| flows.missing.is_none());
+        let at_meter = net.or(flows.grid).unwrap_or(Power::ZERO);
+        if self.plant.connection.is_some() {
+            use_at_rest.window += import(at_meter, self.dt);
+        }
+        let Some(net) = net else { return *was };
+        if self.plant.connection.is_none() {
+            return self.engine_alone(net, use_at_rest);
+        }
+        Part {
+            energy: self.cost(state, net).unwrap_or(was.energy),
+            fuel: 0.0,
+            co2_kg: import(net, self.dt).as_kwh() * self.plant.tariff.grid_carbon,
+        }
+    }
+
+    /// An island's first generator, if it carried the `net` load without a battery: it runs at its least power or more from
+    /// the moment the sun does not suffice.
+    fn engine_alone(&self, net: Power, rest: &mut BaselineUse) -> Part {
+        let nothing = Part {
+            energy: Money::ZERO,
+            fuel: 0.0,
+            co2_kg: 0.0,
+        };
+        let Some((_, g)) = self.generators().next() else {
+            return nothing;
+        };
+        let kw = net.as_kw();
+        // Stops only when the sun gives its least power besides the load: noise around zero starts it once.
+        let runs = kw > if rest.running { -g.power_min.as_kw() } else { 0.0 };
+        let starts = u32::from(runs && !rest.running);
+        rest.running = runs;
+        if !runs {
+            return nothing;
+        }
+        let kwh = kw.clamp(g.power_min.as_kw(), g.power_max.as_kw()) * hours(self.dt);
+        Part {
+            fuel: worth::fuel(g, kwh, hours(self.dt), starts),
+            co2_kg: g.carbon * kwh,
+            ..nothing
+        }
+    }
+
+    /// Stored energy as it is now; what is unknown stays as it was last seen.
+    fn stores(&self, state: &mut ControllerState) {
+        for (id, c) in &self.plant.components {
+            let known = match &c.kind {
+                Kind::Battery(b) => self.snapshot.soc(id).map(|s| s.as_ratio() * b.capacity.as_kwh()),
+                Kind::HeatPump(h) => {
+                    let tank = self.snapshot.usable(id, Quantity::TankTemperature);
+                    tank.map(|t| (t - h.tank.min.as_celsius()) * h.tank.kwh_per_k)
+                }
+                // What a car has got leaves with it: it is a service then, and no store.
+                Kind::ChargePoint(_) => Some(state.sessions.get(id).map_or(0.0, |s| s.delivered.as_kwh())),
+                _ => None,
+            };
+            let Some(kwh) = known else { continue };
+            let first = StoredEnergy {
+                start_kwh: kwh,
+                now_kwh: kwh,
+            };
+            state.today.stored.entry(id.clone()).or_insert(first).now_kwh = kwh;
+        }
+    }
+
+    fn value_stores(&self, state: &mut ControllerState) {
+        let end = next_midnight(self.plant, state.today.start);
+        if state.today.stored_price.is_none() {
+            state.today.stored_price =
+                worth::stored_price(self.plant, self.prices, &state.month, state.today.start, end);
+        }
+        let Some(price) = state.today.stored_price else { return };
+        let (mut all, mut resting) = (0.0, 0.0);
+        for (id, change) in state.today.stored.iter().map(|(id, s)| (id, s.change())) {
+            let Some(kind) = self.plant.components.get(id).map(|c| &c.kind) else {
+                continue;
+            };
+            let money = worth::stored(kind, change, price).unwrap_or(0.0);
+            all += money;
+            resting += if matches!(kind, Kind::Battery(_)) { 0.0 } else { money };
+        }
+        state.today.costs.stored = all;
+        state.today.baseline.stored = resting;
+    }
+}
+
+struct Burnt {
+    cost: f64,
+    co2_kg: f64,
+}
+
+/// What one cycle adds, for what happened or for the baseline.
+#[derive(Clone, Copy)]
+struct Part {
+    energy: Money,
+    fuel: f64,
+    co2_kg: f64,
+}
+
+/// Energy of the positive part of a power.
+fn import(power: Power, dt: TimeDelta) -> Energy {
+    power.max(Power::ZERO) * dt
 }
 
 fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
@@ -105,10 +340,18 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     if start == state.window.start {
         return;
     }
-    let mean = state.window.imported / measured(&state.window, length);
-    if plant.tariff.power_window().is_some() && mean > state.month.peak {
-        state.month.peak = mean;
+    // Where the clock was set back in the window, a part of it was passed twice.
+    let share = length.as_seconds_f64() / measured(&state.window, length).as_seconds_f64();
+    let (charge, peak) = window_charge(&plant.tariff, state.month.peak, state.window.imported * share);
+    state.today.costs.demand += charge.amount();
+    state.month.peak = peak;
+    if let Some(rest) = &mut state.baseline {
+        let (charge, peak) = window_charge(&plant.tariff, rest.peak, rest.window * share);
+        state.today.baseline.demand += charge.amount();
+        (rest.peak, rest.window) = (peak, Energy::ZERO);
     }
+    // Prices of the day may have arrived since.
+    state.today.stored_price = None;
     state.window = fresh_window(start);
 }
 
@@ -136,24 +379,23 @@ fn turn_month(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
             imported: Energy::ZERO,
             peak: Power::ZERO,
         };
+        state.baseline = None;
     }
-}
-
-fn day_start(plant: &Plant, now: Timestamp) -> Timestamp {
-    let tz = plant.location.time_zone;
-    local_midnight(tz, now.with_timezone(&tz).date_naive())
 }
 
 fn turn_day(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
-    let start = day_start(plant, now);
+    let start = midnight(plant, now);
     if start > state.today.start {
-        state.today = DayBooks {
-            start,
-            cost: 0.0,
-            baseline_cost: 0.0,
-            imported: Energy::ZERO,
-            exported: Energy::ZERO,
-            co2_kg: 0.0,
-        };
+        state.today = DayBooks::new(start, start);
     }
+}
+
+fn midnight(plant: &Plant, t: Timestamp) -> Timestamp {
+    let tz = plant.location.time_zone;
+    local_midnight(tz, t.with_timezone(&tz).date_naive())
+}
+
+/// Local midnight that ends the day; a day has at most 25 hours.
+fn next_midnight(plant: &Plant, start: Timestamp) -> Timestamp {
+    midnight(plant, start + TimeDelta::hours(26))
 }

@@ -20,6 +20,7 @@ mod meter;
 mod plausible;
 pub mod sessions;
 mod steps;
+pub mod worth;
 
 /// Freezes one cycle. `state.accepted` is the memory of the plausibility checks.
 pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Timestamp) -> Snapshot {

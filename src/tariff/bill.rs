@@ -102,12 +102,21 @@ fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy) -> Option<Money> 
     Some(cost)
 }
 
-/// A closed window pays for the kW by which it raised the month's peak, and for what lies above the subscribed power.
 fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Energy)>) {
-    let (Some(length), Some((_, energy))) = (tariff.power_window(), window) else {
-        return;
+    let Some((_, energy)) = window else { return };
+    let (charge, peak) = window_charge(tariff, bill.month.peak, energy);
+    bill.demand += charge;
+    bill.month.peak = peak;
+}
+
+/// What a complete metering window with the imported `energy` adds to the demand charge, tax included, and the month's
+/// peak after it: the kW by which the window raises the peak, and what lies above the subscribed power. Nothing where the
+/// tariff bills no power.
+pub fn window_charge(tariff: &Tariff, peak: Power, energy: Energy) -> (Money, Power) {
+    let Some(length) = tariff.power_window() else {
+        return (Money::ZERO, peak);
     };
-    let (mean, peak) = (energy / length, bill.month.peak);
+    let mean = energy / length;
     let above = |floor: Power| (mean - floor).max(Power::ZERO);
     let mut charge = Money::ZERO;
     if let Some(demand) = &tariff.demand {
@@ -119,8 +128,7 @@ fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Ene
             Overrun::Energy(price) => above(c.subscribed) * length * price,
         };
     }
-    bill.demand += charge * (1.0 + tariff.tax);
-    bill.month.peak = peak.max(mean);
+    (charge * (1.0 + tariff.tax), peak.max(mean))
 }
 
 #[cfg(test)]

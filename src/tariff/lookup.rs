@@ -5,6 +5,9 @@ use crate::time::{Interval, Timestamp, day_kind, floor_to, local_midnight};
 use crate::units::{Energy, Price};
 use chrono::{Datelike, TimeDelta, Timelike};
 
+/// Longest stretch that a mean price is formed over: a leap year.
+const MOST_QUARTERS: i64 = 366 * 96;
+
 impl Tariff {
     /// All-in price of an imported kWh at `t`: (price + fee) × (1 + tax). Hours not yet published are filled from the
     /// latest known day and marked; `None` if nothing is known.
@@ -12,6 +15,24 @@ impl Tariff {
         let (bare, estimated) = self.bare_import(t, prices, month)?;
         let price = Price::per_kwh((bare.as_per_kwh() + self.import_fee.as_per_kwh()) * (1.0 + self.tax));
         Some(KnownPrice { price, estimated })
+    }
+
+    /// Mean all-in import price over `[from, to)`, sampled each quarter of an hour: the plain mean, so that no way of using
+    /// energy can move the price that stored energy is valued at. `None` if no price of that time is known.
+    pub fn mean_buy(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        prices: Option<&PriceSeries>,
+        month: &MonthUse,
+    ) -> Option<Price> {
+        let quarters = (to - from).num_minutes().clamp(0, MOST_QUARTERS * 15) / 15;
+        let at = (0..quarters).map(|k| from + TimeDelta::minutes(15 * k));
+        let known: Vec<f64> = at
+            .filter_map(|t| self.buy(t, prices, month))
+            .map(|k| k.price.as_per_kwh())
+            .collect();
+        (!known.is_empty()).then(|| Price::per_kwh(known.iter().sum::<f64>() / known.len() as f64))
     }
 
     /// What an exported kWh is paid at `t`; may be negative.

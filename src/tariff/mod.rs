@@ -24,7 +24,7 @@ mod bill;
 mod lookup;
 mod price_file;
 mod series;
-pub use bill::{Bill, MeterInterval, bill};
+pub use bill::{Bill, MeterInterval, bill, window_charge};
 pub use series::{PriceSeries, published_until};
 
 /// What the site pays and is paid.

@@ -1,5 +1,6 @@
 //! Exact books of what really flowed.
 
+use super::charger::Stay;
 use super::limits::LimitBook;
 use crate::site::Id;
 use crate::tariff::MeterInterval;
@@ -25,7 +26,8 @@ pub struct Books {
     pub metered: Vec<MeterInterval>,
     /// Batteries (kWh stored), tanks (kWh of heat), and cars plugged in (kWh they got since plug-in).
     pub stored: BTreeMap<Id, StoredBook>,
-    pub ev_shortfall_kwh: f64,
+    /// Stays of cars that are over, by charge point.
+    pub stays: BTreeMap<Id, Vec<Stay>>,
     pub unserved_kwh: f64,
     pub discomfort_kh: f64,
     pub fuel_cost: f64,
@@ -35,4 +37,11 @@ pub struct Books {
     /// Energy counters of the reference meter against its power readings, integrated.
     pub meter_against_integrated_percent: f64,
     pub limits: LimitBook,
+}
+
+impl Books {
+    /// Energy that cars were promised and left without.
+    pub fn ev_shortfall_kwh(&self) -> f64 {
+        self.stays.values().flatten().map(Stay::missed_kwh).sum()
+    }
 }

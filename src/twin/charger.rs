@@ -31,8 +31,24 @@ pub struct ChargerModel {
     /// Into the car since plug-in, and drawn from the mains since plug-in.
     pub delivered_kwh: f64,
     pub session_kwh: f64,
-    pub shortfall_kwh: f64,
-    pub visits_ended: u32,
+    /// Stays that are over, in order.
+    pub ended: Vec<Stay>,
+}
+
+/// A stay that is over: what was promised for it, and what the car got.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stay {
+    pub arrival: Timestamp,
+    pub departure: Timestamp,
+    /// What was asked for or what the car could take, whichever is less.
+    pub promised_kwh: f64,
+    pub got_kwh: f64,
+}
+
+impl Stay {
+    pub fn missed_kwh(&self) -> f64 {
+        (self.promised_kwh - self.got_kwh).max(0.0)
+    }
 }
 
 impl ChargerModel {
@@ -56,8 +72,7 @@ impl ChargerModel {
             visit: None,
             delivered_kwh: 0.0,
             session_kwh: 0.0,
-            shortfall_kwh: 0.0,
-            visits_ended: 0,
+            ended: Vec::new(),
         }
     }
 
@@ -96,10 +111,12 @@ impl ChargerModel {
             if t < v.departure {
                 return;
             }
-            // The promise is what was asked for, or what the car could take, whichever is less.
-            let promised = v.need_kwh.min(self.rating.default_session.energy.as_kwh());
-            self.shortfall_kwh += (promised - self.delivered_kwh).max(0.0);
-            self.visits_ended += 1;
+            self.ended.push(Stay {
+                arrival: v.arrival,
+                departure: v.departure,
+                promised_kwh: v.need_kwh.min(self.rating.default_session.energy.as_kwh()),
+                got_kwh: self.delivered_kwh,
+            });
             self.visit = None;
         }
         let today = t.with_timezone(&self.tz).date_naive();

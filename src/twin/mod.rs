@@ -34,6 +34,7 @@ mod weather;
 mod world;
 
 pub use books::{Books, ComponentBook, StoredBook};
+pub use charger::Stay;
 pub use direct::Direct;
 pub use fault::{FAULTS, Fault, FaultKind};
 pub use limits::LimitBook;

@@ -1,7 +1,7 @@
 //! The whole plant in simulated time: steps every model, keeps the balance, books everything.
 
 use super::books::{Books, ComponentBook, StoredBook};
-use super::charger::ChargerModel;
+use super::charger::{ChargerModel, Stay};
 use super::generator::GeneratorModel;
 use super::heat::HeatModel;
 use super::limits::Watch;
@@ -430,13 +430,7 @@ impl World {
             components: self.counters.clone(),
             metered: self.metered.clone(),
             stored: self.stored_books(),
-            ev_shortfall_kwh: sum(|m| {
-                if let Model::Charger(c) = m {
-                    c.shortfall_kwh
-                } else {
-                    0.0
-                }
-            }),
+            stays: self.stays(),
             unserved_kwh: self.unserved_kwh + missed,
             discomfort_kh: sum(|m| if let Model::Heat(h) = m { h.discomfort_kh } else { 0.0 }),
             fuel_cost: sum(|m| if let Model::Generator(g) = m { g.cost } else { 0.0 }),
@@ -449,6 +443,14 @@ impl World {
             meter_against_integrated_percent: self.meter_error(),
             limits: self.watch.book(),
         }
+    }
+
+    fn stays(&self) -> BTreeMap<Id, Vec<Stay>> {
+        let chargers = self.models.iter().filter_map(|(id, m)| match m {
+            Model::Charger(c) => Some((id.clone(), c.ended.clone())),
+            _ => None,
+        });
+        chargers.collect()
     }
 
     fn stored_books(&self) -> BTreeMap<Id, StoredBook> {

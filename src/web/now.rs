@@ -4,7 +4,7 @@ use super::past::Told;
 use super::standing::Standing;
 use super::{plan, sentence, would};
 use crate::cycle::{CycleReport, residual};
-use crate::model::{CommandProof, DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
+use crate::model::{CommandProof, Costs, DayBooks, DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
 use crate::reading::{Quality, Quantity};
 use crate::site::{Component, Id, Kind, Mode, Plant};
 use serde_json::{Value, json};
@@ -32,11 +32,7 @@ pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
             "export_per_kwh": plant.tariff.sell(snapshot.at, prices).map(|p| p.as_per_kwh()),
             "period": plant.tariff.period(snapshot.at).map(|p| &p.name),
         },
-        "today": {
-            "cost": state.today.cost, "baseline_cost": state.today.baseline_cost,
-            "imported_kwh": state.today.imported.as_kwh(), "exported_kwh": state.today.exported.as_kwh(),
-            "co2_kg": state.today.co2_kg,
-        },
+        "today": today(&state.today),
         "month": {
             "peak_kw": state.month.peak.as_kw(), "imported_kwh": state.month.imported.as_kwh(),
             "contract_kw": plant.tariff.contracted().map(|p| p.as_kw()),
@@ -57,6 +53,22 @@ pub fn writes(report: &CycleReport) -> bool {
 fn holds(report: &CycleReport) -> bool {
     let mut commands = report.snapshot.devices.iter().flat_map(|d| &d.commands);
     commands.any(|c| c.proof != CommandProof::Released)
+}
+
+/// The books of the day: one total, its parts, and the same with the batteries at rest.
+fn today(day: &DayBooks) -> Value {
+    let parts = |c: &Costs| json!({"energy": c.energy, "demand": c.demand, "fuel": c.fuel, "wear": c.wear, "carbon": c.carbon, "stored": c.stored});
+    let generators = day.generators.iter().map(
+        |(id, g)| json!({"id": id, "energy_kwh": g.energy_kwh, "run_h": g.run_h, "starts": g.starts, "cost": g.cost}),
+    );
+    json!({
+        "cost": day.costs.total(), "cost_parts": parts(&day.costs),
+        "baseline_cost": day.baseline.total(), "baseline_parts": parts(&day.baseline), "saved": day.saved(),
+        "imported_kwh": day.imported.as_kwh(), "exported_kwh": day.exported.as_kwh(), "co2_kg": day.co2_kg,
+        "generators": generators.collect::<Vec<_>>(),
+        "start": day.start, "counted_from": day.counted_from, "uncounted_s": day.gap.seconds,
+        "uncounted_since": day.gap.since, "uncounted_why": day.gap.why,
+    })
 }
 
 fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport, standing: &Standing) -> Value {

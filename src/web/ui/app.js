@@ -6,9 +6,10 @@ import { translator, title } from '/words.js';
 import { formats } from '/format.js';
 import { Flow } from '/flow.js';
 import { Day, span } from '/day.js';
-import { keys, STEP } from '/rows.js';
+import { keys } from '/rows.js';
 import { Devices, Details } from '/devices.js';
 import { Control } from '/forms.js';
+import { Money, Island } from '/money.js';
 
 const token = takeToken();
 
@@ -113,48 +114,6 @@ function Headline({ now, t, f, language, plan }) {
       plan ? t('planMade', plan.id, f.clock(Date.parse(plan.made_at))) : t('noPlan'),
     ].filter(Boolean).join(' · ')}</p>
   </div>`;
-}
-
-function Money({ now, t, f }) {
-  const { today, month, price } = now;
-  const saved = today.baseline_cost - today.cost;
-  const contract = month.contract_kw;
-  return html`<section class="card money">
-    <h2>${t('todayCost')}</h2>
-    <p class="big">${f.money(today.cost)}</p>
-    <p class="saved"><b>${f.money(Math.abs(saved))}</b> ${t(saved >= 0 ? 'saved' : 'moreSoFar')} <span class="soft">${t('savedHelp')}</span></p>
-    <dl>
-      <div><dt>${t('price')}${price.period ? html` <span class="soft">${period(t, price.period)}</span>` : ''}</dt><dd>${price.import_per_kwh === null ? t('unknown') : f.perKwh(price.import_per_kwh)}</dd></div>
-      <div><dt>${t('bought')}</dt><dd>${f.kwh(today.imported_kwh)}</dd></div>
-      <div><dt>${t('sold')}</dt><dd>${f.kwh(today.exported_kwh)}</dd></div>
-      <div><dt>${t('carbon')}</dt><dd>${f.n1(today.co2_kg)} kg</dd></div>
-      ${month.demand_charge && html`<div><dt>${t('peak')}</dt><dd>${f.kw(month.peak_kw)}${contract ? html` <span class="soft">${t('ofContract', f.kw(contract))}</span>` : ''}</dd></div>`}
-    </dl>
-    ${month.demand_charge && contract && html`<div class=${`bar ${month.peak_kw > contract ? 'over' : ''}`}><span style=${{ width: `${Math.min(100, (month.peak_kw / contract) * 100)}%` }} /></div>`}
-  </section>`;
-}
-
-/** Periods have the names of the tariff; the usual three are known in both languages. */
-function period(t, name) {
-  const known = t(`${name}-period`);
-  return known === `${name}-period` ? name : known;
-}
-
-/** On an island there is no bill: what the day's energy was made of. */
-function Island({ now, past, t, f }) {
-  const made = (kind) => now.components.filter((c) => c.kind === kind)
-    .flatMap((c) => past[`${kind}.active_power_watts.${c.id}`] || []).reduce((sum, [, watts]) => sum + Math.abs(watts) * STEP, 0) / 3.6e6;
-  const [sun, engine] = [made('pv'), made('generator')];
-  const share = sun + engine > 0.05 ? sun / (sun + engine) : null;
-  return html`<section class="card money">
-    <h2>${t('sunShare')}</h2>
-    <p class="big">${share === null ? '–' : f.percent(share)}</p>
-    <div class="bar wide"><span style=${{ width: `${(share || 0) * 100}%` }} /></div>
-    <dl>
-      <div><dt>${t('pv')}</dt><dd>${f.kwh(sun)}</dd></div>
-      <div><dt>${t('generator')}</dt><dd>${f.kwh(engine)}</dd></div>
-    </dl>
-  </section>`;
 }
 
 /** Alarms of one kind in many places are told once. */

@@ -1,0 +1,93 @@
+//! One ledger: what the controller counts from its meters is what the report of the simulated day says, part by part, and
+//! every exit shows the same numbers.
+
+use madang::backtest::{Market, RunSpec, run_watched, settle};
+use madang::cycle::{CycleReport, samples};
+use madang::model::{Costs, Policy};
+use madang::site::{Site, builtin};
+use madang::time::local_midnight;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// One day under the plan; the report of its last cycle, and the costs that the twin's exact books give.
+fn day(site: &Arc<Site>, seed: u64) -> (CycleReport, Costs) {
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap();
+    let start = local_midnight(site.plant.location.time_zone, date);
+    let spec = RunSpec {
+        site: site.clone(),
+        policy: Policy::Plan,
+        seed,
+        start,
+        days: 1,
+        cycle: chrono::TimeDelta::seconds(10),
+        wire: false,
+        faults: Vec::new(),
+    };
+    let last = RefCell::new(None);
+    let outcome = run_watched(&spec, &|report| {
+        last.replace(Some(report.clone()));
+    })
+    .unwrap();
+    let end = start + chrono::TimeDelta::days(3);
+    let prices = Market::of(site, end).unwrap().map(|m| m.all());
+    let costs = settle(&site.plant, &outcome.books, prices.as_deref(), outcome.month, start);
+    (last.into_inner().unwrap(), costs)
+}
+
+/// `tolerance`: money that sampled powers and the last cycle may differ by from exact energies.
+fn check(name: &str, seed: u64, tolerance: f64) {
+    let site = Arc::new(builtin(name).unwrap());
+    let (report, exact) = day(&site, seed);
+    let today = &report.state.today;
+    let pairs = [
+        ("energy", today.costs.energy, exact.energy),
+        ("demand", today.costs.demand, exact.demand),
+        ("fuel", today.costs.fuel, exact.fuel),
+        ("wear", today.costs.wear, exact.wear),
+        ("carbon", today.costs.carbon, exact.carbon),
+        ("stored", today.costs.stored, exact.stored),
+        ("total", today.costs.total(), exact.total()),
+    ];
+    for (part, counted, exact) in pairs {
+        assert!(
+            (counted - exact).abs() <= tolerance,
+            "{name}, {part}: {counted:.3} counted, {exact:.3} by the exact books"
+        );
+    }
+    assert!(
+        today.gap.seconds < 60.0,
+        "{name}: {} s are not counted",
+        today.gap.seconds
+    );
+    let shown = samples(&site.plant, &report);
+    let shown = |field: &str| {
+        shown
+            .iter()
+            .find(|s| s.kind == "day" && s.field == field)
+            .unwrap()
+            .value
+    };
+    assert_eq!(shown("cost"), today.costs.total(), "{name}");
+    assert_eq!(shown("baseline_cost"), today.baseline.total(), "{name}");
+    let parts =
+        shown("energy_cost") + shown("demand_cost") + shown("fuel_cost") + shown("wear_cost") + shown("carbon_cost")
+            - shown("stored_worth");
+    assert!((parts - today.costs.total()).abs() < 1e-9, "{name}");
+}
+
+#[test]
+fn home_to_the_cent() {
+    check("home-amsterdam", 1, 0.01);
+}
+
+/// A day of 55,000 won with a demand charge.
+#[test]
+fn apartment_to_ten_won() {
+    check("apartment-seoul", 1, 10.0);
+}
+
+/// Fuel, starts and running hours of a diesel: 155,000 won.
+#[test]
+fn island_to_the_last_start() {
+    check("island-microgrid", 1, 100.0);
+}
