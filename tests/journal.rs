@@ -163,7 +163,7 @@ fn a_light_state_after_another_is_only_what_changed_and_comes_back_whole() {
         )
         .unwrap();
     for n in 0..10 {
-        state.today.cost += 0.25;
+        state.today.costs.energy += 0.25;
         let limit = ExternalLimit {
             power: Power::kw(f64::from(n)),
             until: start() + TimeDelta::days(1),
@@ -475,16 +475,16 @@ fn a_number_that_json_cannot_hold_never_reaches_the_disk_and_is_said() {
     let keyframe = |state: &ControllerState| Record::Keyframe {
         state: Box::new(state.clone()),
     };
-    state.today.cost = f64::INFINITY;
+    state.today.costs.energy = f64::INFINITY;
     let why = journal.append(start(), &keyframe(&state)).unwrap_err();
-    assert!(why.contains("today.cost"), "{why}");
+    assert!(why.contains("today.costs.energy"), "{why}");
     assert!(
         journal
             .notices()
             .iter()
-            .any(|n| n.code == "journal" && n.en.contains("today.cost"))
+            .any(|n| n.code == "journal" && n.en.contains("today.costs.energy"))
     );
-    state.today.cost = 1.5;
+    state.today.costs.energy = 1.5;
     journal.append(start(), &keyframe(&state)).unwrap();
     assert!(journal.notices().is_empty(), "{:?}", journal.notices());
     drop(journal);

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use server::{TOKEN, day, listen, next_event, post, published, server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 use support::{get, http};
 
