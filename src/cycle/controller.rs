@@ -9,6 +9,7 @@ use super::even::Even;
 use super::people;
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{Alarm, CycleReport, FieldPort, JournalPort, PricePort, Record};
+use super::reply::{Reply, reply};
 use crate::model::{
     ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger,
     WriteOutcome, WriteReport,
@@ -190,17 +191,18 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.field.set_mode(if control { Mode::Control } else { Mode::Observe });
     }
 
-    /// Takes what a person said; the sentence is for them.
-    pub fn hear(&mut self, input: &PeopleInput, now: Timestamp) -> Result<(), String> {
-        let trigger = people::apply(&self.config.plant, &mut self.state, input, now)?;
-        self.record(now, &Record::People { input: input.clone() });
+    /// Takes what a person said and tells what is in force then; an error is a sentence for them.
+    pub fn hear(&mut self, input: &PeopleInput, now: Timestamp) -> Result<Reply, String> {
+        let taken = people::taken(&self.config.plant, input, now);
+        let trigger = people::apply(&self.config.plant, &mut self.state, &taken, now)?;
+        self.record(now, &Record::People { input: taken });
         if matches!(input, PeopleInput::Mode { mode: Mode::Control }) {
             self.field.take_back();
         }
         self.pending = Some(trigger);
         // A person waits for this one.
         self.asked_at = None;
-        Ok(())
+        Ok(reply(&self.config.plant, &self.state, input, now))
     }
 
     /// Gives every device back and writes the last state.

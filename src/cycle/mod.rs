@@ -11,12 +11,15 @@ mod people;
 mod planner;
 mod ports;
 mod recovery;
+mod reply;
 mod run;
 mod series;
 
 pub use controller::{Aside, CLOCK_WRONG, Config, Controller, Oracle, Tally};
+pub use people::unknown as unknown_component;
 pub use planner::{PlanInput, PlanOutcome, Planner, alternative, make_plan, price_sides};
 pub use ports::*;
 pub use recovery::recover;
+pub use reply::{Effect, InForce, Note, Reply};
 pub use run::{Beat, Heard, Stop, run};
-pub use series::{Sample, help, residual, rung_number, samples, split_key};
+pub use series::{Sample, help, rung_number, samples, split_key};

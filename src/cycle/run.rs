@@ -2,6 +2,7 @@
 
 use super::controller::Controller;
 use super::ports::{CycleReport, FieldPort, JournalPort};
+use super::reply::Reply;
 use crate::model::PeopleInput;
 use crate::time::{Pacer, Timestamp};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a person said, and where the answer goes.
-pub type Heard = (PeopleInput, oneshot::Sender<Result<String, String>>);
+pub type Heard = (PeopleInput, oneshot::Sender<Result<Reply, String>>);
 
 /// Shows from outside whether cycles end.
 #[derive(Debug, Default)]
@@ -84,7 +85,7 @@ fn hear_all<F: FieldPort, J: JournalPort>(
     now: Timestamp,
 ) {
     while let Ok((input, answer)) = inbox.try_recv() {
-        let said = controller.hear(&input, now).map(|()| "done".to_owned());
+        let said = controller.hear(&input, now);
         // The asker may have gone; that changes nothing.
         let _gone = answer.send(said);
     }
