@@ -1,10 +1,29 @@
-//! Thirty typical situations in both languages, against a file that people have read: tests/golden/explanations.txt.
+//! What is told of plans and of moments: sentences of plans that people have read, and sentences of random moments compared
+//! with the process image.
+//!
+//! Typical situations of plans in both languages, against a file that people have read: tests/golden/explanations.txt.
 //! `MADANG_BLESS=1` writes the file anew; read every changed sentence aloud before it is committed.
 
+#[path = "support/saying.rs"]
+mod saying;
+mod support;
+
 use chrono::{TimeDelta, TimeZone, Utc};
-use madang::model::{Action, Alternative, Basis, Explanation, Language, ReasonCode as C};
-use madang::site::Id;
+use madang::backtest::{RunSpec, run_watched};
+use madang::cycle::{CycleReport, samples};
+use madang::model::{Action, Alternative, Basis, Explanation, Language, Policy, ReasonCode as C, Seen, Target, Voice};
+use madang::site::{Id, Mode, Plant, Site, builtin};
+use madang::telemetry::Metrics;
+use madang::time::local_midnight;
+use madang::twin::Fault;
+use madang::web::{CONNECTIONS_MAX, Exits, Hub, serve};
+use serde_json::Value;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use support::get;
+use tokio::sync::{mpsc, watch};
 
 /// A situation of the home (EUR, Amsterdam), 12 May 2026, a quarter-hour from 03:00 local time on.
 fn home(kind: &str, en: &str, ko: &str, code: C, action: Action, kw: f64) -> Explanation {
@@ -19,6 +38,7 @@ fn home(kind: &str, en: &str, ko: &str, code: C, action: Action, kw: f64) -> Exp
         code,
         action,
         power_kw: kw,
+        least_kw: None,
         buy_per_kwh: None,
         sell_per_kwh: None,
         node_price_per_kwh: None,
@@ -32,6 +52,7 @@ fn home(kind: &str, en: &str, ko: &str, code: C, action: Action, kw: f64) -> Exp
         alternative: None,
         currency: "EUR".into(),
         zone: chrono_tz::Europe::Amsterdam,
+        voice: Voice::Planned,
     }
 }
 
@@ -454,4 +475,346 @@ fn no_sentence_has_a_sign_a_number_without_unit_or_a_word_of_mathematics() {
             );
         }
     }
+}
+
+/// A day of a site in virtual time with some faults, every cycle shown to `look`.
+fn day(site: &str, seed: u64, date: (i32, u32, u32), faults: &[&str], look: &dyn Fn(&Plant, &CycleReport)) {
+    let site = Arc::new(builtin(site).unwrap());
+    let faults = faults
+        .iter()
+        .flat_map(|f| Fault::parse_all(f, &site).unwrap())
+        .collect();
+    let date = chrono::NaiveDate::from_ymd_opt(date.0, date.1, date.2).unwrap();
+    let spec = RunSpec {
+        site: site.clone(),
+        policy: Policy::Plan,
+        seed,
+        start: local_midnight(site.plant.location.time_zone, date),
+        days: 1,
+        cycle: TimeDelta::seconds(30),
+        wire: true,
+        faults,
+    };
+    run_watched(&spec, &|report| look(&site.plant, report)).unwrap();
+}
+
+/// Sites, seeds, dates and faults that the words are read under; the larger site where tests may take their time.
+fn days() -> Vec<(&'static str, u64, (i32, u32, u32), &'static [&'static str])> {
+    let mut all: Vec<(&str, u64, (i32, u32, u32), &[&str])> = vec![
+        ("home-amsterdam", 1, (2026, 5, 12), &[]),
+        (
+            "home-amsterdam",
+            7,
+            (2026, 11, 30),
+            &["all:drop=20%", "battery:unobeyed"],
+        ),
+        (
+            "home-amsterdam",
+            11,
+            (2026, 7, 4),
+            &["grid:zero=10%", "ev:foreign=10min", "heat-pump:dead"],
+        ),
+        ("island-microgrid", 3, (2026, 6, 20), &["all:garbage=5%", "pv:asleep"]),
+        ("apartment-seoul", 2, (2026, 11, 30), &["all:spike=2%"]),
+    ];
+    if std::env::var_os("MADANG_REQUIRE_PEERS").is_some() {
+        all.push(("apartment-seoul", 5, (2026, 7, 21), &["grid:frozen", "all:busy=30s"]));
+        all.push(("home-amsterdam", 21, (2026, 1, 15), &["pv:dead", "all:word-swap=5%"]));
+        all.push((
+            "island-microgrid",
+            9,
+            (2026, 12, 31),
+            &["generator:delayed=60s", "all:restart=10min"],
+        ));
+        all.push(("home-amsterdam", 33, (2026, 4, 2), &["grid:drop=20%", "pv:clipped=50%"]));
+    }
+    all
+}
+
+/// The same cycle as a controller that only observes would report it.
+fn observing(report: &CycleReport) -> CycleReport {
+    let mut state = (*report.state).clone();
+    state.mode = Mode::Observe;
+    CycleReport {
+        state: Arc::new(state),
+        ..report.clone()
+    }
+}
+
+fn seen<'a>(plant: &'a Plant, report: &'a CycleReport) -> Seen<'a> {
+    Seen {
+        plant,
+        snapshot: &report.snapshot,
+        state: &report.state,
+        setpoints: &report.setpoints,
+        prices: report.prices.as_deref(),
+    }
+}
+
+#[test]
+fn no_sentence_of_any_moment_contradicts_what_is_measured() {
+    for (site, seed, date, faults) in days() {
+        let wrong = RefCell::new(BTreeMap::<String, (u32, String)>::new());
+        let told = Cell::new(0u32);
+        day(site, seed, date, faults, &|plant, report| {
+            let watched = observing(report);
+            for id in plant.components.keys() {
+                let (now, alone) = (
+                    seen(plant, report).now(id).unwrap(),
+                    seen(plant, &watched).now(id).unwrap(),
+                );
+                told.set(told.get() + 1);
+                let (en, ko) = (now.sentence(Language::En), now.sentence(Language::Ko));
+                let mut found = saying::faults(plant, report, id, &en, &ko);
+                found.extend(saying::limits(
+                    plant,
+                    report,
+                    id,
+                    &now.because(Language::En).unwrap_or_default(),
+                ));
+                found.extend(active_voice(plant, &watched, id, &alone.sentence(Language::En)));
+                for text in [&en, &ko] {
+                    if text.contains(['{', '}']) || text.contains("NaN") || text.contains("  ") || !text.ends_with('.')
+                    {
+                        found.push(format!("not a sentence: {text}"));
+                    }
+                }
+                for f in found {
+                    let kind: String = f.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+                    let mut wrong = wrong.borrow_mut();
+                    let entry = wrong
+                        .entry(kind)
+                        .or_insert((0, format!("{id} {}: {f}", report.snapshot.at)));
+                    entry.0 += 1;
+                }
+            }
+        });
+        let wrong = wrong.into_inner();
+        assert!(
+            wrong.is_empty(),
+            "{site} seed {seed} {faults:?}, of {} sentences: {wrong:#?}",
+            told.get()
+        );
+        assert!(told.get() > 10_000, "{site}: {} sentences", told.get());
+    }
+}
+
+/// In observe mode a device does what it does by itself, and what Madang would do is said as that.
+fn active_voice(plant: &Plant, report: &CycleReport, id: &Id, en: &str) -> Option<String> {
+    let setpoint = report.setpoints.iter().find(|s| s.component == *id)?;
+    saying::measured(&report.snapshot, id, &plant.components[id].kind)?;
+    let own = setpoint.target == Target::Release;
+    let left = en.contains("another controller");
+    let right = own || left || (en.contains("on its own") && en.contains("Madang would"));
+    let told = en.contains("is told to") || en.contains("did not take");
+    (!right || told).then(|| format!("speaks as if it acted: {en}"))
+}
+
+/// Page, API and metrics over a real socket.
+struct Exit {
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    port: u16,
+    stop: watch::Sender<bool>,
+}
+
+impl Exit {
+    fn open(site: &Arc<Site>) -> Self {
+        let (hub, metrics) = (
+            Hub::new(site.clone(), "token".into()),
+            Arc::new(Metrics::new(&site.plant.name)),
+        );
+        let (stop, stopped) = watch::channel(false);
+        let (inbox, _nobody) = mpsc::channel(1);
+        let (tell, port) = std::sync::mpsc::channel();
+        let text = metrics.clone();
+        let exits = Exits {
+            hub: hub.clone(),
+            inbox,
+            history: None,
+            metrics: Arc::new(move || text.text(&[])),
+            connections: CONNECTIONS_MAX,
+        };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap().port()).unwrap();
+                serve(listener, exits, stopped).await;
+            });
+        });
+        let port = port.recv().unwrap();
+        Self {
+            hub,
+            metrics,
+            port,
+            stop,
+        }
+    }
+
+    fn show(&self, plant: &Plant, report: &CycleReport) {
+        self.metrics.update(samples(plant, report));
+        self.hub.publish(report);
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let text = get(self.port, path).unwrap_or_else(|| panic!("{path} does not answer"));
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Every text of a JSON value.
+fn texts(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.contains(' ') => into.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|v| texts(v, into)),
+        Value::Object(all) => all.values().for_each(|v| texts(v, into)),
+        _ => {}
+    }
+}
+
+fn same(shown: &Value, known: Option<f64>) -> bool {
+    match (shown.as_f64(), known) {
+        (Some(a), Some(b)) => (a - b).abs() < 1e-9,
+        (None, None) => shown.is_null(),
+        _ => false,
+    }
+}
+
+/// What of one component's JSON is not so.
+fn component_faults(plant: &Plant, report: &CycleReport, c: &Value) -> Vec<String> {
+    let id = Id::new(c["id"].as_str().unwrap());
+    let known = saying::measured(&report.snapshot, &id, &plant.components[&id].kind);
+    let mut wrong = Vec::new();
+    if !same(&c["power_kw"], known) {
+        wrong.push(format!("{id}: {} for {known:?} kW", c["power_kw"]));
+    }
+    if !same(&c["now"]["power_kw"], known) {
+        wrong.push(format!("{id}: now {} for {known:?} kW", c["now"]["power_kw"]));
+    }
+    let soc = report.snapshot.soc(&id).map(|s| s.as_ratio());
+    if !same(&c["soc"], soc) {
+        wrong.push(format!("{id}: charge {} for {soc:?}", c["soc"]));
+    }
+    let (en, ko) = (c["why"]["en"].as_str().unwrap(), c["why"]["ko"].as_str().unwrap());
+    wrong.extend(saying::faults(plant, report, &id, en, ko));
+    let mut said = Vec::new();
+    for part in ["why", "reason"] {
+        texts(&c[part], &mut said);
+    }
+    for text in &said {
+        wrong.extend(saying::limits(plant, report, &id, text));
+        let unknown = text.contains("not known") || text.contains("알 수 없습니다");
+        if known.is_none() && !unknown {
+            wrong.push(format!("speaks of the unknown {id}: {text}"));
+        }
+    }
+    wrong
+}
+
+/// What of `/metrics` is not so: powers by component.
+fn metric_faults(plant: &Plant, report: &CycleReport, text: &str) -> Vec<String> {
+    let shown = |id: &Id, kind: &str| -> Option<f64> {
+        let name = format!("madang_{kind}_active_power_watts{{");
+        let own = format!("component=\"{id}\"");
+        let line = text.lines().find(|l| l.starts_with(&name) && l.contains(&own))?;
+        line.split("} ").nth(1)?.split(' ').next()?.parse().ok()
+    };
+    let mut wrong = Vec::new();
+    for (id, c) in &plant.components {
+        let known = saying::measured(&report.snapshot, id, &c.kind).map(|kw| kw * 1e3);
+        let shown = shown(id, c.kind.name());
+        let same = match (shown, known) {
+            (Some(a), Some(b)) => (a - b).abs() < 1e-6 * b.abs().max(1.0),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        if !same {
+            wrong.push(format!("metric of {id}: {shown:?} for {known:?} W"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_value_and_text_of_the_api_at_random_moments_is_that_of_the_process_image() {
+    for (site, seed, date, faults) in days().into_iter().take(4) {
+        let exit = Exit::open(&Arc::new(builtin(site).unwrap()));
+        let (random, looked) = (Cell::new(seed), Cell::new(0));
+        let wrong = RefCell::new(Vec::new());
+        day(site, seed, date, faults, &|plant, report| {
+            random.set(
+                random
+                    .get()
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407),
+            );
+            if (random.get() >> 33) % 40 != 0 {
+                return;
+            }
+            looked.set(looked.get() + 1);
+            exit.show(plant, report);
+            let now = exit.json("/api/v1/now");
+            let mut found = Vec::new();
+            let grid = report.snapshot.grid.and_then(|g| g.usable()).map(|g| g.as_kw());
+            if !same(&now["grid_power_kw"], grid) {
+                found.push(format!("grid {} for {grid:?}", now["grid_power_kw"]));
+            }
+            for c in now["components"].as_array().unwrap() {
+                found.extend(component_faults(plant, report, c));
+            }
+            let told = &now["sentence"];
+            if let Some(id) = told["component"].as_str().map(Id::new) {
+                let (en, ko) = (told["en"].as_str().unwrap(), told["ko"].as_str().unwrap());
+                found.extend(saying::faults(plant, report, &id, en, ko));
+            }
+            for s in exit.json("/api/v1/decisions").as_array().unwrap() {
+                let id = Id::new(s["component"].as_str().unwrap());
+                found.extend(saying::limits(plant, report, &id, s["reason"]["en"].as_str().unwrap()));
+            }
+            found.extend(metric_faults(plant, report, &get(exit.port, "/metrics").unwrap()));
+            let at = report.snapshot.at;
+            wrong
+                .borrow_mut()
+                .extend(found.into_iter().map(|f| format!("{at}: {f}")));
+        });
+        exit.stop.send_replace(true);
+        let wrong = wrong.into_inner();
+        assert!(
+            wrong.is_empty(),
+            "{site} {faults:?}: {} of {} moments: {:#?}",
+            wrong.len(),
+            looked.get(),
+            &wrong[..wrong.len().min(20)]
+        );
+        assert!(looked.get() > 30, "{site}: {} moments", looked.get());
+    }
+}
+
+#[test]
+fn every_sentence_of_a_plan_says_that_it_is_one() {
+    let looked = Cell::new(0);
+    day("home-amsterdam", 1, (2026, 5, 12), &[], &|plant, report| {
+        let Some(schedule) = report.state.schedule.as_deref().filter(|s| s.id % 24 == 1) else {
+            return;
+        };
+        for id in plant.components.keys() {
+            for t in 0..schedule.grid.len() {
+                let e = schedule.explanation(plant, id, t).unwrap();
+                let (en, ko) = (e.reason(Language::En), e.reason(Language::Ko));
+                assert!(en.starts_with("Planned: ") && ko.starts_with("계획: "), "{en} | {ko}");
+                assert!(!en.contains(" now") && !ko.contains("지금"), "{en} | {ko}");
+                if id.as_str() == "heat-pump" && e.power_kw > 0.02 && e.power_kw < 0.58 {
+                    assert!(
+                        en.contains("part of the time") && ko.contains("일부 시간"),
+                        "{en} | {ko}"
+                    );
+                    looked.set(looked.get() + 1);
+                }
+            }
+        }
+    });
+    assert!(looked.get() > 0, "no plan ran the heat pump for part of an interval");
 }

@@ -151,7 +151,11 @@ fn noise_on_every_link_breaks_no_limit() {
 fn a_dead_device_leaves_the_car_its_energy() {
     for fault in ["heat-pump:dead", "battery:dead"] {
         let books = day("home-amsterdam", &[fault]).1.books;
-        assert!(books.ev_shortfall_kwh() < 0.1, "{fault}: {} kWh", books.ev_shortfall_kwh());
+        assert!(
+            books.ev_shortfall_kwh() < 0.1,
+            "{fault}: {} kWh",
+            books.ev_shortfall_kwh()
+        );
         assert_eq!(books.limits.breaches, 0, "{fault}: {:?}", books.limits);
     }
 }

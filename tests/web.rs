@@ -122,6 +122,30 @@ fn changes_need_the_token_and_a_body_that_makes_sense() {
     check(
         TOKEN,
         "/api/v1/limit",
+        r#"{"direction":"import","power_kw":3,"until":"18:00","source":"utility"}"#,
+        200,
+    );
+    check(
+        TOKEN,
+        "/api/v1/end-limit",
+        r#"{"direction":"import","source":"utility"}"#,
+        200,
+    );
+    check(
+        TOKEN,
+        "/api/v1/end-limit",
+        r#"{"direction":"import","source":"site"}"#,
+        422,
+    );
+    check(
+        TOKEN,
+        "/api/v1/limit",
+        r#"{"direction":"import","power_kw":3,"for_minutes":1e300}"#,
+        200,
+    );
+    check(
+        TOKEN,
+        "/api/v1/limit",
         r#"{"direction":"import","power_kw":3,"for_minutes":60}"#,
         200,
     );
@@ -152,6 +176,48 @@ fn changes_need_the_token_and_a_body_that_makes_sense() {
     );
     let large = format!(r#"{{"mode":"{}"}}"#, "x".repeat(20_000));
     check(TOKEN, "/api/v1/mode", &large, 413);
+}
+
+#[test]
+fn a_wrong_word_is_answered_as_a_person_would() {
+    let server = published();
+    let error = |path: &str, body: &str| {
+        let (status, answer) = post(server.port, path, TOKEN, body);
+        assert_eq!(status, 422, "{body}");
+        answer["error"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        error("/api/v1/mode", r#"{"mode":"contrl"}"#),
+        "`contrl` is not a mode; did you mean `control`?"
+    );
+    assert_eq!(
+        error("/api/v1/limit", r#"{"direction":"imprt","power_kw":3,"for_minutes":5}"#),
+        "`imprt` is not a direction; did you mean `import`?"
+    );
+    assert_eq!(
+        error(
+            "/api/v1/override",
+            r#"{"component":"batery","value":"off","for_minutes":5}"#
+        ),
+        "there is no component `batery`; did you mean `battery`?"
+    );
+    for text in [
+        error("/api/v1/mode", r#"{"mode":3}"#),
+        error("/api/v1/ev", r#"{"component":"ev","departure":"7.30"}"#),
+    ] {
+        assert!(!text.contains("column") && !text.contains("variant"), "{text}");
+    }
+}
+
+#[test]
+fn a_time_of_day_is_that_of_the_sites_own_clock() {
+    let server = published();
+    // the day of the report ends at 22:00 UTC, midnight in Amsterdam
+    let body = r#"{"component":"ev","departure":"07:30"}"#;
+    let (status, answer) = post(server.port, "/api/v1/ev", TOKEN, body);
+    assert_eq!(status, 200, "{answer}");
+    let said = answer["done"].as_str().unwrap();
+    assert!(said.contains("2026-05-13T05:30:00Z"), "{said}");
 }
 
 #[test]

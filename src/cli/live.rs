@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::cycle::CycleReport;
-use crate::model::{Language, Rung};
+use crate::model::{Language, Rung, Seen};
 use crate::site::{Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
@@ -158,17 +158,24 @@ fn component(plant: &Plant, report: &CycleReport, id: &Id) -> String {
     let Some(c) = plant.components.get(id) else {
         return String::new();
     };
-    let power = report.snapshot.power(id).map(|p| p.as_kw());
-    let doing = match power {
-        None => "no value".to_owned(),
-        Some(kw) => doing(&c.kind, kw),
-    };
+    let kw = report.snapshot.power(id).map(|p| p.as_kw());
+    let kw = kw.or_else(|| report.snapshot.residual_of(id, &c.kind));
+    let doing = kw.map_or_else(|| "no value".to_owned(), |kw| doing(&c.kind, kw));
     let soc = report
         .snapshot
         .soc(id)
         .map_or_else(String::new, |s| format!(" {:.0} %", s.as_ratio() * 100.0));
-    let why = report.setpoints.iter().find(|s| s.component == *id);
-    let why = why.map_or_else(String::new, |s| s.reason.sentence(Language::En));
+    let seen = Seen {
+        plant,
+        snapshot: &report.snapshot,
+        state: &report.state,
+        setpoints: &report.setpoints,
+        prices: report.prices.as_deref(),
+    };
+    let why = seen
+        .now(id)
+        .and_then(|now| now.because(Language::En))
+        .unwrap_or_default();
     format!("  {:<14}{:<22}{why}", id.as_str(), format!("{doing}{soc}"))
 }
 

@@ -2,19 +2,20 @@
 
 use super::kept::Told;
 use super::people::NotDone;
+use super::reply::Reply;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// What a person is told: "done" once it is on the disk.
-pub type Answer = Result<String, NotDone>;
+/// What a person is told once it is on the disk: what is in force now.
+pub type Answer = Result<Reply, NotDone>;
 
 /// A disk that has not taken a person's word by then is said to be too slow. The page waits 5 s in all, a cycle before the
 /// word is heard and one until this is looked at.
 const DISK_PATIENCE: Duration = Duration::from_millis(2500);
 
 /// Whoever is first takes it out: the journal, or the end of patience.
-type Slot = Arc<Mutex<Option<oneshot::Sender<Answer>>>>;
+type Slot = Arc<Mutex<Option<(oneshot::Sender<Answer>, Reply)>>>;
 
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -23,8 +24,8 @@ pub struct Answers {
 
 impl Answers {
     /// What the journal calls when it knows.
-    pub fn promise(&mut self, answer: oneshot::Sender<Answer>) -> Told {
-        let slot: Slot = Arc::new(Mutex::new(Some(answer)));
+    pub fn promise(&mut self, answer: oneshot::Sender<Answer>, reply: Reply) -> Told {
+        let slot: Slot = Arc::new(Mutex::new(Some((answer, reply))));
         self.waiting.push((Instant::now(), slot.clone()));
         Box::new(move |kept| give(&slot, kept.map_err(NotDone::NotKept)))
     }
@@ -42,24 +43,35 @@ impl Answers {
 }
 
 fn give(slot: &Slot, kept: Result<(), NotDone>) {
-    if let Some(answer) = slot.lock().ok().and_then(|mut s| s.take()) {
+    if let Some((answer, reply)) = slot.lock().ok().and_then(|mut s| s.take()) {
         // The asker may have gone; that changes nothing.
-        let _gone = answer.send(kept.map(|()| "done".to_owned()));
+        let _gone = answer.send(kept.map(|()| reply));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cycle::reply::{Effect, InForce};
+
+    fn done() -> Reply {
+        Reply {
+            done: "done".into(),
+            done_ko: "완료".into(),
+            effect: Effect::Full,
+            in_force: InForce::Released,
+            notes: Vec::new(),
+        }
+    }
 
     #[test]
     fn the_first_answer_counts_and_a_silent_disk_gets_one() {
         let mut answers = Answers::default();
         let (send, mut quick) = oneshot::channel();
-        answers.promise(send)(Ok(()));
-        assert_eq!(quick.try_recv(), Ok(Ok("done".into())));
+        answers.promise(send, done())(Ok(()));
+        assert_eq!(quick.try_recv(), Ok(Ok(done())));
         let (send, mut slow) = oneshot::channel();
-        let late = answers.promise(send);
+        let late = answers.promise(send, done());
         answers.look();
         assert!(slow.try_recv().is_err(), "patience is not over");
         for waiting in &mut answers.waiting {

@@ -10,6 +10,7 @@ use super::even::Even;
 use super::people::{self, NotDone};
 use super::planner::{PlanInput, PlanOutcome, Planner};
 use super::ports::{CycleReport, FieldPort, JournalPort, PricePort, Record};
+use super::reply::reply;
 use crate::model::{
     ControllerState, DeviceMemory, Forecast, PeopleInput, Policy, Rung, Setpoint, Snapshot, Target, Trigger, Words,
     WriteOutcome, WriteReport,
@@ -194,16 +195,18 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         self.field.set_mode(if control { Mode::Control } else { Mode::Observe });
     }
 
-    /// Takes what a person said. It is in force with the next cycle; the answer comes when it is on the disk, without the
-    /// loop waiting for that.
+    /// Takes what a person said. It is in force with the next cycle; the answer, which tells what is in force, comes when it
+    /// is on the disk, without the loop waiting for that.
     pub fn hear(&mut self, input: &PeopleInput, now: Timestamp, answer: oneshot::Sender<Answer>) {
-        let trigger = match people::apply(&self.config.plant, &mut self.state, input, now) {
+        let taken = people::taken(&self.config.plant, input, now);
+        let trigger = match people::apply(&self.config.plant, &mut self.state, &taken, now) {
             Ok(trigger) => trigger,
             // The asker may have gone; that changes nothing.
             Err(why) => return drop(answer.send(Err(NotDone::Refused(why)))),
         };
-        let told = self.answers.promise(answer);
-        let record = Record::People { input: input.clone() };
+        let reply = reply(&self.config.plant, &self.state, input, now);
+        let told = self.answers.promise(answer, reply);
+        let record = Record::People { input: taken };
         self.journal.keep(now, &record, &Words::of(&self.state, now), told);
         if matches!(input, PeopleInput::Mode { mode: Mode::Control }) {
             self.field.take_back();

@@ -1,9 +1,9 @@
-//! Takes what people say into the state; the answer says what was done, or why not.
+//! Takes what people say into the state, or says why not. What is in force then is told by [`super::reply`].
 
-use crate::model::{ControllerState, ExternalLimit, Override, PeopleInput, Rung, Target, Trigger};
-use crate::site::{Id, Kind, Mode, Plant};
+use crate::model::{ControllerState, Direction, ExternalLimit, Override, PeopleInput, Rung, Source, Target, Trigger};
+use crate::site::{Battery, Generator, HeatPump, Id, Kind, Mode, Plant, nearest};
 use crate::time::Timestamp;
-use crate::units::Power;
+use crate::units::{Current, Power};
 use chrono::TimeDelta;
 
 /// Why a person is not told "done".
@@ -15,7 +15,34 @@ pub enum NotDone {
     NotKept(String),
 }
 
-/// Applies one input. `Ok` carries the trigger for a new plan; `Err` a sentence for the person.
+/// Overrides and limits of people end after this time at the latest: nobody remembers an older one.
+pub const LONGEST: TimeDelta = TimeDelta::days(7);
+
+/// What of an input is taken, and journaled: cut to what the component can do, ended within [`LONGEST`], stamped.
+pub fn taken(plant: &Plant, input: &PeopleInput, now: Timestamp) -> PeopleInput {
+    let end = now + LONGEST;
+    let mut input = input.clone();
+    match &mut input {
+        PeopleInput::Override {
+            component,
+            target,
+            until,
+        } => {
+            let kind = plant.components.get(component).map(|c| &c.kind);
+            // what does not fit is refused as it was said
+            if let Some(kind) = kind.filter(|k| fits(component, k, target).is_ok()) {
+                *target = carried(kind, *target);
+            }
+            *until = end.min(*until);
+        }
+        PeopleInput::Limit { until, said_at, .. } => (*until, *said_at) = (end.min(*until), Some(now)),
+        _ => {}
+    }
+    input
+}
+
+/// Applies one input as it was [`taken`]. `Ok` carries the trigger for a new plan; `Err` a sentence for the person, and
+/// nothing was changed.
 pub fn apply(
     plant: &Plant,
     state: &mut ControllerState,
@@ -23,9 +50,9 @@ pub fn apply(
     now: Timestamp,
 ) -> Result<Trigger, String> {
     check(plant, state, input, now)?;
-    lay(state, input);
+    lay(state, input)?;
     Ok(match input {
-        PeopleInput::Limit { .. } => Trigger::LimitChanged,
+        PeopleInput::Limit { .. } | PeopleInput::EndLimit { .. } => Trigger::LimitChanged,
         PeopleInput::Mode { .. } | PeopleInput::Release => Trigger::OnRequest,
         PeopleInput::Ev { .. } | PeopleInput::Override { .. } | PeopleInput::EndOverride { .. } => Trigger::WishChanged,
     })
@@ -39,32 +66,36 @@ fn check(plant: &Plant, state: &ControllerState, input: &PeopleInput, now: Times
             target,
             until,
         } => {
-            let kind = kind(plant, component)?;
-            if !fits(kind, target) {
-                return Err(format!(
-                    "`{component}` is a {}; it cannot be told {target:?}",
-                    kind.name()
-                ));
-            }
-            ahead(*until, now)
+            fits(component, kind(plant, component)?, target)?;
+            in_future(*until, now)
         }
         PeopleInput::EndOverride { component } if !state.overrides.contains_key(component) => {
             Err(format!("`{component}` has no override"))
         }
+        PeopleInput::Limit { .. } | PeopleInput::EndLimit { .. } if plant.connection.is_none() => {
+            Err("this site is an island: there is no connection point whose power could be limited".into())
+        }
         PeopleInput::Limit { power, until, .. } => {
-            ahead(*until, now)?;
-            if !(*power >= Power::ZERO && power.is_finite()) {
-                return Err(format!("a limit is a magnitude (0 kW or more), not {power}"));
+            in_future(*until, now)?;
+            match *power >= Power::ZERO && power.is_finite() {
+                true => Ok(()),
+                false => Err(format!("a limit is a magnitude (0 kW or more), not {power}")),
             }
-            Ok(())
+        }
+        PeopleInput::EndLimit { source, direction } => {
+            let mut own = state.limits.iter().filter(|l| l.direction == *direction);
+            match own.any(|l| l.source == *source) {
+                true => Ok(()),
+                false => Err(no_limit(state, source, *direction)),
+            }
         }
         PeopleInput::EndOverride { .. } | PeopleInput::Mode { .. } | PeopleInput::Release => Ok(()),
     }
 }
 
-/// Lays an input over the state without asking whether it is sensible: it was asked when it was said. What belongs to a car
-/// that is not there is left out.
-pub fn lay(state: &mut ControllerState, input: &PeopleInput) {
+/// Lays an input over the state without asking whether it is sensible. What belongs to a car that is not there is left
+/// out.
+pub fn lay(state: &mut ControllerState, input: &PeopleInput) -> Result<(), String> {
     match input {
         PeopleInput::Ev {
             component,
@@ -72,13 +103,12 @@ pub fn lay(state: &mut ControllerState, input: &PeopleInput) {
             energy,
             mode,
         } => {
-            let Some(session) = state.sessions.get_mut(component) else {
-                return;
-            };
-            session.departure = departure.unwrap_or(session.departure);
-            session.energy = energy.unwrap_or(session.energy);
-            session.mode = mode.unwrap_or(session.mode);
-            session.told = true;
+            if let Some(session) = state.sessions.get_mut(component) {
+                session.departure = departure.unwrap_or(session.departure);
+                session.energy = energy.unwrap_or(session.energy);
+                session.mode = mode.unwrap_or(session.mode);
+                session.told = true;
+            }
         }
         PeopleInput::Override {
             component,
@@ -91,14 +121,21 @@ pub fn lay(state: &mut ControllerState, input: &PeopleInput) {
         PeopleInput::EndOverride { component } => {
             state.overrides.remove(component);
         }
-        // An external limit only tightens: dispatch intersects it with the site's own.
         PeopleInput::Limit {
+            source,
             direction,
             power,
             until,
-        } => {
-            let (power, until) = (*power, *until);
-            state.limits.insert(*direction, ExternalLimit { power, until });
+            said_at,
+        } => state.limits.tell(ExternalLimit {
+            source: source.clone(),
+            direction: *direction,
+            power: *power,
+            until: *until,
+            said_at: *said_at,
+        })?,
+        PeopleInput::EndLimit { source, direction } => {
+            state.limits.end(source, *direction);
         }
         PeopleInput::Mode { mode } => {
             state.mode = *mode;
@@ -114,33 +151,98 @@ pub fn lay(state: &mut ControllerState, input: &PeopleInput) {
             state.overrides.clear();
         }
     }
+    Ok(())
 }
 
 /// Ends overrides and limits whose time is over; true if a new plan is due.
 pub fn expire(state: &mut ControllerState, now: Timestamp) -> bool {
-    let before = state.overrides.len() + state.limits.len();
+    let before = state.overrides.len();
     state.overrides.retain(|_, o| o.until > now);
-    state.limits.retain(|_, l| l.until > now);
-    before != state.overrides.len() + state.limits.len()
+    let ended = state.limits.expire(now);
+    ended || before != state.overrides.len()
 }
 
 fn kind<'a>(plant: &'a Plant, component: &Id) -> Result<&'a Kind, String> {
-    plant.components.get(component).map(|c| &c.kind).ok_or_else(|| {
-        let known: Vec<_> = plant.components.keys().map(Id::as_str).collect();
-        format!(
-            "there is no component `{component}`; this site has {}",
-            known.join(", ")
-        )
-    })
+    let found = plant.components.get(component).map(|c| &c.kind);
+    found.ok_or_else(|| unknown(plant, component.as_str()))
 }
 
-fn fits(kind: &Kind, target: &Target) -> bool {
-    match target {
-        Target::Power(_) => matches!(kind, Kind::Battery(_) | Kind::HeatPump(_) | Kind::Generator(_)),
-        Target::PowerLimit(p) => matches!(kind, Kind::Pv(_)) && *p >= Power::ZERO,
-        Target::Current(a) => matches!(kind, Kind::ChargePoint(_)) && a.as_amps() >= 0.0,
-        Target::On(_) => matches!(kind, Kind::ShiftableLoad(_) | Kind::SheddableLoad(_)),
-        Target::Release => true,
+/// "there is no component `batery`; did you mean `battery`?"
+pub fn unknown(plant: &Plant, component: &str) -> String {
+    let names = || plant.components.keys().map(Id::as_str);
+    let hint = match nearest(component, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("this site has {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    format!("there is no component `{component}`; {hint}")
+}
+
+fn no_limit(state: &ControllerState, source: &Source, direction: Direction) -> String {
+    let own = state.limits.iter().filter(|l| l.direction == direction);
+    let others: Vec<&str> = own.map(|l| l.source.as_str()).collect();
+    let hint = match others.is_empty() {
+        true => "nobody has told one".to_owned(),
+        false => format!("limits were told by {}", others.join(", ")),
+    };
+    format!("`{}` has no {} limit; {hint}", source.as_str(), direction.name())
+}
+
+/// What the component can be told at all.
+fn fits(component: &Id, kind: &Kind, target: &Target) -> Result<(), String> {
+    let can = match (kind, target) {
+        (_, Target::Release) => true,
+        (Kind::Battery(_) | Kind::Generator(_), Target::Power(_)) => true,
+        (Kind::HeatPump(_), Target::Power(p)) => *p >= Power::ZERO,
+        (Kind::Pv(_), Target::PowerLimit(p)) => *p >= Power::ZERO,
+        (Kind::ChargePoint(_), Target::Current(a)) => a.as_amps() >= 0.0,
+        (Kind::ShiftableLoad(_) | Kind::SheddableLoad(_), Target::On(_)) => true,
+        _ => false,
+    };
+    let understood = match kind {
+        Kind::Battery(_) => "3 kW (charging), -3 kW (discharging) or release",
+        Kind::HeatPump(_) | Kind::Generator(_) => "3 kW, off or release",
+        Kind::Pv(_) => "3 kW (at most) or release",
+        Kind::ChargePoint(_) => "16 A, off or release",
+        Kind::ShiftableLoad(_) | Kind::SheddableLoad(_) => "on, off or release",
+        Kind::Meter(_) | Kind::Load(_) => return Err(format!("`{component}` takes no orders: nothing can switch it")),
+    };
+    match can {
+        true => Ok(()),
+        false => Err(format!(
+            "`{component}` cannot be told that; it understands {understood}"
+        )),
+    }
+}
+
+/// What of a target the component's own ratings let through.
+pub fn carried(kind: &Kind, target: Target) -> Target {
+    match (kind, target) {
+        (Kind::Battery(b), Target::Power(p)) => Target::Power(storage(b, p)),
+        (Kind::HeatPump(h), Target::Power(p)) => Target::Power(pump(h, p)),
+        (Kind::Generator(g), Target::Power(p)) => Target::Power(engine(g, p)),
+        (Kind::Pv(v), Target::PowerLimit(p)) => Target::PowerLimit(p.min(v.inverter_max)),
+        (Kind::ChargePoint(c), Target::Current(a)) if a < c.current_min => Target::Current(Current::ZERO),
+        (Kind::ChargePoint(c), Target::Current(a)) => Target::Current(a.min(c.current_max)),
+        (_, other) => other,
+    }
+}
+
+fn storage(b: &Battery, p: Power) -> Power {
+    p.clamp(Power::ZERO - b.discharge_max, b.charge_max)
+}
+
+/// Below half its least power a heat pump is off, as dispatch has it.
+fn pump(h: &HeatPump, p: Power) -> Power {
+    match p.as_kw() < 0.5 * h.electric_min.as_kw() {
+        true => Power::ZERO,
+        false => p.clamp(h.electric_min, h.electric_max),
+    }
+}
+
+fn engine(g: &Generator, p: Power) -> Power {
+    match p.abs() > Power::ZERO {
+        true => p.abs().clamp(g.power_min, g.power_max),
+        false => Power::ZERO,
     }
 }
 
@@ -149,10 +251,10 @@ const LONGEST: TimeDelta = TimeDelta::days(366);
 
 fn ahead(until: Timestamp, now: Timestamp) -> Result<(), String> {
     if until <= now {
-        Err(format!("{until} is already past (site time is {now})"))
-    } else if until - now > LONGEST {
         Err(format!(
-            "{until} is more than a year ahead (site time is {now}); say a nearer time"
+            "{} UTC is already past (site time is {} UTC)",
+            until.format("%Y-%m-%d %H:%M"),
+            now.format("%Y-%m-%d %H:%M")
         ))
     } else {
         Ok(())
@@ -178,12 +280,13 @@ fn check_ev(
         ));
     }
     if let Some(t) = departure {
-        ahead(*t, now)?;
-    }
-    match energy {
-        Some(e) if !(e.as_kwh() > 0.0 && e.as_kwh() <= 300.0) => {
-            Err(format!("{e} is not an energy a car can take (0 to 300 kWh)"))
+        in_future(*t, now)?;
+        if *t - now > LONGEST {
+            return Err(format!(
+                "{} UTC is more than a week away (site time is {} UTC)",
+                t.format("%Y-%m-%d %H:%M"),
+                now.format("%Y-%m-%d %H:%M")
+            ));
         }
-        _ => Ok(()),
     }
 }

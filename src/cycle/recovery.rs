@@ -94,7 +94,10 @@ impl Recovery {
             None if words.is_none() && self.said.is_empty() => return None,
             None => {
                 let mut fresh = ControllerState::fresh(plant, now);
-                self.said.iter().for_each(|input| people::lay(&mut fresh, input));
+                for input in &self.said {
+                    // What was too much then is too much now.
+                    let _full = people::lay(&mut fresh, input);
+                }
                 fresh
             }
         };
@@ -124,7 +127,10 @@ fn lay(mut state: ControllerState, record: Record) -> ControllerState {
             state.field.intended.extend(meant);
         }
         // Said and answered before the next state was written.
-        Record::People { input } => people::lay(&mut state, &input),
+        Record::People { input } => {
+            // What was too much then is too much now.
+            let _full = people::lay(&mut state, &input);
+        }
         // The states are taken before; the rest changes none.
         Record::Keyframe { .. } | Record::Light { .. } | Record::Change { .. } | Record::Opened { .. } => {}
         Record::Written { .. } | Record::Rejected { .. } | Record::Note { .. } => {}

@@ -6,7 +6,7 @@
 
 use super::ports::CycleReport;
 use crate::model::{Basis, Quantity, Rung, Setpoint, Snapshot, Target};
-use crate::site::{Id, Kind, Mode, Plant};
+use crate::site::{Id, Mode, Plant};
 use crate::time::Timestamp;
 
 /// One value of one series at the report's instant.
@@ -78,7 +78,7 @@ fn components(all: &mut Collector, plant: &Plant, snapshot: &Snapshot) {
     for (id, component) in &plant.components {
         let kind = component.kind.name();
         let readings = snapshot.components.get(id);
-        let residual = residual(snapshot, id, &component.kind);
+        let residual = snapshot.residual_of(id, &component.kind);
         // Slow values (charge, temperatures) may be used for longer; what is shown as up follows the power.
         let seen = readings.is_some_and(|r| match r.get(&Quantity::ActivePower) {
             Some(power) => power.usable().is_some(),
@@ -92,15 +92,6 @@ fn components(all: &mut Collector, plant: &Plant, snapshot: &Snapshot) {
             all.maybe(kind, field, Some(id), reading.usable().map(|v| v * factor));
         }
     }
-}
-
-/// kW of the load that no device measures: what the others leave in the balance.
-pub fn residual(snapshot: &Snapshot, id: &Id, kind: &Kind) -> Option<f64> {
-    let measured = snapshot.devices.iter().any(|d| d.components.contains(id));
-    if measured || !matches!(kind, Kind::Load(_)) {
-        return None;
-    }
-    snapshot.residual?.usable().map(|p| p.as_kw())
 }
 
 fn devices(all: &mut Collector, report: &CycleReport) {

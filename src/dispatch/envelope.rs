@@ -225,10 +225,7 @@ fn limited(view: &View<'_>, direction: Direction, own: f64) -> (f64, ReasonCode)
         Direction::Import => ReasonCode::LimitImport,
         Direction::Export => ReasonCode::LimitExport,
     };
-    match view.state.limits.get(&direction) {
-        Some(l) if l.until > view.now && l.power.as_kw() < own => (l.power.as_kw().max(0.0), code),
-        _ => (own, code),
-    }
+    (view.state.limits.most_kw(direction, own, view.now), code)
 }
 
 fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Start<'_>]), bounds: &mut Vec<Bound>) {
@@ -292,7 +289,7 @@ fn circuit(view: &View<'_>, circuit: &Id, parts: (&Decided, &[Start<'_>]), bound
         .plant
         .components
         .iter()
-        .filter(|(_, m)| m.circuit.as_ref().is_some_and(|own| is_under(view, own, circuit)))
+        .filter(|(_, m)| m.circuit.as_ref().is_some_and(|own| view.plant.is_under(own, circuit)))
         .collect();
     if let Some(kw) = c.power_max {
         let ones = |_: &Component| 1.0;
@@ -379,17 +376,4 @@ fn unmetered(view: &View<'_>) -> Option<f64> {
         _ => 0.0,
     });
     Some((rest + made.sum::<f64>()).max(0.0))
-}
-
-fn is_under(view: &View<'_>, from: &Id, circuit: &Id) -> bool {
-    let mut at = Some(from);
-    // as many steps as there are circuits end every chain, even a circular one
-    for _ in 0..=view.plant.circuits.len() {
-        match at {
-            Some(id) if id == circuit => return true,
-            Some(id) => at = view.plant.circuits.get(id).and_then(|c| c.parent.as_ref()),
-            None => return false,
-        }
-    }
-    false
 }

@@ -48,8 +48,18 @@ pub fn order(view: &View<'_>, envelope: &Envelope, id: &Id, pv: &Pv, share: f64,
         Some(Target::PowerLimit(p)) if p.as_kw() <= kw && kw - p.as_kw() < 0.01 * rated => p.as_kw(),
         _ => kw,
     };
+    // only a ceiling that the sun reaches holds anything back
+    let reached = view.power(id).is_none_or(|p| -p >= kw - NEAR * rated);
+    let reason = if reached {
+        reason
+    } else {
+        Reason::new(ReasonCode::Ceiling)
+    };
     Order::new(id, Target::PowerLimit(Power::kw(kw)), reason)
 }
+
+/// A production this near its ceiling, as a part of the rating, may be held back by it.
+const NEAR: f64 = 0.02;
 
 /// What the island's batteries can still take, with a taper in the last minutes before they are full.
 fn room_on_island(view: &View<'_>) -> f64 {

@@ -3,7 +3,7 @@
 
 use super::order::Order;
 use super::view::View;
-use crate::model::{Reason, ReasonCode, Target};
+use crate::model::{Direction, Reason, ReasonCode, Target};
 use crate::site::{Component, Id, Kind};
 use crate::units::{Current, Power};
 
@@ -29,10 +29,8 @@ fn order(view: &View<'_>, id: &Id, component: &Component, cars: bool) -> Option<
 
 /// This inverter's share of the export limit, as if nobody used anything; `None` where all of it may be exported.
 fn static_share(view: &View<'_>, rated: f64) -> Option<Target> {
-    let limits = &view.state.limits;
-    let point = view.plant.connection.as_ref()?;
-    let outside = limits.get(&crate::model::Direction::Export).map(|l| l.power.as_kw());
-    let export = outside.unwrap_or(f64::INFINITY).min(point.export_max.as_kw());
+    let own = view.plant.connection.as_ref()?.export_max.as_kw();
+    let export = view.state.limits.most_kw(Direction::Export, own, view.now);
     let all: f64 = view
         .plant
         .components
@@ -58,12 +56,8 @@ fn cars_fit(view: &View<'_>) -> bool {
     let Some(point) = &view.plant.connection else {
         return true;
     };
-    let outside = view
-        .state
-        .limits
-        .get(&crate::model::Direction::Import)
-        .map(|l| l.power.as_kw());
-    let import = outside.unwrap_or(f64::INFINITY).min(point.import_max.as_kw());
+    let own = point.import_max.as_kw();
+    let import = view.state.limits.most_kw(Direction::Import, own, view.now);
     let most: f64 = view
         .plant
         .components

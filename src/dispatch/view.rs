@@ -44,30 +44,17 @@ impl<'a> View<'a> {
     pub fn cycle(&self) -> TimeDelta {
         self.plant.timing.cycle
     }
-    /// Phase-to-neutral voltage the currents are counted with, V.
     pub fn volts(&self) -> f64 {
-        self.plant.connection.as_ref().map_or(230.0, |c| c.voltage.as_volts())
+        self.plant.volts()
     }
-    /// Phases of the connection, 1 or 3.
     pub fn phases(&self) -> usize {
-        self.plant
-            .connection
-            .as_ref()
-            .map_or(3, |c| usize::from(c.phases.clamp(1, 3)))
+        self.plant.phases()
     }
-    /// Share of a component's power on each phase; sums to one.
     pub fn phase_shares(&self, component: &Component) -> [f64; 3] {
-        let used = |p: usize| p < self.phases() && component.phases[p];
-        let count = (0..3).filter(|p| used(*p)).count();
-        if count == 0 {
-            return [1.0, 0.0, 0.0];
-        }
-        [0, 1, 2].map(|p| if used(p) { 1.0 / count as f64 } else { 0.0 })
+        self.plant.phase_shares(component)
     }
-    /// kW of one ampere on each of the charger's phases.
     pub fn kw_per_amp(&self, component: &Component) -> f64 {
-        let phases = self.phase_shares(component).iter().filter(|s| **s > 0.0).count();
-        self.volts() * phases as f64 / 1e3
+        self.plant.kw_per_amp(component)
     }
     pub fn power(&self, id: &Id) -> Option<f64> {
         self.snapshot.power(id).map(Power::as_kw)

@@ -329,7 +329,7 @@ fn is_limit(code: ReasonCode) -> bool {
     use ReasonCode::*;
     matches!(
         code,
-        LimitImport | LimitExport | LimitFuse | LimitExternal | SafeGridSilent | SafeStart
+        LimitImport | LimitExport | LimitFuse | LimitExternal | Ceiling | SafeGridSilent | SafeStart
     )
 }
 

@@ -1,7 +1,7 @@
 //! What people last said, apart from everything else: the one part of the state that no damage may take.
 
-use super::people::Direction;
-use super::state::{ControllerState, ExternalLimit, Override, Rung, Session};
+use super::limits::Limits;
+use super::state::{ControllerState, Override, Rung, Session};
 use crate::site::{Id, Mode, Plant};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Words {
     /// What the site file said then, see [`ControllerState::file_mode`].
     pub file_mode: Mode,
     pub released: bool,
-    pub limits: BTreeMap<Direction, ExternalLimit>,
+    pub limits: Limits,
     pub overrides: BTreeMap<Id, Override>,
     /// Cars that a person spoke about.
     pub sessions: BTreeMap<Id, Session>,

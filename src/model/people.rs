@@ -1,5 +1,6 @@
 //! What people tell a running controller.
 
+use super::limits::Source;
 use super::setpoint::Target;
 use crate::site::{EvMode, Id, Mode};
 use crate::time::Timestamp;
@@ -27,11 +28,21 @@ pub enum PeopleInput {
     EndOverride {
         component: Id,
     },
-    /// External limit at the connection point; may only tighten what the site file says.
+    /// Limit at the connection point. It lifts no other: neither the site's own nor one that was told before.
     Limit {
+        #[serde(default = "Source::person")]
+        source: Source,
         direction: Direction,
         power: Power,
         until: Timestamp,
+        /// Filled in when it is taken.
+        #[serde(default)]
+        said_at: Option<Timestamp>,
+    },
+    /// Ends all limits of one source in one direction.
+    EndLimit {
+        source: Source,
+        direction: Direction,
     },
     Mode {
         mode: Mode,
@@ -45,4 +56,13 @@ pub enum PeopleInput {
 pub enum Direction {
     Import,
     Export,
+}
+
+impl Direction {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Export => "export",
+        }
+    }
 }

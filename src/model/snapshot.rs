@@ -4,7 +4,7 @@ use super::doubt::DoubtKind;
 use super::field::{CommandHealth, ForeignWrite, OnLoss, RatingFault};
 pub use crate::reading::Quantity;
 use crate::reading::Reading;
-use crate::site::Id;
+use crate::site::{Id, Kind};
 use crate::time::Timestamp;
 use crate::units::{Energy, Power, Soc};
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,14 @@ impl Snapshot {
     }
     pub fn session_energy(&self, component: &Id) -> Option<Energy> {
         self.usable(component, Quantity::SessionEnergy).map(Energy::kwh)
+    }
+    /// kW of the load that no device measures: what the others leave in the balance.
+    pub fn residual_of(&self, component: &Id, kind: &Kind) -> Option<f64> {
+        let measured = self.devices.iter().any(|d| d.components.contains(component));
+        if measured || !matches!(kind, Kind::Load(_)) {
+            return None;
+        }
+        self.residual?.usable().map(|p| p.as_kw())
     }
     /// A car is plugged in (IEC 61851 states B, C, D).
     pub fn plugged(&self, component: &Id) -> Option<bool> {

@@ -4,14 +4,14 @@ use super::doubt::{MeterMemory, Still, Suspicion};
 use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
 use super::ledger::{BaselineUse, DayBooks};
-use super::people::Direction;
+use super::limits::Limits;
 use super::reason::Reason;
 use super::schedule::Schedule;
 use super::setpoint::{DecisionId, Target};
 use crate::site::{EvMode, Id, Mode, Plant};
 use crate::tariff::MonthUse;
 use crate::time::{Timestamp, floor_to, local_midnight};
-use crate::units::{Energy, Power};
+use crate::units::Energy;
 use chrono::{Datelike, TimeDelta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub struct ControllerState {
     pub window: WindowUse,
     pub sessions: BTreeMap<Id, Session>,
     pub overrides: BTreeMap<Id, Override>,
-    pub limits: BTreeMap<Direction, ExternalLimit>,
+    pub limits: Limits,
     pub generators: BTreeMap<Id, GeneratorHistory>,
     pub shiftables: BTreeMap<Id, ShiftableHistory>,
     pub forecast: ForecastMemory,
@@ -121,7 +121,7 @@ impl ControllerState {
             },
             sessions: BTreeMap::new(),
             overrides: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            limits: Limits::default(),
             generators: BTreeMap::new(),
             shiftables: BTreeMap::new(),
             forecast: ForecastMemory {
@@ -342,12 +342,6 @@ pub struct Session {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Override {
     pub target: Target,
-    pub until: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExternalLimit {
-    pub power: Power,
     pub until: Timestamp,
 }
 

@@ -188,11 +188,14 @@ fn any_measured_state_gives_a_plan() {
                 let mut state = ControllerState::fresh(&plant, now());
                 if let Some(kw) = import {
                     let until = now() + TimeDelta::hours(3);
-                    let limit = ExternalLimit {
+                    let limit = |direction| ExternalLimit {
+                        source: Source::person(),
+                        direction,
                         power: Power::kw(kw),
                         until,
+                        said_at: None,
                     };
-                    state.limits = [(Direction::Import, limit.clone()), (Direction::Export, limit)].into();
+                    state.limits = [Direction::Import, Direction::Export].map(limit).into_iter().collect();
                 }
                 let mut forecast = forecast(&plant, cars);
                 if soc.is_none() {

@@ -38,6 +38,7 @@ pub use roles::{command_needed, options_of, unfed};
 pub use schema::{reference, schema};
 pub use sun::Sun;
 pub use twin::TwinConfig;
+pub use values::nearest;
 pub use wiring::*;
 
 /// A whole site: what the controller needs to know before it starts.

@@ -66,6 +66,45 @@ pub struct Plant {
     pub telemetry: TelemetryConfig,
 }
 
+impl Plant {
+    /// Phase-to-neutral voltage that currents are counted with, V; 230 on an island.
+    pub fn volts(&self) -> f64 {
+        self.connection.as_ref().map_or(230.0, |c| c.voltage.as_volts())
+    }
+    /// Phases of the connection, 1 or 3; 3 on an island.
+    pub fn phases(&self) -> usize {
+        let phases = |c: &ConnectionPoint| usize::from(c.phases.clamp(1, 3));
+        self.connection.as_ref().map_or(3, phases)
+    }
+    /// Share of a component's power on each phase; sums to one.
+    pub fn phase_shares(&self, component: &Component) -> [f64; 3] {
+        let used = |p: usize| p < self.phases() && component.phases[p];
+        let count = (0..3).filter(|p| used(*p)).count();
+        if count == 0 {
+            return [1.0, 0.0, 0.0];
+        }
+        [0, 1, 2].map(|p| if used(p) { 1.0 / count as f64 } else { 0.0 })
+    }
+    /// kW of one ampere on each of a component's phases.
+    pub fn kw_per_amp(&self, component: &Component) -> f64 {
+        let phases = self.phase_shares(component).iter().filter(|s| **s > 0.0).count();
+        self.volts() * phases as f64 / 1e3
+    }
+    /// Whether something connected to circuit `from` draws through `circuit` as well.
+    pub fn is_under(&self, from: &Id, circuit: &Id) -> bool {
+        let mut at = Some(from);
+        // as many steps as there are circuits end every chain, even a circular one
+        for _ in 0..=self.circuits.len() {
+            match at {
+                Some(id) if id == circuit => return true,
+                Some(id) => at = self.circuits.get(id).and_then(|c| c.parent.as_ref()),
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Location {
     pub latitude: Angle,
@@ -106,6 +145,14 @@ pub struct Component {
     pub phases: [bool; 3],
     pub title_en: Option<String>,
     pub title_ko: Option<String>,
+}
+
+impl Component {
+    /// What people call it; its name where the site file gives no title.
+    pub fn title(&self, id: &Id, korean: bool) -> String {
+        let title = if korean { &self.title_ko } else { &self.title_en };
+        title.clone().unwrap_or_else(|| id.to_string())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

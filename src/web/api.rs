@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::hub::{Hub, Latest};
-use super::people::{EndOverride, Ev, Limit, Nothing, Override, SetMode};
+use super::people::{EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
 use super::room::{Room, Seat};
 use super::says::{failure, json_text, too_much};
 use super::serve::CONNECTIONS_MAX;
@@ -117,7 +117,7 @@ fn posts() -> Router<App> {
     Router::new()
         .route(
             "/ev",
-            post(|s: Asks, r: Request| said::<Ev>(s, r, |b, _, _| Ok(b.input()))),
+            post(|s: Asks, r: Request| said::<Ev>(s, r, |b, hub, t| b.input(&hub.site.plant, t))),
         )
         .route(
             "/override",
@@ -129,11 +129,15 @@ fn posts() -> Router<App> {
         )
         .route(
             "/limit",
-            post(|s: Asks, r: Request| said::<Limit>(s, r, |b, _, t| b.input(t))),
+            post(|s: Asks, r: Request| said::<Limit>(s, r, |b, hub, t| b.input(&hub.site.plant, t))),
+        )
+        .route(
+            "/end-limit",
+            post(|s: Asks, r: Request| said::<EndLimit>(s, r, |b, _, _| b.input())),
         )
         .route(
             "/mode",
-            post(|s: Asks, r: Request| said::<SetMode>(s, r, |b, _, _| Ok(b.input()))),
+            post(|s: Asks, r: Request| said::<SetMode>(s, r, |b, _, _| b.input())),
         )
         .route(
             "/release",
@@ -208,7 +212,7 @@ async fn decisions(State(app): Asks, asked: Result<Query<ask::Decided>, QueryRej
         Err(refused) => return refused,
     };
     let Some(at) = at else {
-        let all = |l: &Latest| Json(l.report.setpoints.iter().map(now::decision).collect::<Value>()).into_response();
+        let all = |l: &Latest| Json(now::decisions(&app.hub.site.plant, &l.report)).into_response();
         return shown(&app.hub, all);
     };
     match app.hub.decided_at(at) {
@@ -322,7 +326,12 @@ fn parsed<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, String> {
         text if text.starts_with(b"{") => text,
         _ => return Err("the body is not a JSON object".into()),
     };
-    serde_json::from_slice(text).map_err(|e| format!("the body is not what is expected here: {e}"))
+    serde_json::from_slice(text).map_err(|e| {
+        // the place says nothing: a body has one line
+        let why = e.to_string();
+        let why = why.split(" at line ").next().unwrap_or(&why);
+        format!("the body is not what is expected here: {why}")
+    })
 }
 
 async fn body(request: Request) -> Result<Bytes, Response> {
@@ -345,7 +354,7 @@ async fn tell(app: &App, input: PeopleInput) -> Response {
         return too_much("too much is said at once");
     }
     match tokio::time::timeout(PATIENCE, heard).await {
-        Ok(Ok(Ok(done))) => Json(json!({"done": done})).into_response(),
+        Ok(Ok(Ok(done))) => Json(done).into_response(),
         Ok(Ok(Err(NotDone::Refused(why)))) => failure(StatusCode::UNPROCESSABLE_ENTITY, &why),
         Ok(Ok(Err(NotDone::NotKept(why)))) => failure(
             StatusCode::INSUFFICIENT_STORAGE,

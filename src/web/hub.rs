@@ -113,7 +113,7 @@ impl Hub {
 
     /// Takes the decisions of a cycle for the page's chart, also of one that was played before the live loop.
     pub fn remember(&self, report: &CycleReport) {
-        self.past().take(report);
+        self.past().take(&self.site.plant, report);
     }
 
     /// The decisions in force at an instant; `None` where that is not remembered.

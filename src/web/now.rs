@@ -2,22 +2,26 @@
 
 use super::past::Told;
 use super::standing::Standing;
-use super::{plan, sentence, would};
-use crate::cycle::{CycleReport, residual};
-use crate::model::{CommandProof, Costs, DayBooks, DeviceHealth, Language, Reason, ReasonCode, Rung, Setpoint, Target};
+use super::{sentence, would};
+use crate::cycle::CycleReport;
+use crate::model::{
+    CommandProof, Costs, DayBooks, DeviceHealth, Direction, Language, Now, Reason, Rung, Seen, Setpoint, Target,
+    own_limit,
+};
 use crate::reading::{Quality, Quantity};
 use crate::site::{Component, Id, Kind, Mode, Plant};
+use crate::time::Timestamp;
 use serde_json::{Value, json};
 
 /// `GET /api/v1/now` and the `now` event.
 pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
-    let prices = report.prices.as_deref();
+    let (prices, seen) = (report.prices.as_deref(), seen(plant, report));
     let buy = plant.tariff.buy(snapshot.at, prices, &state.month);
     let components: Vec<Value> = plant
         .components
         .iter()
-        .map(|(id, c)| component(plant, id, c, report, standing))
+        .map(|(id, c)| component(&seen, id, c, report, standing))
         .collect();
     json!({
         "at": snapshot.at, "site": plant.name, "mode": state.mode, "rung": state.rung,
@@ -38,7 +42,7 @@ pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
             "contract_kw": plant.tariff.contracted().map(|p| p.as_kw()),
             "demand_charge": plant.tariff.demand.is_some(),
         },
-        "limits": state.limits.iter().map(|(d, l)| json!({"direction": d, "power_kw": l.power.as_kw(), "until": l.until})).collect::<Vec<_>>(),
+        "limits": limits(&seen),
         "alarms": report.alarms, "counts": report.counts, "plan_id": state.schedule.as_ref().map(|s| s.id),
         "cycle_ms": report.cycle_ms,
     })
@@ -71,16 +75,54 @@ fn today(day: &DayBooks) -> Value {
     })
 }
 
-fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport, standing: &Standing) -> Value {
+/// What one report shows, for sentences about the moment.
+pub fn seen<'a>(plant: &'a Plant, report: &'a CycleReport) -> Seen<'a> {
+    Seen {
+        plant,
+        snapshot: &report.snapshot,
+        state: &report.state,
+        setpoints: &report.setpoints,
+        prices: report.prices.as_deref(),
+    }
+}
+
+/// Every limit of the connection point, the site's own among them. `binding`: the tightest of its direction, which holds;
+/// `reached`: the measured power stands at it.
+fn limits(seen: &Seen<'_>) -> Vec<Value> {
+    let mut all = Vec::new();
+    for direction in [Direction::Import, Direction::Export] {
+        let Some(own) = own_limit(seen.plant, direction) else {
+            continue;
+        };
+        let tightest = seen.state.limits.tightest(direction, seen.snapshot.at);
+        let tightest = tightest.filter(|l| l.power.as_kw() < own);
+        let reached = seen.at_connection(direction).is_some();
+        let mut row = |source: &str, kw: f64, times: [Option<Timestamp>; 2], binding: bool| {
+            all.push(
+                json!({"direction": direction, "power_kw": kw, "until": times[0], "source": source,
+                            "said_at": times[1], "binding": binding, "reached": binding && reached}),
+            );
+        };
+        row("site", own, [None, None], tightest.is_none());
+        for l in seen.state.limits.iter().filter(|l| l.direction == direction) {
+            let times = [Some(l.until), l.said_at];
+            row(l.source.as_str(), l.power.as_kw(), times, tightest == Some(l));
+        }
+    }
+    all
+}
+
+fn component(seen: &Seen<'_>, id: &Id, c: &Component, report: &CycleReport, standing: &Standing) -> Value {
     let (snapshot, state) = (&report.snapshot, &report.state);
     let usable = |q| snapshot.usable(id, q);
     let main = snapshot.reading(id, Quantity::ActivePower);
-    let residual = residual(snapshot, id, &c.kind);
+    let residual = snapshot.residual_of(id, &c.kind);
     let quality = match residual {
         Some(_) => Quality::Derived,
         None => main.map_or(Quality::Missing, |r| r.quality()),
     };
     let setpoint = report.setpoints.iter().find(|s| s.component == *id);
+    let now = seen.now(id);
     let device = snapshot.devices.iter().find(|d| d.components.contains(id));
     let schedule = state.schedule.as_ref();
     let step = schedule.and_then(|s| s.grid.index_of(snapshot.at));
@@ -102,21 +144,26 @@ fn component(plant: &Plant, id: &Id, c: &Component, report: &CycleReport, standi
         "marginal_value_per_kwh": planned(schedule.and_then(|s| s.marginal_value.get(id))),
         "target": setpoint.map(|s| target(&s.target)),
         "would_write": setpoint.filter(|_| !writes(report)).map(|s| would_write(&c.kind, s)),
-        "reason": setpoint.map(|s| reason(&s.reason)),
-        "why": why(plant, id, report),
+        "reason": setpoint.zip(now.as_ref()).map(|(s, n)| reason(&s.reason, n)),
+        "now": now.as_ref(), "why": now.as_ref().map(told),
         "override": state.overrides.get(id).filter(|_| state.rung != Rung::Released).map(|o| json!({"target": target(&o.target),
             "until": o.until, "in_force": writes(report)})),
     })
 }
 
-/// The plan's explanation of this interval, while dispatch does what the plan says; null where it has a reason of its own.
-pub fn why(plant: &Plant, id: &Id, report: &CycleReport) -> Option<Value> {
-    let schedule = report.state.schedule.as_deref()?;
-    let step = schedule.grid.index_of(report.snapshot.at)?;
-    let e = schedule.explanation(plant, id, step)?;
-    let own = report.setpoints.iter().find(|s| s.component == *id);
-    let agrees = own.is_none_or(|s| s.reason.code == e.code || s.reason.code == ReasonCode::FollowPlan);
-    agrees.then(|| plan::explained(&e))
+/// What is told of a component at this moment, with the facts behind it. Nothing but that it is unknown of one whose power
+/// is.
+pub fn told(now: &Now) -> Value {
+    let both = |text: &dyn Fn(Language) -> Option<String>| json!({"en": text(Language::En), "ko": text(Language::Ko)});
+    let mut all = match now.power_kw {
+        Some(_) => json!(now.facts),
+        None => json!({"component": now.component, "node_price_per_kwh": null}),
+    };
+    all["because"] = both(&|l| Some(now.sentence(l)));
+    all["why"] = both(&|l| now.because(l));
+    all["other"] = both(&|l| now.alternative(l));
+    (all["en"], all["ko"]) = (all["because"]["en"].clone(), all["because"]["ko"].clone());
+    all
 }
 
 /// What the component would be told; it is not.
@@ -128,11 +175,7 @@ fn would_write(kind: &Kind, s: &Setpoint) -> Value {
 /// Its name in a language, or its id where it has none.
 pub fn title(plant: &Plant, id: &Id, language: Language) -> String {
     let c = plant.components.get(id);
-    let named = c.and_then(|c| match language {
-        Language::En => c.title_en.clone(),
-        Language::Ko => c.title_ko.clone(),
-    });
-    named.unwrap_or_else(|| id.to_string())
+    c.map_or_else(|| id.to_string(), |c| c.title(id, language == Language::Ko))
 }
 
 pub fn device_view(d: &DeviceHealth) -> Value {
@@ -141,15 +184,22 @@ pub fn device_view(d: &DeviceHealth) -> Value {
            "trouble": d.trouble, "trouble_text": {"en": d.trouble, "ko": d.trouble_ko}, "link": d.link, "commands": d.commands})
 }
 
-/// A setpoint with why, as people read it.
-pub fn decision(s: &Setpoint) -> Value {
-    json!({"component": s.component, "target": target(&s.target), "reason": reason(&s.reason),
-           "decision": s.decision, "valid_until": s.valid_until})
+/// Setpoints in force with why, as people read it.
+pub fn decisions(plant: &Plant, report: &CycleReport) -> Value {
+    let seen = seen(plant, report);
+    let decision = |s: &Setpoint| {
+        let why = seen.now(&s.component).map(|n| reason(&s.reason, &n));
+        json!({"component": s.component, "target": target(&s.target), "reason": why,
+               "decision": s.decision, "valid_until": s.valid_until})
+    };
+    report.setpoints.iter().map(decision).collect()
 }
 
-/// A decision of the past.
+/// A decision of the past, told as it was when it was made.
 pub fn decided(told: &Told) -> Value {
-    json!({"component": told.component, "since": told.since, "target": target(&told.target), "reason": reason(&told.reason)})
+    let said = |l| told.now.as_ref().map(|n| n.sentence(l));
+    json!({"component": told.component, "since": told.since, "target": target(&told.target),
+           "reason": told.now.as_ref().map(|n| reason(&told.reason, n)), "en": said(Language::En), "ko": said(Language::Ko)})
 }
 
 pub fn target(target: &Target) -> Value {
@@ -162,9 +212,11 @@ pub fn target(target: &Target) -> Value {
     }
 }
 
-pub fn reason(r: &Reason) -> Value {
-    json!({"code": r.code, "en": r.sentence(Language::En), "ko": r.sentence(Language::Ko),
-           "plain": {"en": r.code.en(), "ko": r.code.ko()},
+/// A decision's code and numbers; its words are those of the moment, empty where nothing of it can be told.
+pub fn reason(r: &Reason, now: &Now) -> Value {
+    let text = |l| now.because(l).unwrap_or_default();
+    let (en, ko) = (text(Language::En), text(Language::Ko));
+    json!({"code": r.code, "en": en, "ko": ko, "plain": {"en": en, "ko": ko},
            "value_per_kwh": r.value_per_kwh, "price_per_kwh": r.price_per_kwh, "limit": r.limit})
 }
 

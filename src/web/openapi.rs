@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::ask::{SERIES_MAX, STEP_MAX_S};
-use super::people::{EndOverride, Ev, Limit, Nothing, Override, SetMode};
+use super::people::{EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value, json};
 
@@ -81,7 +81,16 @@ pub fn document() -> Value {
         ),
         ("override", "Overrides a component until it expires", body::<Override>()),
         ("end-override", "Ends an override early", body::<EndOverride>()),
-        ("limit", "External limit at the connection point", body::<Limit>()),
+        (
+            "limit",
+            "Limit at the connection point; the tightest of all that were told holds",
+            body::<Limit>(),
+        ),
+        (
+            "end-limit",
+            "Ends the limits of one source in one direction",
+            body::<EndLimit>(),
+        ),
         ("mode", "Observe or control", body::<SetMode>()),
         ("release", "Hands everything back to the devices", body::<Nothing>()),
     ];
@@ -169,7 +178,7 @@ fn post(summary: &str, schema: &Value, required: bool) -> Value {
     let failures = ["401", "403", "408", "413", "421", "422", "429", "503", "504", "507"];
     json!({"summary": summary, "security": [{"token": []}],
         "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}},
-        "responses": responses("application/json", "Done", &failures)})
+        "responses": responses("application/json", "What is in force now", &failures)})
 }
 
 fn body<T: JsonSchema>() -> Value {

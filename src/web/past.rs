@@ -1,9 +1,10 @@
 //! What was decided lately, and why: for the page's chart, whose cursor reaches back to midnight. The journal keeps all of it
 //! for longer; this is what a process remembers of itself.
 
+use super::now::seen;
 use crate::cycle::CycleReport;
-use crate::model::{Reason, Setpoint, Target};
-use crate::site::Id;
+use crate::model::{Now, Reason, Setpoint, Target};
+use crate::site::{Id, Plant};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,6 +18,8 @@ pub struct Told {
     pub component: Id,
     pub target: Target,
     pub reason: Reason,
+    /// What was seen of the component then.
+    pub now: Option<Now>,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +48,8 @@ fn kind(s: &Setpoint) -> Kind {
 
 impl Past {
     /// Takes the decisions of a cycle.
-    pub fn take(&mut self, report: &CycleReport) {
-        let now = report.snapshot.at;
+    pub fn take(&mut self, plant: &Plant, report: &CycleReport) {
+        let (now, seen) = (report.snapshot.at, seen(plant, report));
         // A clock that was set back begins a new past.
         match &mut self.known {
             Some((_, to)) if *to <= now => *to = now,
@@ -66,6 +69,7 @@ impl Past {
                     component: s.component.clone(),
                     target: s.target,
                     reason: s.reason.clone(),
+                    now: seen.now(&s.component),
                 });
             }
         }

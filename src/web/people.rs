@@ -1,15 +1,14 @@
 //! What people post: bodies, how they become inputs of the cycle, and the answer.
 
-use crate::model::{Direction, PeopleInput, Target};
-use crate::site::{EvMode, Id, Kind, Mode, Plant};
-use crate::time::Timestamp;
+use crate::cycle::unknown_component;
+use crate::model::{Direction, PeopleInput, Source, Target};
+use crate::site::{EvMode, Id, Kind, Mode, Plant, nearest};
+use crate::time::{Timestamp, local_instant};
 use crate::units::{Current, Energy, Power};
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A week: who wants an override or a limit for longer says it again.
-const MINUTES_MAX: f64 = 7.0 * 24.0 * 60.0;
 /// A gigawatt: no connection point carries more, and a number beyond is a mistake.
 const POWER_MAX_KW: f64 = 1e6;
 
@@ -18,13 +17,12 @@ const POWER_MAX_KW: f64 = 1e6;
 #[serde(deny_unknown_fields)]
 pub struct Ev {
     pub component: String,
-    /// RFC 3339.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub departure: Option<Timestamp>,
+    /// RFC 3339, or the next time the site's clock shows this: `07:30`.
+    pub departure: Option<String>,
     /// Into the car, since it plugged in.
     pub energy_kwh: Option<f64>,
-    #[schemars(with = "Option<String>", extend("enum" = ["fast", "cheapest", "surplus", null]))]
-    pub mode: Option<EvMode>,
+    #[schemars(extend("enum" = ["fast", "cheapest", "surplus", null]))]
+    pub mode: Option<String>,
 }
 
 /// Overrides one component inside the envelope until it expires.
@@ -34,10 +32,9 @@ pub struct Override {
     pub component: String,
     /// `"3 kW"`, `"-3 kW"` (discharging), `"16 A"`, `on`, `off`, `release`.
     pub value: String,
-    /// RFC 3339; or say `for_minutes`.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub until: Option<Timestamp>,
-    #[schemars(range(max = MINUTES_MAX), extend("exclusiveMinimum" = 0))]
+    /// RFC 3339, or the next time the site's clock shows this; or say `for_minutes`. A week at most.
+    pub until: Option<String>,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub for_minutes: Option<f64>,
 }
 
@@ -47,26 +44,37 @@ pub struct EndOverride {
     pub component: String,
 }
 
-/// External limit at the connection point; it can only tighten the site's own.
+/// Limit at the connection point; it lifts no other.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    #[schemars(with = "String", extend("enum" = ["import", "export"]))]
-    pub direction: Direction,
+    #[schemars(extend("enum" = ["import", "export"]))]
+    pub direction: String,
     #[schemars(range(min = 0, max = POWER_MAX_KW))]
     pub power_kw: f64,
-    /// RFC 3339; or say `for_minutes`.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub until: Option<Timestamp>,
-    #[schemars(range(max = MINUTES_MAX), extend("exclusiveMinimum" = 0))]
+    /// RFC 3339, or the next time the site's clock shows this; or say `for_minutes`. A week at most.
+    pub until: Option<String>,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub for_minutes: Option<f64>,
+    /// Who orders it: `person` unless told, `operator`, `utility`, …
+    pub source: Option<String>,
+}
+
+/// Ends all limits of one source in one direction.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndLimit {
+    #[schemars(extend("enum" = ["import", "export"]))]
+    pub direction: String,
+    /// `person` unless told.
+    pub source: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetMode {
-    #[schemars(with = "String", extend("enum" = ["observe", "control"]))]
-    pub mode: Mode,
+    #[schemars(extend("enum" = ["observe", "control"]))]
+    pub mode: String,
 }
 
 /// No body, or an object without keys.
@@ -75,13 +83,19 @@ pub struct SetMode {
 pub struct Nothing {}
 
 impl Ev {
-    pub fn input(self) -> PeopleInput {
-        PeopleInput::Ev {
+    pub fn input(self, plant: &Plant, now: Timestamp) -> Result<PeopleInput, String> {
+        let modes = [
+            ("fast", EvMode::Fast),
+            ("cheapest", EvMode::Cheapest),
+            ("surplus", EvMode::Surplus),
+        ];
+        let departure = self.departure.map(|t| moment("departure", &t, plant, now));
+        Ok(PeopleInput::Ev {
             component: Id::new(&self.component),
-            departure: self.departure,
+            departure: departure.transpose()?,
             energy: self.energy_kwh.map(Energy::kwh),
-            mode: self.mode,
-        }
+            mode: self.mode.map(|m| word("mode", &m, &modes)).transpose()?,
+        })
     }
 }
 
@@ -90,11 +104,11 @@ impl Override {
     pub fn input(self, plant: &Plant, now: Timestamp) -> Result<PeopleInput, String> {
         let component = Id::new(&self.component);
         let kind = plant.components.get(&component).map(|c| &c.kind);
-        let kind = kind.ok_or_else(|| format!("there is no component `{component}`"))?;
+        let kind = kind.ok_or_else(|| unknown_component(plant, &self.component))?;
         Ok(PeopleInput::Override {
             target: target(kind, &self.value)?,
             component,
-            until: end(self.until, self.for_minutes, now)?,
+            until: end(self.until, self.for_minutes, plant, now)?,
         })
     }
 }
@@ -109,29 +123,79 @@ impl EndOverride {
 
 impl Limit {
     /// `now` is site time, for a length instead of an end.
-    pub fn input(self, now: Timestamp) -> Result<PeopleInput, String> {
+    pub fn input(self, plant: &Plant, now: Timestamp) -> Result<PeopleInput, String> {
         if !(0.0..=POWER_MAX_KW).contains(&self.power_kw) {
             return Err(format!("{} kW is not between 0 and {POWER_MAX_KW} kW", self.power_kw));
         }
         Ok(PeopleInput::Limit {
-            direction: self.direction,
+            source: source(self.source)?,
+            direction: word("direction", &self.direction, &DIRECTIONS)?,
             power: Power::kw(self.power_kw),
-            until: end(self.until, self.for_minutes, now)?,
+            until: end(self.until, self.for_minutes, plant, now)?,
+            said_at: None,
+        })
+    }
+}
+
+impl EndLimit {
+    pub fn input(self) -> Result<PeopleInput, String> {
+        Ok(PeopleInput::EndLimit {
+            source: source(self.source)?,
+            direction: word("direction", &self.direction, &DIRECTIONS)?,
         })
     }
 }
 
 impl SetMode {
-    pub fn input(self) -> PeopleInput {
-        PeopleInput::Mode { mode: self.mode }
+    pub fn input(self) -> Result<PeopleInput, String> {
+        let modes = [("observe", Mode::Observe), ("control", Mode::Control)];
+        let mode = word("mode", &self.mode, &modes)?;
+        Ok(PeopleInput::Mode { mode })
     }
 }
 
-fn end(until: Option<Timestamp>, minutes: Option<f64>, now: Timestamp) -> Result<Timestamp, String> {
+const DIRECTIONS: [(&str, Direction); 2] = [("import", Direction::Import), ("export", Direction::Export)];
+
+fn source(name: Option<String>) -> Result<Source, String> {
+    name.map_or_else(|| Ok(Source::person()), |name| Source::parse(&name))
+}
+
+/// One of a few words: "`contrl` is not a mode; did you mean `control`?"
+fn word<T: Copy>(what: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names = || known.iter().map(|(name, _)| *name);
+    let hint = match nearest(text, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("say {}", names().collect::<Vec<_>>().join(" or ")),
+    };
+    Err(format!("`{text}` is not a {what}; {hint}"))
+}
+
+/// An instant, or the next time the clock at the site shows this.
+fn moment(what: &str, text: &str, plant: &Plant, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(time) = NaiveTime::parse_from_str(text, "%H:%M") {
+        let zone = plant.location.time_zone;
+        let today = now.with_timezone(&zone).date_naive();
+        let days = (0..=1).map(|d| local_instant(zone, (today + TimeDelta::days(d)).and_time(time)));
+        return Ok(days.into_iter().find(|t| *t > now).unwrap_or(now + TimeDelta::days(1)));
+    }
+    let parsed = chrono::DateTime::parse_from_rfc3339(text);
+    parsed.map(|t| t.to_utc()).map_err(|_| {
+        let given = format!("`{text}` is not a time ({what})");
+        format!("{given}; write 07:30, which is the site's clock, or 2026-05-12T07:30:00+02:00")
+    })
+}
+
+/// Longer than anything a person may say ([`PeopleInput`]'s end is bounded there); keeps the arithmetic finite.
+const MINUTES_MAX: f64 = 1e6;
+
+fn end(until: Option<String>, minutes: Option<f64>, plant: &Plant, now: Timestamp) -> Result<Timestamp, String> {
     match (until, minutes) {
-        (Some(t), None) => Ok(t),
-        (None, Some(m)) if m > 0.0 && m <= MINUTES_MAX => Ok(now + TimeDelta::seconds((m * 60.0) as i64)),
-        (None, Some(m)) => Err(format!("{m} minutes is not between 0 and a week")),
+        (Some(t), None) => moment("until", &t, plant, now),
+        (None, Some(m)) if m > 0.0 => Ok(now + TimeDelta::seconds((m.min(MINUTES_MAX) * 60.0) as i64)),
+        (None, Some(m)) => Err(format!("{m} minutes is no time: say how long it lasts")),
         _ => Err("say either until when (`until`) or how long (`for_minutes`)".into()),
     }
 }

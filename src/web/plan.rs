@@ -1,6 +1,5 @@
 //! The plan in force and the plan of the day, column by column, with what it costs and why.
 
-use super::now::reason;
 use crate::cycle::{self, CycleReport};
 use crate::model::{Basis, Explanation, Language, Schedule};
 use crate::site::{Id, Kind, Plant};
@@ -72,7 +71,7 @@ fn why(plant: &Plant, s: &Schedule) -> Value {
             let e = s.explanation(plant, id, t);
             let said = |language| e.as_ref().map(|e| e.reason(language));
             let other = |language| e.as_ref().and_then(|e| e.alternative_sentence(language));
-            json!({"reason": reason(&w.reason), "binding": w.binding, "alternative": w.alternative,
+            json!({"reason": w.reason, "binding": w.binding, "alternative": w.alternative,
                    "en": said(Language::En), "ko": said(Language::Ko),
                    "other_en": other(Language::En), "other_ko": other(Language::Ko)})
         };

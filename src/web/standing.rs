@@ -1,7 +1,7 @@
 //! Where the controller stands, and since when what shows no value: what is not known is never shown as fine.
 
 use super::now;
-use crate::cycle::{CycleReport, residual};
+use crate::cycle::CycleReport;
 use crate::model::{Language, Rung};
 use crate::reading::Quantity;
 use crate::site::{Id, Kind, Mode, Plant};
@@ -77,7 +77,7 @@ fn tone(rung: Rung, mode: Mode, all_known: bool) -> &'static str {
 /// Nothing usable of what a component does. One whose device has no power to show, but shows something else, lacks nothing.
 fn lacks(report: &CycleReport, id: &Id, kind: &Kind) -> bool {
     let snapshot = &report.snapshot;
-    if snapshot.power(id).is_some() || residual(snapshot, id, kind).is_some() {
+    if snapshot.power(id).is_some() || snapshot.residual_of(id, kind).is_some() {
         return matches!(kind, Kind::Battery(_)) && snapshot.soc(id).is_none();
     }
     let silent = |d: &crate::model::DeviceHealth| d.components.contains(id) && d.asleep;

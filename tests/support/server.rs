@@ -4,7 +4,7 @@
 use super::support::http;
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
-use madang::cycle::{Answer, CycleReport, Heard, HistoryRead};
+use madang::cycle::{Answer, CycleReport, Effect, Heard, HistoryRead, InForce, Reply};
 use madang::model::{PeopleInput, Policy};
 use madang::site::{Mode, Site};
 use madang::time::Timestamp;
@@ -67,6 +67,17 @@ impl Drop for Server {
     }
 }
 
+/// A reply that says what was heard.
+pub fn said(input: &PeopleInput) -> Reply {
+    Reply {
+        done: format!("{input:?}"),
+        done_ko: "완료".into(),
+        effect: Effect::Full,
+        in_force: InForce::Released,
+        notes: Vec::new(),
+    }
+}
+
 /// Answers what people say with `answer`; without one nobody listens to them.
 pub fn server(answer: Option<fn(PeopleInput) -> Answer>) -> Server {
     server_of(answer, CONNECTIONS_MAX)
@@ -109,7 +120,7 @@ pub fn server_of(answer: Option<fn(PeopleInput) -> Answer>, connections: usize) 
 }
 
 pub fn published() -> Server {
-    let server = server(Some(|input| Ok(format!("{input:?}"))));
+    let server = server(Some(|input| Ok(said(&input))));
     server.hub.publish(&day().1);
     server
 }

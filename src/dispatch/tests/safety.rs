@@ -1,7 +1,7 @@
 //! Ladder, silence, limits; and what holds whatever happens.
 
 use super::bench::Bench;
-use crate::model::{Direction, ExternalLimit, Policy, Quantity, Rung, Target};
+use crate::model::{Direction, ExternalLimit, Policy, Quantity, Rung, Source, Target};
 use crate::site::{EvMode, Mode};
 use crate::units::Power;
 use chrono::TimeDelta;
@@ -79,10 +79,13 @@ fn an_external_limit_holds_from_the_next_cycle_on() {
     b.plug("ev", 11.0, EvMode::Fast, 14.0, TimeDelta::hours(9));
     b.cycles(10);
     let limit = ExternalLimit {
+        source: Source::person(),
+        direction: Direction::Import,
         power: Power::kw(5.5),
         until: b.now + TimeDelta::hours(1),
+        said_at: None,
     };
-    b.state.limits.insert(Direction::Import, limit);
+    b.state.limits.tell(limit).unwrap();
     b.cycles(2);
     assert!(b.grid() <= 5.5, "{}", b.grid());
 }

@@ -1,7 +1,7 @@
 //! English.
 
 use super::words::{clock, decimals, energy, is_nothing, number, power};
-use super::{Action, Basis, COMFORT_K_H, Explanation};
+use super::{Action, Basis, COMFORT_K_H, Explanation, Voice};
 use crate::model::ReasonCode as C;
 use crate::time::Timestamp;
 
@@ -19,9 +19,37 @@ pub fn reason(e: &Explanation) -> String {
     let who = if e.kind == "grid" { "The site" } else { &e.title_en };
     match because.is_empty() {
         // names of loads may be plural
-        _ if matches!(e.kind.as_str(), "load" | "sheddable_load") || e.code == C::NoCar => format!("{who}: {does}."),
-        true => format!("{who} {does}."),
-        false => format!("{who} {does}: {because}."),
+        _ if matches!(e.kind.as_str(), "load" | "sheddable_load") || e.code == C::NoCar => {
+            format!("Planned: {who}: {does}.")
+        }
+        true => format!("Planned: {who} {does}."),
+        false => format!("Planned: {who} {does}: {because}."),
+    }
+}
+
+/// The moment of the sentence, behind a price.
+fn when(e: &Explanation) -> String {
+    match e.voice {
+        Voice::Now => "now".into(),
+        Voice::Planned => format!("at {}", time(e.from, e)),
+    }
+}
+
+/// The moment of the sentence, behind a verb.
+fn then_or_now(e: &Explanation) -> &'static str {
+    match e.voice {
+        Voice::Now => "now",
+        Voice::Planned => "then",
+    }
+}
+
+/// "runs at 2.0 kW"; a mean below what the component can do is a part of the time.
+fn at_power(verb: &str, e: &Explanation) -> String {
+    match e.least_kw {
+        Some(least) if e.voice == Voice::Planned && e.power_kw < 0.98 * least => {
+            format!("{verb} part of the time, {} on average", power(e.power_kw))
+        }
+        _ => format!("{verb} at {}", power(e.power_kw)),
     }
 }
 
@@ -47,23 +75,24 @@ pub fn money(amount: f64, currency: &str) -> String {
     }
 }
 
-fn price(per_kwh: f64, e: &Explanation) -> String {
+pub(super) fn price(per_kwh: f64, e: &Explanation) -> String {
     format!("{}/kWh", money(per_kwh, &e.currency))
 }
 
-fn time(t: Timestamp, e: &Explanation) -> String {
+pub(super) fn time(t: Timestamp, e: &Explanation) -> String {
     let (hour, minute, other_day) = clock(t, e.from, e.zone);
     let next = if other_day { " the next day" } else { "" };
     format!("{hour:02}:{minute:02}{next}")
 }
 
 /// "electricity costs 0.08 EUR/kWh now"; below zero one is paid for using it.
-fn now_costs(e: &Explanation) -> Option<String> {
+pub(super) fn now_costs(e: &Explanation) -> Option<String> {
     let p = e.buy_per_kwh?;
+    let when = when(e);
     Some(match is_nothing(p, &e.currency) {
-        true => "electricity is free now".to_owned(),
-        false if p < 0.0 => format!("using electricity earns {} now", price(p, e)),
-        false => format!("electricity costs {} now", price(p, e)),
+        true => format!("electricity is free {when}"),
+        false if p < 0.0 => format!("using electricity earns {} {when}", price(p, e)),
+        false => format!("electricity costs {} {when}", price(p, e)),
     })
 }
 
@@ -72,7 +101,7 @@ fn then(e: &Explanation) -> Option<String> {
     let (at, p) = (e.compared_at?, e.compared_per_kwh?);
     // what the first half of the sentence has already named
     let at = match e.action {
-        Action::Rest | Action::Off if e.kind != "battery" => "then".to_owned(),
+        Action::Rest | Action::Off if e.kind != "battery" && e.voice == Voice::Planned => "then".to_owned(),
         _ => format!("at {}", time(at, e)),
     };
     let earns = |p: f64| p < 0.0 && !is_nothing(p, &e.currency);
@@ -128,7 +157,7 @@ fn by(e: &Explanation) -> Option<String> {
 }
 
 /// (what it does, why)
-fn parts(e: &Explanation) -> (String, Option<String>) {
+pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
     match e.kind.as_str() {
         "battery" => battery(e),
         "charge_point" => car(e),
@@ -159,7 +188,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
             join([now_costs(e).or_else(|| sun_alone(e)), refill(e)], "; "),
         ),
         C::SellStored => {
-            let earns = e.sell_per_kwh.map(|p| format!("it earns {} now", price(p, e)));
+            let earns = e.sell_per_kwh.map(|p| format!("it earns {} {}", price(p, e), when(e)));
             (format!("sells {kw} to the grid"), join([earns, refill(e)], "; "))
         }
         C::ShavePeak => (format!("supplies {kw}"), Some(peak(e))),
@@ -175,7 +204,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
             let wait = e
                 .compared_at
                 .map(|_| now_and_then(e))
-                .unwrap_or_else(|| Some("nothing is gained by using it now".into()));
+                .unwrap_or_else(|| Some(format!("nothing is gained by using it {}", then_or_now(e))));
             ("keeps its energy".into(), wait)
         }
     }
@@ -206,7 +235,7 @@ fn peak(e: &Explanation) -> String {
 }
 
 fn car(e: &Explanation) -> (String, Option<String>) {
-    let charges = format!("charges at {}", power(e.power_kw));
+    let charges = at_power("charges", e);
     let ready = by(e).map_or_else(String::new, |t| format!(" before the car leaves at {t}"));
     match e.code {
         C::CoverLoad | C::SellStored => {
@@ -238,7 +267,7 @@ fn car(e: &Explanation) -> (String, Option<String>) {
 }
 
 fn generator(e: &Explanation) -> (String, Option<String>) {
-    let runs = format!("runs at {}", power(e.power_kw));
+    let runs = at_power("runs", e);
     match e.code {
         C::GeneratorNeeded => {
             let because = match e.binding.as_deref() {
@@ -275,10 +304,10 @@ fn then_worth(e: &Explanation) -> Option<String> {
 }
 
 fn heat(e: &Explanation) -> (String, Option<String>) {
-    let runs = format!("runs at {}", power(e.power_kw));
+    let runs = at_power("runs", e);
     match e.code {
         C::RunHeat => (format!("{runs} and stores heat"), now_and_then(e)),
-        C::ComfortHeat => (runs, Some("the rooms need the heat now".into())),
+        C::ComfortHeat => (runs, Some(format!("the rooms need the heat {}", then_or_now(e)))),
         C::HeatSatisfied => {
             let next = e
                 .compared_at
@@ -347,11 +376,11 @@ fn meter(e: &Explanation) -> (String, Option<String>) {
     }
 }
 
-fn earned(p: f64, e: &Explanation) -> String {
+pub(super) fn earned(p: f64, e: &Explanation) -> String {
     match is_nothing(p, &e.currency) {
-        true => "it earns nothing now".into(),
-        false if p < 0.0 => format!("it costs {} now", price(p, e)),
-        false => format!("it earns {} now", price(p, e)),
+        true => format!("it earns nothing {}", when(e)),
+        false if p < 0.0 => format!("it costs {} {}", price(p, e), when(e)),
+        false => format!("it earns {} {}", price(p, e), when(e)),
     }
 }
 
@@ -395,20 +424,25 @@ pub fn alternative(e: &Explanation) -> Option<String> {
 
 fn choice(e: &Explanation, other: Action, kw: f64) -> Option<String> {
     let kw = power(kw);
+    // "then" would point at the time that was compared with
+    let now = match e.voice {
+        Voice::Now => "now",
+        Voice::Planned => "instead",
+    };
     Some(match (e.kind.as_str(), e.action, other) {
         (_, Action::Charge, Action::Rest) => "waiting".into(),
         (_, Action::Discharge, Action::Rest) => "holding it back".into(),
-        ("battery", _, Action::Charge) => format!("charging {kw} now"),
-        ("battery", _, Action::Discharge) => format!("supplying {kw} now"),
-        ("charge_point", _, Action::Charge) => format!("charging {kw} now"),
-        ("charge_point", _, Action::Discharge) => format!("supplying {kw} from the car now"),
+        ("battery", _, Action::Charge) => format!("charging {kw} {now}"),
+        ("battery", _, Action::Discharge) => format!("supplying {kw} {now}"),
+        ("charge_point", _, Action::Charge) => format!("charging {kw} {now}"),
+        ("charge_point", _, Action::Discharge) => format!("supplying {kw} from the car {now}"),
         ("generator", _, Action::Off) => "leaving it off".into(),
-        ("generator", _, Action::Run) => "running it now".into(),
+        ("generator", _, Action::Run) => format!("running it {now}"),
         ("heat_pump" | "deferrable_load", _, Action::Off) => "pausing it".into(),
         ("chp" | "boiler" | "hydro", _, Action::Off) => "leaving it off".into(),
-        ("heat_pump" | "deferrable_load" | "chp" | "boiler" | "hydro", _, Action::Run) => "running it now".into(),
+        ("heat_pump" | "deferrable_load" | "chp" | "boiler" | "hydro", _, Action::Run) => format!("running it {now}"),
         ("shiftable_load", _, Action::Off) => "starting later".into(),
-        ("shiftable_load", _, Action::Run) => "starting now".into(),
+        ("shiftable_load", _, Action::Run) => format!("starting {now}"),
         ("pv", _, Action::Full) => "producing at full power".into(),
         ("sheddable_load", _, Action::Full) => "keeping it on".into(),
         _ => return None,

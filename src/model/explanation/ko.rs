@@ -1,7 +1,7 @@
 //! Korean: polite statements (합니다), each reason a sentence of its own.
 
 use super::words::{clock, decimals, energy, is_nothing, number, power, with};
-use super::{Action, Basis, COMFORT_K_H, Explanation};
+use super::{Action, Basis, COMFORT_K_H, Explanation, Voice};
 use crate::model::ReasonCode as C;
 use crate::time::Timestamp;
 
@@ -15,8 +15,34 @@ pub fn sentence(e: &Explanation) -> String {
 /// What and why.
 pub fn reason(e: &Explanation) -> String {
     let (does, because) = parts(e);
-    let all = [Some(does), because, held(e)].into_iter().flatten();
+    let all = [Some(format!("계획: {does}")), because, held(e)].into_iter().flatten();
     all.collect::<Vec<_>>().join(" ")
+}
+
+/// `지금` or `3시`: the moment of the sentence, before what it says of it.
+fn when(e: &Explanation) -> String {
+    match e.voice {
+        Voice::Now => "지금".into(),
+        Voice::Planned => time(e.from, e),
+    }
+}
+
+/// `지금` or `그때`, before a verb.
+fn then_or_now(e: &Explanation) -> &'static str {
+    match e.voice {
+        Voice::Now => "지금",
+        Voice::Planned => "그때",
+    }
+}
+
+/// `3.2 kW로`; a mean below what the component can do is a part of the time.
+fn at_power(e: &Explanation) -> String {
+    match e.least_kw {
+        Some(least) if e.voice == Voice::Planned && e.power_kw < 0.98 * least => {
+            format!("일부 시간만(평균 {})", power(e.power_kw))
+        }
+        _ => format!("{}로", power(e.power_kw)),
+    }
 }
 
 /// Why alone.
@@ -43,7 +69,7 @@ fn price(per_kwh: f64, e: &Explanation) -> String {
 }
 
 /// `18시`, `다음 날 2시 15분`
-fn time(t: Timestamp, e: &Explanation) -> String {
+pub(super) fn time(t: Timestamp, e: &Explanation) -> String {
     let (hour, minute, other_day) = clock(t, e.from, e.zone);
     let day = if other_day { "다음 날 " } else { "" };
     match minute {
@@ -52,13 +78,13 @@ fn time(t: Timestamp, e: &Explanation) -> String {
     }
 }
 
-fn subject(e: &Explanation) -> String {
+pub(super) fn subject(e: &Explanation) -> String {
     with(&e.title_ko, "이", "가")
 }
-fn object(e: &Explanation) -> String {
+pub(super) fn object(e: &Explanation) -> String {
     with(&e.title_ko, "을", "를")
 }
-fn topic(e: &Explanation) -> String {
+pub(super) fn topic(e: &Explanation) -> String {
     with(&e.title_ko, "은", "는")
 }
 /// The amount as the object of a verb: `0.42유로를`, `1,240원을`.
@@ -75,8 +101,8 @@ fn costs(p: f64, e: &Explanation) -> String {
     }
 }
 
-fn now_costs(e: &Explanation) -> Option<String> {
-    Some(format!("지금 전기요금은 {}입니다.", costs(e.buy_per_kwh?, e)))
+pub(super) fn now_costs(e: &Explanation) -> Option<String> {
+    Some(format!("{} 전기요금은 {}입니다.", when(e), costs(e.buy_per_kwh?, e)))
 }
 
 /// `지금 전기요금이 kWh당 0.08유로, 18시에는 kWh당 0.31유로이기 때문입니다.`
@@ -87,21 +113,23 @@ fn now_and_then(e: &Explanation) -> Option<String> {
     };
     // what the first sentence has already named
     let at = match e.action {
-        Action::Rest | Action::Off if e.kind != "battery" => "그때는".to_owned(),
+        Action::Rest | Action::Off if e.kind != "battery" && e.voice == Voice::Planned => "그때는".to_owned(),
         _ => format!("{}에는", time(at, e)),
     };
     Some(format!(
-        "지금 전기요금이 {now}, {at} {}이기 때문입니다.",
+        "{} 전기요금이 {now}, {at} {}이기 때문입니다.",
+        when(e),
         costs(then, e)
     ))
 }
 
 fn selling(e: &Explanation) -> Option<String> {
     let p = e.sell_per_kwh?;
+    let now = then_or_now(e);
     Some(match is_nothing(p, &e.currency) {
-        true => "지금 팔아도 받는 돈이 없습니다.".into(),
-        false if p < 0.0 => format!("지금 팔면 오히려 {} 내야 합니다.", taken(price(p, e))),
-        false => format!("지금 팔면 {}밖에 받지 못합니다.", price(p, e)),
+        true => format!("{now} 팔아도 받는 돈이 없습니다."),
+        false if p < 0.0 => format!("{now} 팔면 오히려 {} 내야 합니다.", taken(price(p, e))),
+        false => format!("{now} 팔면 {}밖에 받지 못합니다.", price(p, e)),
     })
 }
 
@@ -127,7 +155,7 @@ fn join(parts: [Option<String>; 2]) -> Option<String> {
 }
 
 /// (what it does, why)
-fn parts(e: &Explanation) -> (String, Option<String>) {
+pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
     match e.kind.as_str() {
         "battery" => battery(e),
         "charge_point" => car(e),
@@ -152,7 +180,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         ),
         C::CoverLoad if bound_by(e, "outage") => (
             format!("{} {kw}를 공급합니다.", subject(e)),
-            Some("지금 계통이 정전입니다.".into()),
+            Some("계통이 정전입니다.".into()),
         ),
         C::CoverLoad => (
             format!("{} {kw}를 공급합니다.", subject(e)),
@@ -161,7 +189,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         C::SellStored => {
             let earns = e
                 .sell_per_kwh
-                .map(|p| format!("지금 팔면 {} 받습니다.", taken(price(p, e))));
+                .map(|p| format!("{} 팔면 {} 받습니다.", then_or_now(e), taken(price(p, e))));
             (
                 format!("{}에 저장한 전력 {kw}를 계통에 판매합니다.", e.title_ko),
                 join([earns, refill(e)]),
@@ -179,7 +207,7 @@ fn battery(e: &Explanation) -> (String, Option<String>) {
         _ => {
             let wait = match e.compared_at {
                 Some(_) => now_and_then(e),
-                None => Some("지금 써도 이득이 없습니다.".into()),
+                None => Some(format!("{} 써도 이득이 없습니다.", then_or_now(e))),
             };
             (format!("{} 전력을 아껴 둡니다.", topic(e)), wait)
         }
@@ -207,7 +235,7 @@ fn peak(e: &Explanation) -> String {
 }
 
 fn car(e: &Explanation) -> (String, Option<String>) {
-    let charges = format!("{}: {}로 충전합니다.", e.title_ko, power(e.power_kw));
+    let charges = format!("{}: {} 충전합니다.", e.title_ko, at_power(e));
     let leaves = e.until.map(|t| format!("출발 시각인 {}", time(t, e)));
     match e.code {
         C::CoverLoad | C::SellStored => {
@@ -238,7 +266,8 @@ fn car(e: &Explanation) -> (String, Option<String>) {
                 (Some(now), Some(most)) if most > now => {
                     let (now, most) = (costs(now, e), costs(most, e));
                     Some(format!(
-                        "지금 전기요금은 {now}이지만, {before} 전까지 최고 {most}까지 오릅니다."
+                        "{} 전기요금은 {now}이지만, {before} 전까지 최고 {most}까지 오릅니다.",
+                        when(e)
                     ))
                 }
                 _ => now_costs(e),
@@ -262,7 +291,7 @@ fn car(e: &Explanation) -> (String, Option<String>) {
 }
 
 fn generator(e: &Explanation) -> (String, Option<String>) {
-    let runs = format!("{} {}로 가동합니다.", object(e), power(e.power_kw));
+    let runs = format!("{} {} 가동합니다.", object(e), at_power(e));
     match e.code {
         C::GeneratorNeeded => {
             let because = match e.binding.as_deref() {
@@ -285,7 +314,7 @@ fn generator(e: &Explanation) -> (String, Option<String>) {
 /// CHP, boiler, turbine: what the other way to the same heat or power costs decides.
 fn engine(e: &Explanation) -> (String, Option<String>) {
     let because = match (e.kind.as_str(), e.action) {
-        ("hydro", Action::Run) => now_costs(e).unwrap_or_else(|| "지금 전력이 필요합니다.".into()),
+        ("hydro", Action::Run) => now_costs(e).unwrap_or_else(|| "전력이 필요합니다.".into()),
         ("hydro", _) => "물을 나중에 쓰는 편이 더 유리합니다.".into(),
         (_, Action::Run) => "필요한 열을 가장 저렴하게 만드는 방법입니다.".into(),
         _ => "필요한 열을 더 저렴하게 만드는 방법이 있습니다.".into(),
@@ -298,12 +327,12 @@ fn engine(e: &Explanation) -> (String, Option<String>) {
 }
 
 fn heat(e: &Explanation) -> (String, Option<String>) {
-    let kw = power(e.power_kw);
+    let kw = at_power(e);
     match e.code {
-        C::RunHeat => (format!("{} {kw}로 가동해 열을 저장합니다.", object(e)), now_and_then(e)),
+        C::RunHeat => (format!("{} {kw} 가동해 열을 저장합니다.", object(e)), now_and_then(e)),
         C::ComfortHeat => (
-            format!("{} {kw}로 가동합니다.", object(e)),
-            Some("지금 난방이 필요합니다.".into()),
+            format!("{} {kw} 가동합니다.", object(e)),
+            Some(format!("{} 난방이 필요합니다.", then_or_now(e))),
         ),
         C::HeatSatisfied => {
             let next = e
@@ -396,11 +425,11 @@ fn meter(e: &Explanation) -> (String, Option<String>) {
     }
 }
 
-fn earned(p: f64, e: &Explanation) -> String {
+pub(super) fn earned(p: f64, e: &Explanation) -> String {
     match is_nothing(p, &e.currency) {
-        true => "지금은 받는 돈이 없습니다.".into(),
-        false if p < 0.0 => format!("지금은 {} 내야 합니다.", taken(price(p, e))),
-        false => format!("지금은 {} 받습니다.", taken(price(p, e))),
+        true => format!("{}는 받는 돈이 없습니다.", then_or_now(e)),
+        false if p < 0.0 => format!("{} {} 내야 합니다.", then_or_now(e), taken(price(p, e))),
+        false => format!("{} {} 받습니다.", then_or_now(e), taken(price(p, e))),
     }
 }
 
@@ -446,24 +475,31 @@ pub fn alternative(e: &Explanation) -> Option<String> {
 /// `…하면` and `…해도`.
 fn choice(e: &Explanation, other: Action, kw: f64) -> Option<(String, String)> {
     let kw = power(kw);
+    let at = match e.voice {
+        Voice::Now => "지금",
+        Voice::Planned => "대신",
+    };
     let pair = |stem: &str, even: &str| Some((stem.to_owned(), even.to_owned()));
-    let now = |verb: &str, even: &str| Some((format!("지금 {kw}{verb}"), format!("지금 {kw}{even}")));
+    let now = |verb: &str, even: &str| Some((format!("{at} {kw}{verb}"), format!("{at} {kw}{even}")));
     match (e.kind.as_str(), e.action, other) {
         (_, Action::Charge, Action::Rest) => pair("충전을 미루면", "충전을 미뤄도"),
-        (_, Action::Discharge, Action::Rest) => pair("지금 쓰지 않고 남겨 두면", "지금 쓰지 않고 남겨 둬도"),
+        (_, Action::Discharge, Action::Rest) => pair(
+            &format!("{at} 쓰지 않고 남겨 두면"),
+            &format!("{at} 쓰지 않고 남겨 둬도"),
+        ),
         ("battery" | "charge_point", _, Action::Charge) => now("로 충전하면", "로 충전해도"),
         ("battery", _, Action::Discharge) => now("를 공급하면", "를 공급해도"),
         ("charge_point", _, Action::Discharge) => pair(
-            &format!("지금 차량에서 {kw}를 공급하면"),
-            &format!("지금 차량에서 {kw}를 공급해도"),
+            &format!("{at} 차량에서 {kw}를 공급하면"),
+            &format!("{at} 차량에서 {kw}를 공급해도"),
         ),
         ("generator" | "chp" | "boiler" | "hydro", _, Action::Off) => pair("가동하지 않으면", "가동하지 않아도"),
         ("generator" | "heat_pump" | "deferrable_load" | "chp" | "boiler" | "hydro", _, Action::Run) => {
-            pair("지금 가동하면", "지금 가동해도")
+            pair(&format!("{at} 가동하면"), &format!("{at} 가동해도"))
         }
         ("heat_pump" | "deferrable_load", _, Action::Off) => pair("가동을 멈추면", "가동을 멈춰도"),
         ("shiftable_load", _, Action::Off) => pair("가동을 미루면", "가동을 미뤄도"),
-        ("shiftable_load", _, Action::Run) => pair("지금 시작하면", "지금 시작해도"),
+        ("shiftable_load", _, Action::Run) => pair(&format!("{at} 시작하면"), &format!("{at} 시작해도")),
         ("pv", _, Action::Full) => pair("출력을 낮추지 않으면", "출력을 낮추지 않아도"),
         ("sheddable_load", _, Action::Full) => pair("켜 두면", "켜 둬도"),
         _ => None,

@@ -4,16 +4,33 @@
 //! In: a [`Schedule`] and the plant. Out: [`Explanation`]. Money is the site's; powers are magnitudes, the action says
 //! the direction; times are instants that the sentence shows in the site's zone.
 
+mod bounds;
+mod claims;
 mod en;
 mod ko;
+mod now;
+mod now_en;
+mod now_ko;
 pub mod words;
+
+pub use bounds::Bound;
+pub use now::{Hand, Now, Seen};
 
 use super::reason::{Language, ReasonCode};
 use super::schedule::{Schedule, Why};
-use crate::site::{Id, Plant};
+use crate::site::{Component, Id, Kind, Plant};
 use crate::time::Timestamp;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+
+/// Of when a sentence speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// What a plan intends for an interval: the sentence says so, and names the interval's time.
+    Planned,
+    /// This moment.
+    Now,
+}
 
 /// Power that counts as none, kW.
 pub const IDLE_KW: f64 = 0.02;
@@ -84,6 +101,8 @@ pub struct Explanation {
     pub code: ReasonCode,
     pub action: Action,
     pub power_kw: f64,
+    /// Least power at which the component runs at all: a smaller mean is a part of the time.
+    pub least_kw: Option<f64>,
     /// What the meter charges and pays for a kWh in this interval, by tariff.
     pub buy_per_kwh: Option<f64>,
     pub sell_per_kwh: Option<f64>,
@@ -106,6 +125,8 @@ pub struct Explanation {
     pub currency: String,
     #[serde(skip)]
     pub zone: Tz,
+    #[serde(skip)]
+    pub voice: Voice,
 }
 
 impl Explanation {
@@ -150,17 +171,17 @@ impl Schedule {
         // without a connection nothing is bought or sold
         let metered = plant.connection.as_ref();
         let start_of = |step: usize| self.grid.intervals().nth(step).map(|i| i.start);
-        let named = |title: &Option<String>| title.clone().unwrap_or_else(|| id.to_string());
         Some(Explanation {
             component: id.clone(),
             kind: component.kind.name().to_owned(),
-            title_en: named(&component.title_en),
-            title_ko: named(&component.title_ko),
+            title_en: component.title(id, false),
+            title_ko: component.title(id, true),
             from: interval.start,
             to: interval.end,
             code: why.reason.code,
             action: why.action(component.kind.name(), kw),
             power_kw: kw.abs(),
+            least_kw: least(plant, component),
             buy_per_kwh: metered.and_then(|_| at(&self.buy, t).flatten()).map(shown),
             sell_per_kwh: metered
                 .and_then(|_| at(&self.sell, t).flatten())
@@ -180,6 +201,7 @@ impl Schedule {
             alternative: why.alternative,
             currency: plant.tariff.currency.clone(),
             zone: plant.location.time_zone,
+            voice: Voice::Planned,
         })
     }
 
@@ -196,6 +218,16 @@ impl Schedule {
             Some(buy) if (buy - per_kwh).abs() < 1e-9 => by_tariff(plant, per_kwh),
             _ => per_kwh / money_weight(plant),
         }
+    }
+}
+
+/// Least power of what cannot run slower, kW.
+fn least(plant: &Plant, component: &Component) -> Option<f64> {
+    match &component.kind {
+        Kind::HeatPump(h) => Some(h.electric_min.as_kw()),
+        Kind::Generator(g) => Some(g.power_min.as_kw()),
+        Kind::ChargePoint(c) => Some(c.current_min.as_amps() * plant.kw_per_amp(component)),
+        _ => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Money, powers and times in words; Korean particles by the sound of the word before them.
 
+use crate::model::Language;
 use crate::time::Timestamp;
-use chrono::Timelike;
+use chrono::{Datelike, Timelike};
 use chrono_tz::Tz;
 
 /// Digits behind the point that people use for a currency.
@@ -52,6 +53,28 @@ pub fn clock(t: Timestamp, from: Timestamp, zone: Tz) -> (u32, u32, bool) {
     let local = t.with_timezone(&zone);
     let other_day = local.date_naive() != from.with_timezone(&zone).date_naive();
     (local.hour(), local.minute(), other_day)
+}
+
+/// Local date and time in full: `Tue 1 Dec 2026 07:30`, `2026년 12월 1일 7시 30분`.
+pub fn moment(t: Timestamp, zone: Tz, language: Language) -> String {
+    let local = t.with_timezone(&zone);
+    match language {
+        Language::En => local.format("%a %-d %b %Y %H:%M").to_string(),
+        Language::Ko => {
+            let (hour, minute) = (local.hour(), local.minute());
+            let minute = if minute == 0 {
+                String::new()
+            } else {
+                format!(" {minute}분")
+            };
+            format!(
+                "{}년 {}월 {}일 {hour}시{minute}",
+                local.year(),
+                local.month(),
+                local.day()
+            )
+        }
+    }
 }
 
 /// How the sound before a particle ends.

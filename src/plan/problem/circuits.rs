@@ -78,7 +78,7 @@ fn members(plant: &Plant, circuit: &Id, p: &Problem) -> Vec<String> {
     let under: BTreeSet<&str> = plant
         .components
         .iter()
-        .filter(|(_, c)| c.circuit.as_ref().is_some_and(|own| is_under(plant, own, circuit)))
+        .filter(|(_, c)| c.circuit.as_ref().is_some_and(|own| plant.is_under(own, circuit)))
         .map(|(id, _)| id.as_str())
         .collect();
     let mut parts: Vec<String> = part_names(p)
@@ -90,19 +90,6 @@ fn members(plant: &Plant, circuit: &Id, p: &Problem) -> Vec<String> {
         parts.push("load".into());
     }
     parts
-}
-
-fn is_under(plant: &Plant, from: &Id, circuit: &Id) -> bool {
-    let mut at = Some(from);
-    // as many steps as there are circuits end every chain, even a circular one
-    for _ in 0..=plant.circuits.len() {
-        match at {
-            Some(id) if id == circuit => return true,
-            Some(id) => at = plant.circuits.get(id).and_then(|c| c.parent.as_ref()),
-            None => return false,
-        }
-    }
-    false
 }
 
 fn part_names(p: &Problem) -> impl Iterator<Item = &String> {

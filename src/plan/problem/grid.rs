@@ -53,12 +53,7 @@ fn capacity(x: &Context<'_>, taxed: f64) -> Option<CapacityProblem> {
 fn limit(x: &Context<'_>, c: &ConnectionPoint, contract: Power, direction: Direction) -> PerStep {
     let fuse = x.phases() * c.fuse.as_amps() * x.voltage() / 1e3;
     let own = contract.as_kw().min(fuse).max(0.0);
-    let external = x.state.limits.get(&direction);
-    let at = |start| {
-        external
-            .filter(|l| start < l.until)
-            .map_or(own, |l| own.min(l.power.as_kw().max(0.0)))
-    };
+    let at = |start| x.state.limits.most_kw(direction, own, start);
     PerStep::Each(x.steps.iter().map(|s| at(s.start)).collect())
 }
 

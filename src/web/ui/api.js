@@ -22,8 +22,8 @@ export async function read(path) {
   return answer.json();
 }
 
-/** Posts a change; gives `{ok, text}`. */
-export async function say(path, body) {
+/** Posts a change; gives `{ok, text}`: what is in force now, in the page's language, or why not. */
+export async function say(path, body, language) {
   try {
     const answer = await fetch(`/api/v1/${path}`, {
       method: 'POST',
@@ -31,7 +31,7 @@ export async function say(path, body) {
       body: JSON.stringify(body),
     });
     const told = await answer.json().catch(() => ({}));
-    return { ok: answer.ok, text: answer.ok ? told.done : told.error || String(answer.status) };
+    return { ok: answer.ok, text: answer.ok ? (language === 'ko' && told.done_ko) || told.done : told.error || String(answer.status) };
   } catch (e) {
     return { ok: false, text: String(e.message || e) };
   }

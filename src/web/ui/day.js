@@ -214,7 +214,7 @@ function Before({ now, when, t, f, language }) {
     .filter((d) => d.c && TOLD.includes(d.c.kind)).sort((a, b) => TOLD.indexOf(a.c.kind) - TOLD.indexOf(b.c.kind)).slice(0, 3);
   return html`<div class="reasons" aria-live="polite">
     <p class="moment"><b>${f.clock(when)}</b> <span>${t('decidedThen')}</span><span class="hint">${t('planHint')}</span></p>
-    ${known === null ? html`<p class="hint">${t('pastUnknown')}</p>` : html`<ul>${named.map((d) => html`<li key=${d.component}><${Icon} kind=${d.c.kind} /><p>${title(language, d.c)} – ${d.reason.plain[language]}</p></li>`)}</ul>`}
+    ${known === null ? html`<p class="hint">${t('pastUnknown')}</p>` : html`<ul>${named.map((d) => html`<li key=${d.component}><${Icon} kind=${d.c.kind} /><p>${d[language]}</p></li>`)}</ul>`}
   </div>`;
 }
 

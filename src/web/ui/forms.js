@@ -10,8 +10,8 @@ function useSay(t) {
   const [answer, setAnswer] = useState(null);
   const tell = async (path, body) => {
     setAnswer({ ok: true, text: '…' });
-    const got = await say(path, body);
-    setAnswer({ ok: got.ok, text: got.ok ? t('done') : got.text });
+    const got = await say(path, body, document.documentElement.lang);
+    setAnswer({ ok: got.ok, text: got.text });
   };
   return [tell, html`<output class=${answer && !answer.ok ? 'wrong' : 'right'}>${answer ? answer.text : ''}</output>`];
 }
@@ -130,7 +130,10 @@ function LimitForm({ now, site, t, f, token }) {
     tell('limit', { direction, power_kw: Number(power), for_minutes: Number(minutes) });
   };
   return html`<form onSubmit=${send}><h3>${t('external')}</h3><p class="soft">${t('externalHint')}</p>
-    ${now.limits.map((l) => html`<p key=${l.direction}><span class="badge calm">${t(l.direction)} ${t('atMost', f.kw(l.power_kw))} ${t('until', f.clock(Date.parse(l.until)))}</span></p>`)}
+    <ul class="limits">${now.limits.map((l) => html`<li key=${`${l.direction}${l.source}${l.power_kw}`}>
+      <span class=${l.binding ? 'badge calm' : 'soft'}>${t(l.direction)} ${t('atMost', f.kw(l.power_kw))} ${l.until ? t('until', f.clock(Date.parse(l.until))) : ''}</span>
+      <span class="soft">${l.source === 'site' ? t('siteOwn') : l.source}${l.binding ? ` · ${t('holds')}` : ''}</span>
+      ${l.until && html`<button type="button" disabled=${!token} onClick=${() => tell('end-limit', { direction: l.direction, source: l.source })}>${t('end')}</button>`}</li>`)}</ul>
     <fieldset class="brief" disabled=${!token}>
       <label>${t('direction')}<select value=${direction} onChange=${(e) => setDirection(e.target.value)}>
         ${['import', 'export'].map((d) => html`<option key=${d} value=${d}>${t(d)}</option>`)}</select></label>
