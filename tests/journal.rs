@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use madang::cycle::{Config, Controller, JournalPort, Planner, PricePort, Record, Stop, recover, run};
 use madang::journal::{FileJournal, Limits, Place, read_segment, segments};
-use madang::model::{ControllerState, Direction, ExternalLimit, PeopleInput, Policy, Rung, Words};
+use madang::model::{ControllerState, Direction, ExternalLimit, PeopleInput, Policy, Rung, Source, Words};
 use madang::site::{Mode, Plant, Site, builtin, builtin_names};
 use madang::tariff::PriceSeries;
 use madang::time::{Pacer, SteppedClock, Timestamp};
@@ -164,15 +164,8 @@ fn a_light_state_after_another_is_only_what_changed_and_comes_back_whole() {
         .unwrap();
     for n in 0..10 {
         state.today.costs.energy += 0.25;
-        let limit = ExternalLimit {
-            power: Power::kw(f64::from(n)),
-            until: start() + TimeDelta::days(1),
-        };
-        if n % 3 == 0 {
-            state.limits.insert(Direction::Import, limit);
-        } else {
-            state.limits.clear();
-        }
+        let told = (n % 3 == 0).then(|| order(Power::kw(f64::from(n)), start() + TimeDelta::days(1)));
+        state.limits = told.into_iter().collect();
         journal
             .append(
                 start(),
@@ -253,7 +246,7 @@ fn a_journal_of_version_0_1_is_read_and_its_last_word_is_in_force() {
     std::fs::copy(&old, segment(folder.path(), 1)).unwrap();
     let (mut journal, restored) = open(folder.path(), Limits::DEFAULT);
     let restored = restored.unwrap();
-    assert_eq!(restored.limits[&Direction::Import].power, Power::kw(4.25));
+    assert_eq!(import(&restored), Some(Power::kw(4.25)));
     assert!(restored.schedule.is_some());
     journal.append(start(), &note("after")).unwrap();
     drop(journal);
@@ -332,17 +325,7 @@ fn told(inputs: &[PeopleInput]) -> ControllerState {
     let mut state = ControllerState::fresh(&plant("home-amsterdam"), start());
     for input in inputs {
         match input {
-            PeopleInput::Limit {
-                direction,
-                power,
-                until,
-            } => {
-                let limit = ExternalLimit {
-                    power: *power,
-                    until: *until,
-                };
-                state.limits.insert(*direction, limit);
-            }
+            PeopleInput::Limit { power, until, .. } => state.limits.tell(order(*power, *until)).unwrap(),
             PeopleInput::Release => (state.mode, state.rung) = (Mode::Observe, Rung::Released),
             _ => {}
         }
@@ -352,10 +335,28 @@ fn told(inputs: &[PeopleInput]) -> ControllerState {
 
 fn limit(kw: f64) -> PeopleInput {
     PeopleInput::Limit {
+        source: Source::person(),
         direction: Direction::Import,
         power: Power::kw(kw),
         until: start() + TimeDelta::days(1),
+        said_at: None,
     }
+}
+
+/// A person's limit of what is imported.
+fn order(power: Power, until: Timestamp) -> ExternalLimit {
+    ExternalLimit {
+        source: Source::person(),
+        direction: Direction::Import,
+        power,
+        until,
+        said_at: None,
+    }
+}
+
+/// What may be imported by order.
+fn import(state: &ControllerState) -> Option<Power> {
+    state.limits.tightest(Direction::Import, start()).map(|l| l.power)
 }
 
 /// Says something and gives what the person is told, once.
@@ -406,7 +407,7 @@ fn what_was_acknowledged_is_on_the_disk_at_that_moment_in_two_places() {
                 file => std::fs::remove_file(dead.path().join(file)).unwrap(),
             }
             let (_, restored) = open(dead.path(), Limits::DEFAULT);
-            let kept = restored.and_then(|s| s.limits.get(&Direction::Import).map(|l| l.power));
+            let kept = restored.and_then(|s| import(&s));
             assert_eq!(kept, Some(Power::kw(kw)), "without {lost:?}");
         }
     }
@@ -437,7 +438,7 @@ fn no_damage_to_the_journal_forgets_a_release_or_a_limit() {
             (Mode::Observe, Rung::Released),
             "{what}"
         );
-        assert_eq!(restored.limits[&Direction::Import].power, Power::kw(4.5), "{what}");
+        assert_eq!(import(&restored), Some(Power::kw(4.5)), "{what}");
         journal.append(start(), &note("goes on")).unwrap();
         journal.commit().unwrap();
         assert_eq!(records(folder.path()).last(), Some(&note("goes on")), "{what}");
@@ -457,7 +458,7 @@ fn damaged_words_are_set_aside_and_the_journal_still_knows_them() {
     let text = std::fs::read_to_string(&file).unwrap().replacen("4.5", "6.5", 1);
     std::fs::write(&file, text).unwrap();
     let (mut journal, restored) = open(folder.path(), Limits::DEFAULT);
-    assert_eq!(restored.unwrap().limits[&Direction::Import].power, Power::kw(4.5));
+    assert_eq!(restored.and_then(|s| import(&s)), Some(Power::kw(4.5)));
     assert!(file.with_extension("broken").exists());
     assert!(
         journal
@@ -526,7 +527,7 @@ fn a_folder_that_cannot_be_used_stops_nobody_is_said_and_recording_resumes_by_it
     let dead = copied(&state);
     let (_, restored) = open(dead.path(), Limits::DEFAULT);
     assert!(
-        restored.is_some_and(|s| s.limits.contains_key(&Direction::Import)),
+        restored.is_some_and(|s| import(&s).is_some()),
         "the word was kept later"
     );
 }

@@ -246,10 +246,7 @@ fn engine(g: &Generator, p: Power) -> Power {
     }
 }
 
-/// Beyond a year nobody means it, and far beyond it arithmetic on time would overflow.
-const LONGEST: TimeDelta = TimeDelta::days(366);
-
-fn ahead(until: Timestamp, now: Timestamp) -> Result<(), String> {
+fn in_future(until: Timestamp, now: Timestamp) -> Result<(), String> {
     if until <= now {
         Err(format!(
             "{} UTC is already past (site time is {} UTC)",
@@ -288,5 +285,11 @@ fn check_ev(
                 now.format("%Y-%m-%d %H:%M")
             ));
         }
+    }
+    match energy {
+        Some(e) if !(e.as_kwh() > 0.0 && e.as_kwh() <= 300.0) => {
+            Err(format!("{e} is not an energy a car can take (0 to 300 kWh)"))
+        }
+        _ => Ok(()),
     }
 }

@@ -3,7 +3,6 @@
 use super::answers::Answer;
 use super::controller::Controller;
 use super::ports::{CycleReport, FieldPort, JournalPort};
-use super::reply::Reply;
 use crate::model::PeopleInput;
 use crate::time::{Pacer, Timestamp};
 use std::sync::Arc;
