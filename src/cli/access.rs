@@ -3,6 +3,7 @@
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use std::fs::Permissions;
+use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,15 @@ impl ApiAccess {
             page: format!("{url}/#token={token}"),
             url,
             token,
+        }
+    }
+
+    /// Address of the page as it is printed: with the token only on a terminal, because a log keeps what it is told.
+    pub fn greeting(&self) -> String {
+        if std::io::stdout().is_terminal() {
+            self.page.clone()
+        } else {
+            format!("{}/", self.url)
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn live(demo: &Demo) -> Result<(), String> {
     let pacer = pacer(demo, now);
     let served = devices(&site, &world, &pacer.clock(), demo)?;
     let addressed = Arc::new(readdress(&site, &served)?);
-    greet(demo, &served, &opened.exits.access.url, &folder.path);
+    greet(demo, &served, &opened.exits.access.greeting(), &folder.path);
     let links = LinkThread::start()?;
     block_on(Service {
         field: Field::on_thread(&addressed, options(&site, demo.speed)?, &links)?,
@@ -225,12 +225,12 @@ fn readdress(site: &Site, served: &[Served]) -> Result<Site, String> {
     Ok(site)
 }
 
-fn greet(demo: &Demo, served: &[Served], url: &str, state: &Path) {
+fn greet(demo: &Demo, served: &[Served], page: &str, state: &Path) {
     println!(
         "madang demo  {}  seed {}  speed {}",
         demo.site.plant.name, demo.seed, demo.speed
     );
-    println!("page     {url}/");
+    println!("page     {page}");
     println!("token    {}", access::path(state).display());
     println!(
         "say      madang set {} --state {} mode observe",

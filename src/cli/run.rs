@@ -64,7 +64,7 @@ fn control(site: Arc<Site>, args: &Args) -> Result<(), (u8, String)> {
     };
     let pacer = Pacer::live();
     let opened = Exits::open(&site, &places, pacer.clock().now()).map_err(unreachable)?;
-    greet(&site, &opened.exits.access.url, &places);
+    greet(&site, &opened.exits.access.greeting(), &places);
     let prices = prices(&site).map_err(|why| (BAD, why))?;
     let links = LinkThread::start().map_err(unreachable)?;
     let options = options(&site, 1.0).map_err(unreachable)?;
@@ -122,7 +122,7 @@ fn prices(site: &Site) -> Result<Box<dyn PricePort>, String> {
     })
 }
 
-fn greet(site: &Site, url: &str, places: &Places) {
+fn greet(site: &Site, page: &str, places: &Places) {
     let mode = match site.plant.mode {
         Mode::Observe => {
             "observe: reads, plans and shows what it would write; `mode = \"control\"` in site.toml lets it act"
@@ -130,7 +130,7 @@ fn greet(site: &Site, url: &str, places: &Places) {
         Mode::Control => "control",
     };
     println!("madang run {}  mode {mode}", site.plant.name);
-    println!("page   {url}/");
+    println!("page   {page}");
     println!("state  {}", places.state.display());
     println!("token  {}", access::path(&places.state).display());
     marks(site);
