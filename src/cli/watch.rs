@@ -278,6 +278,6 @@ mod tests {
         after(0, &mut look);
         assert!(!look.given_back && look.fed.is_some());
         let said = held_up.trouble().expect("people are told");
-        assert!(said.en.contains("no cycle ended for 12 s"), "{}", said.en);
+        assert!(said.en.contains("no cycle ended for 13 s"), "{}", said.en);
     }
 }
