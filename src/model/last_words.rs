@@ -84,12 +84,13 @@ impl Identity {
         }
     }
 
-    /// The same site, although its file may have changed: the name is the same, and so is the place or half of the components.
+    /// The same site, although its file may have changed: the name is the same, and so is the place or nearly all components
+    /// that the smaller of both has.
     pub fn is_same_site(&self, other: &Self) -> bool {
         let place = (self.latitude, self.longitude) == (other.latitude, other.longitude);
         let common = self.components.intersection(&other.components).count();
         let fewer = self.components.len().min(other.components.len());
-        self.name == other.name && (place || 2 * common >= fewer)
+        self.name == other.name && (place || 4 * common >= 3 * fewer)
     }
 }
 
