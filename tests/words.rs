@@ -196,6 +196,17 @@ fn judge(server: &Server, site: &Site, report: &CycleReport, what: &str) {
 
 /// A day with faults; `also` sees the state as JSON of each moment that is judged.
 fn lived(site: &Arc<Site>, faults: Vec<Fault>, what: &str, also: &dyn Fn(&Value)) {
+    lived_as(&|report| report.clone(), site, faults, what, also);
+}
+
+/// The same of reports that were changed beforehand.
+fn lived_as(
+    changed: &dyn Fn(&CycleReport) -> CycleReport,
+    site: &Arc<Site>,
+    faults: Vec<Fault>,
+    what: &str,
+    also: &dyn Fn(&Value),
+) {
     let server = published();
     let spec = RunSpec {
         site: site.clone(),
@@ -218,7 +229,7 @@ fn lived(site: &Arc<Site>, faults: Vec<Fault>, what: &str, also: &dyn Fn(&Value)
             .chain(reasons)
             .fold(false, |new, t| told.borrow_mut().insert(digitless(&t)) | new);
         if is_new || report.snapshot.at.timestamp() % 3600 < 60 {
-            judge(&server, site, report, what);
+            judge(&server, site, &changed(report), what);
             also(&serde_json::from_str(&get(server.port, "/api/v1/now").unwrap()).unwrap());
         }
     };
@@ -284,10 +295,19 @@ fn nothing_unknown_looks_fine(now: &Value) {
 
 #[test]
 fn a_site_that_is_only_observed_says_so_and_what_it_would_write() {
-    let mut site = madang::site::builtin("home-amsterdam").unwrap();
-    site.plant.mode = Mode::Observe;
+    let site = Arc::new(madang::site::builtin("home-amsterdam").unwrap());
+    let observed = |report: &CycleReport| {
+        let (mut state, mut snapshot) = ((*report.state).clone(), (*report.snapshot).clone());
+        state.mode = Mode::Observe;
+        snapshot.devices.iter_mut().for_each(|d| d.commands.clear());
+        CycleReport {
+            state: Arc::new(state),
+            snapshot: Arc::new(snapshot),
+            ..report.clone()
+        }
+    };
     let orders = RefCell::new(BTreeSet::new());
-    lived(&Arc::new(site), Vec::new(), "observed", &|now| {
+    lived_as(&observed, &site, Vec::new(), "observed", &|now| {
         assert_eq!((&now["writes"], &now["holds"]), (&json!(false), &json!(false)));
         let sentence = &now["sentence"];
         assert!(

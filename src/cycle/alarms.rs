@@ -2,8 +2,8 @@
 
 use super::ports::Alarm;
 use crate::model::{
-    CommandProof, ControllerState, DoubtKind, IdentityStatus, Quantity, RatingFault, Rung, Snapshot, WriteOutcome,
-    WriteReport,
+    CommandProof, ControllerState, DeviceHealth, DoubtKind, IdentityStatus, Quantity, RatingFault, Rung, Snapshot,
+    WriteOutcome, WriteReport,
 };
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
@@ -41,12 +41,12 @@ impl Alarms {
         extra: &[Alarm],
     ) -> Vec<Alarm> {
         let now = snapshot.at;
-        let mut found = device_alarms(snapshot);
-        found.extend(rating_alarms(snapshot));
+        let mut found = device_alarms(plant, snapshot);
+        found.extend(rating_alarms(plant, snapshot));
         found.extend(rung_alarm(state, now));
-        found.extend(command_alarms(snapshot));
-        found.extend(write_alarms(snapshot, writes, now));
-        found.extend(doubt_alarms(snapshot));
+        found.extend(command_alarms(plant, snapshot));
+        found.extend(write_alarms(plant, snapshot, writes, now));
+        found.extend(doubt_alarms(plant, snapshot));
         found.extend(self.missing_alarms(plant, snapshot));
         found.extend_from_slice(extra);
         let mut since = BTreeMap::new();
@@ -76,15 +76,16 @@ impl Alarms {
         for (id, (en, ko)) in lacking {
             let since = *self.missing.entry(id.clone()).or_insert(now);
             let never = answers(&id) && !self.shown.contains(&id);
+            let (name_en, name_ko) = title(plant, &id);
             let (en, ko) = if never && now - since >= NEVER_SHOWN.max(plant.timing.cycle * 3) {
                 (
-                    format!("the device of {id} answers but shows no usable {en} of it"),
-                    format!("{id}: 장치는 응답하지만 쓸 수 있는 {ko} 값이 없음"),
+                    format!("the device of {name_en} answers but shows no usable {en} of it"),
+                    format!("{name_ko}: 장치는 응답하지만 쓸 수 있는 {ko} 값이 없음"),
                 )
             } else if now - since >= MISSING {
                 (
-                    format!("{id} has no usable {en} for a minute or more"),
-                    format!("{id}: 1분 이상 쓸 수 있는 {ko} 값이 없음"),
+                    format!("{name_en} has no usable {en} for a minute or more"),
+                    format!("{name_ko}: 1분 이상 쓸 수 있는 {ko} 값이 없음"),
                 )
             } else {
                 continue;
@@ -129,39 +130,60 @@ pub fn alarm(code: &str, component: Option<&str>, en: String, ko: String, now: T
     }
 }
 
-fn device_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+/// A component's name in English and Korean; its id where it has none.
+fn title(plant: &Plant, id: &Id) -> (String, String) {
+    let c = plant.components.get(id);
+    let named = |title: Option<&String>| title.cloned().unwrap_or_else(|| id.to_string());
+    let (en, ko) = c.map_or((None, None), |c| (c.title_en.as_ref(), c.title_ko.as_ref()));
+    (named(en), named(ko))
+}
+
+/// A device has no name of its own: its id, and the names of what it feeds.
+fn device(plant: &Plant, d: &DeviceHealth) -> (String, String) {
+    let (en, ko): (Vec<String>, Vec<String>) = d.components.iter().map(|id| title(plant, id)).unzip();
+    let id = &d.device;
+    (
+        format!("{id} ({})", en.join(", ")),
+        format!("`{id}`({})", ko.join(", ")),
+    )
+}
+
+fn device_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let mut found = Vec::new();
     for d in &snapshot.devices {
-        let name = d.device.as_str();
         if d.asleep {
             continue;
         }
+        let name = d.device.as_str();
+        let (name_en, name_ko) = device(plant, d);
         if !d.online {
             let why = d.trouble.as_deref().unwrap_or("no answer");
             let why_ko = d.trouble_ko.as_deref().unwrap_or("응답 없음");
-            let en = format!("device {name} is silent: {why}");
-            let ko = format!("장치 {name} 무응답: {why_ko}");
+            let en = format!("device {name_en} is silent: {why}");
+            let ko = format!("장치 {name_ko} 무응답: {why_ko}");
             found.push(alarm("device_silent", Some(name), en, ko, snapshot.at));
         } else if d.identity == IdentityStatus::Mismatch {
-            let en = format!("device {name} is not the one the site file names; it is not controlled");
-            found.push(alarm(
-                "device_identity",
-                Some(name),
-                en,
-                format!("장치 {name} 식별 불일치"),
-                snapshot.at,
-            ));
+            let en = format!("device {name_en} is not the one the site file names; it is not controlled");
+            let ko = format!("장치 {name_ko} 식별 불일치: 제어하지 않음");
+            found.push(alarm("device_identity", Some(name), en, ko, snapshot.at));
         }
     }
     found
 }
 
 /// What a device says of itself and cannot be true.
-fn rating_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+fn rating_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let faults = snapshot.devices.iter().flat_map(|d| &d.ratings);
     let told = |f: &RatingFault| {
         let component = Some(f.component.as_str());
-        alarm("device_rating", component, f.text_en(), f.text_ko(), snapshot.at)
+        let (name_en, name_ko) = title(plant, &f.component);
+        alarm(
+            "device_rating",
+            component,
+            f.text_en(&name_en),
+            f.text_ko(&name_ko),
+            snapshot.at,
+        )
     };
     faults.map(told).collect()
 }
@@ -186,19 +208,20 @@ fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {
 }
 
 /// What stands between a device and its commands: failures that last, another master, memory that wears.
-fn command_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+fn command_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let commands = snapshot
         .devices
         .iter()
-        .flat_map(|d| d.commands.iter().map(move |c| (d.device.as_str(), c)));
+        .flat_map(|d| d.commands.iter().map(move |c| (d, c)));
     let mut found = Vec::new();
-    for (device, c) in commands {
+    for (d, c) in commands {
+        let (device_en, device_ko) = device(plant, d);
         let mut add = |code: &str, en: String, ko: String| {
             found.push(alarm(code, Some(c.component.as_str()), en, ko, snapshot.at));
         };
         if let CommandProof::Failed(why) = &c.proof {
-            let en = format!("{} did not take {}: {why}", c.component, c.command);
-            add("write_failed", en, format!("{} 명령 {} 실패", c.component, c.command));
+            let (en, ko) = refused(plant, &c.component, &c.command, why);
+            add("write_failed", en, ko);
         }
         if let Some(f) = &c.foreign {
             let what = match f.yielded_until {
@@ -206,25 +229,31 @@ fn command_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
                 None => format!("found {}; asserted again {} of 3 times", f.found, f.reasserted),
             };
             let en = format!(
-                "another controller is active at device {device} ({}): {what}",
+                "another controller is active at device {device_en}, {}: {what}",
                 c.command
             );
-            add(
-                "foreign_controller",
-                en,
-                format!("장치 {device}에 다른 제어기가 동작 중"),
-            );
+            let ko = format!("장치 {device_ko}에 다른 제어기가 동작 중");
+            add("foreign_controller", en, ko);
         }
         if let Some(why) = &c.worn {
-            let en = format!("device {device}: {why}");
-            add("wear_budget", en, format!("장치 {device}의 일일 쓰기 한도 도달"));
+            let en = format!("device {device_en}: {why}");
+            add("wear_budget", en, format!("장치 {device_ko}의 일일 쓰기 한도 도달"));
         }
     }
     found
 }
 
+/// A command that failed; its name has no translation.
+fn refused(plant: &Plant, component: &Id, command: &str, why: &str) -> (String, String) {
+    let (name_en, name_ko) = title(plant, component);
+    (
+        format!("{name_en} did not take {command}: {why}"),
+        format!("{name_ko}: 명령 `{command}` 실패"),
+    )
+}
+
 /// Failures of this cycle that no device remembers.
-fn write_alarms(snapshot: &Snapshot, writes: &[WriteReport], now: Timestamp) -> Vec<Alarm> {
+fn write_alarms(plant: &Plant, snapshot: &Snapshot, writes: &[WriteReport], now: Timestamp) -> Vec<Alarm> {
     let told = |id: &Id| {
         let mut commands = snapshot.devices.iter().flat_map(|d| &d.commands);
         commands.any(|c| c.component == *id && matches!(c.proof, CommandProof::Failed(_)))
@@ -235,14 +264,13 @@ fn write_alarms(snapshot: &Snapshot, writes: &[WriteReport], now: Timestamp) -> 
     });
     failed
         .map(|(w, why)| {
-            let en = format!("{} did not take {}: {why}", w.component, w.command);
-            let ko = format!("{} 명령 {} 실패", w.component, w.command);
+            let (en, ko) = refused(plant, &w.component, &w.command, why);
             alarm("write_failed", Some(w.component.as_str()), en, ko, now)
         })
         .collect()
 }
 
-fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+fn doubt_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let mut found: Vec<Alarm> = Vec::new();
     for d in &snapshot.doubts {
         if found
@@ -252,9 +280,10 @@ fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
             continue;
         }
         let name = d.component.as_str();
-        let en = format!("a value of {name} is not believed: {}", d.why);
+        let (name_en, name_ko) = title(plant, &d.component);
+        let en = format!("a value of {name_en} is not believed: {}", d.why);
         let ko = d.why_ko.as_deref().unwrap_or(d.kind.ko());
-        let ko = format!("{name} 측정값 신뢰 불가: {ko}");
+        let ko = format!("{name_ko} 측정값 신뢰 불가: {ko}");
         // what does not add up is a matter of wiring, of the site file, or of a broken meter: somebody has to go and look
         let code = match d.kind {
             DoubtKind::Balance | DoubtKind::Scale => "wiring",
@@ -268,7 +297,7 @@ fn doubt_alarms(snapshot: &Snapshot) -> Vec<Alarm> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeviceHealth, Doubt};
+    use crate::model::Doubt;
     use crate::reading::Reading;
     use crate::units::Power;
 
@@ -350,7 +379,7 @@ mod tests {
             found.into_iter().map(|a| a.text_en).collect()
         };
         assert_eq!((told(0), told(4)), (vec![], vec![]));
-        assert_eq!(told(5), ["the device of pv answers but shows no usable value of it"]);
+        assert_eq!(told(5), ["the device of Roof answers but shows no usable value of it"]);
     }
 
     #[test]

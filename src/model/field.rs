@@ -119,23 +119,24 @@ pub enum RatingSource {
 }
 
 impl RatingFault {
-    pub fn text_en(&self) -> String {
-        let Self { component, point, .. } = self;
+    /// `name` is the component's, as people know it.
+    pub fn text_en(&self, name: &str) -> String {
+        let point = &self.point;
         let (shown, expected) = (kw(self.shown_kw), kw(self.expected_kw));
         let against = match self.source {
             RatingSource::SiteFile => format!("the site file says {expected} kW"),
             RatingSource::Before => format!("it was {expected} kW before"),
         };
-        format!("{component} is not controlled: its device says {point} is {shown} kW, {against}")
+        format!("{name} is not controlled: its device says {point} is {shown} kW, {against}")
     }
-    pub fn text_ko(&self) -> String {
-        let Self { component, point, .. } = self;
+    pub fn text_ko(&self, name: &str) -> String {
+        let point = &self.point;
         let (shown, expected) = (kw(self.shown_kw), kw(self.expected_kw));
         let against = match self.source {
             RatingSource::SiteFile => format!("사이트 파일은 {expected} kW"),
             RatingSource::Before => format!("이전 값은 {expected} kW"),
         };
-        format!("{component} 제어 안 함: 장치의 {point} 정격은 {shown} kW, {against}")
+        format!("{name} 제어 안 함: 장치의 `{point}` 정격은 {shown} kW, {against}")
     }
 }
 

@@ -17,7 +17,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -105,12 +105,14 @@ fn reads() -> Router<App> {
         .route("/history", get(history))
         .route("/live", get(follow))
         .route("/openapi.json", get(|| async { Json(openapi::document()) }))
-        .fallback(|| async {
-            failure(
-                StatusCode::NOT_FOUND,
-                "there is no such path; /api/v1/openapi.json lists all",
-            )
-        })
+        .route("/{*path}", any(nowhere))
+}
+
+async fn nowhere() -> Response {
+    failure(
+        StatusCode::NOT_FOUND,
+        "there is no such path; /api/v1/openapi.json lists all",
+    )
 }
 
 fn posts() -> Router<App> {

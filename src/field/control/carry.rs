@@ -29,7 +29,7 @@ impl FieldDevice {
             return withheld(why);
         }
         if let Some(fault) = self.rating_fault(&order.command) {
-            return withheld(fault.text_en());
+            return withheld(fault.text_en(fault.component.as_str()));
         }
         let program = self.compile(&order.command, value);
         let (value, program) = match program.and_then(|p| self.tried(&order.command, value, p)) {

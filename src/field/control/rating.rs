@@ -186,8 +186,8 @@ mod tests {
                 trust.contradiction(&rating, &Shown { point, kw: *kw })
             };
             let last = shown.iter().map(look).last().flatten();
-            let en = last.as_ref().map(RatingFault::text_en);
-            let ko = last.as_ref().map(RatingFault::text_ko);
+            let en = last.as_ref().map(|f| f.text_en(f.component.as_str()));
+            let ko = last.as_ref().map(|f| f.text_ko(f.component.as_str()));
             assert_eq!(said.is_some(), en.is_some(), "{shown:?}");
             if let (Some(said), Some(en), Some(ko)) = (said, en, ko) {
                 assert!(en.contains(said), "{en}");
