@@ -498,9 +498,12 @@ fn day(site: &str, seed: u64, date: (i32, u32, u32), faults: &[&str], look: &dyn
     run_watched(&spec, &|report| look(&site.plant, report)).unwrap();
 }
 
+/// Site, seed, date and faults.
+type Day = (&'static str, u64, (i32, u32, u32), &'static [&'static str]);
+
 /// Sites, seeds, dates and faults that the words are read under; the larger site where tests may take their time.
-fn days() -> Vec<(&'static str, u64, (i32, u32, u32), &'static [&'static str])> {
-    let mut all: Vec<(&str, u64, (i32, u32, u32), &[&str])> = vec![
+fn days() -> Vec<Day> {
+    let mut all: Vec<Day> = vec![
         ("home-amsterdam", 1, (2026, 5, 12), &[]),
         (
             "home-amsterdam",

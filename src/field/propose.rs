@@ -55,7 +55,7 @@ pub fn feeds_of_models(profile: &Profile, values: &Values, families: &BTreeSet<&
 }
 
 /// Without the kinds whose roles the profile cannot fill: nothing is proposed that `check` refuses.
-fn possible<'k>(profile: &Profile, kinds: Vec<&'k str>) -> Vec<String> {
+fn possible(profile: &Profile, kinds: Vec<&str>) -> Vec<String> {
     let unfed: Vec<&str> = unfed(profile, &kinds).into_iter().map(|(kind, _)| kind).collect();
     let moved = |kind: &str| kind == "pv" || command_needed(kind).is_none_or(|c| takes(profile, c));
     let good = kinds.into_iter().filter(|k| !unfed.contains(k) && moved(k));

@@ -38,9 +38,13 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Text of such a file; bytes that are not UTF-8 become a mark that a parser will refuse in place.
+/// Text of such a file; what is not UTF-8 is refused with its line.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&read_bytes(path)?).into_owned())
+    String::from_utf8(read_bytes(path)?).map_err(|e| {
+        let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+        let line = good.filter(|b| **b == b'\n').count() + 1;
+        io::Error::other(format!("line {line} is not UTF-8; save the file as UTF-8"))
+    })
 }
 
 #[cfg(test)]

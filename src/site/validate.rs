@@ -179,7 +179,9 @@ fn device(section: &Section, outline: &Outline) {
 /// The same device twice, or one peer spoken to in two ways: a link is one socket. One unit may be read by two profiles, where
 /// its maker's values stand in two maps: both share the connection and its queue.
 fn addresses(outline: &Outline) {
-    let mut taken: BTreeMap<(String, i64), Vec<(&str, Option<&str>)>> = BTreeMap::new();
+    /// Device and the profile it names.
+    type Reader<'a> = (&'a str, Option<&'a str>);
+    let mut taken: BTreeMap<(String, i64), Vec<Reader<'_>>> = BTreeMap::new();
     let mut peers: BTreeMap<String, (String, &str)> = BTreeMap::new();
     for (name, section) in &outline.devices {
         let Some(address) = section.peek("address").and_then(|a| Address::parse(a).ok()) else {

@@ -300,7 +300,8 @@ fn twisted_at(battery: f64, twist: impl Fn(Answer) -> Answer) -> Vec<(Option<f64
 
 #[test]
 fn one_value_of_an_answer_that_is_not_believed_takes_its_power_with_it_at_once() {
-    let rows: [(&str, fn(Answer) -> Answer); 7] = [
+    type Change = fn(Answer) -> Answer;
+    let rows: [(&str, Change); 7] = [
         ("0 V", |a| Answer { volts: [0.0; 3], ..a }),
         ("0 V on one phase", |a| Answer {
             volts: [230.0, 0.0, 230.0],

@@ -5,6 +5,9 @@
 //! Absent: state of its own, cross-origin access, inline scripts, and any way for browsers, however many or slow, to slow
 //! control or to take the descriptors and the memory it needs.
 
+// A refusal is the answer itself: made once, and sent at once.
+#![allow(clippy::result_large_err)]
+
 mod api;
 mod ask;
 mod desk;

@@ -85,19 +85,20 @@ impl Seen<'_> {
         let c = self.plant.connection.as_ref()?;
         let shares = self.plant.phase_shares(self.plant.components.get(id)?);
         let amps = c.fuse.as_amps();
-        let full = |p: usize| {
-            let (current, power) = [
-                (CurrentL1, ActivePowerL1),
-                (CurrentL2, ActivePowerL2),
-                (CurrentL3, ActivePowerL3),
-            ][p];
+        let full = |(current, power): (Quantity, Quantity)| {
             let current = self.snapshot.usable(&c.meter, current);
             let by_power = || Some(self.snapshot.usable(&c.meter, power)? * 1e3 / self.plant.volts());
             let flows = current.or_else(by_power).map(f64::abs);
             flows.is_some_and(|a| stands_at(a, amps, NEAR_A))
         };
-        let own = (0..self.plant.phases()).filter(|p| shares[*p] > 0.0);
-        own.into_iter().any(full).then_some(Bound::MainFuse { amps })
+        let phases = [
+            (CurrentL1, ActivePowerL1),
+            (CurrentL2, ActivePowerL2),
+            (CurrentL3, ActivePowerL3),
+        ];
+        let own = phases.into_iter().zip(shares).take(self.plant.phases());
+        let mut own = own.filter(|(_, share)| *share > 0.0);
+        own.any(|(phase, _)| full(phase)).then_some(Bound::MainFuse { amps })
     }
 
     /// A full circuit between the component and the connection point.
@@ -125,7 +126,7 @@ impl Seen<'_> {
             return Some(Bound::CircuitPower { circuit, kw: most });
         }
         let amps = circuit.fuse?.as_amps();
-        let on_phase = |p: usize| sum(&|c: &Component| self.plant.phase_shares(c)[p]);
+        let on_phase = |p: usize| sum(&|c: &Component| self.plant.phase_shares(c).get(p).copied().unwrap_or(0.0));
         let full =
             |p: usize| on_phase(p).is_some_and(|kw| stands_at(kw.abs() * 1e3 / self.plant.volts(), amps, NEAR_A));
         let circuit = name.clone();

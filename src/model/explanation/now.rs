@@ -260,7 +260,7 @@ impl Seen<'_> {
             .components
             .keys()
             .filter(|c| *c != id && self.snapshot.power(c).is_none());
-        missing.filter_map(|c| seen(c)).min()
+        missing.filter_map(seen).min()
     }
 
     /// Prices now, and what the plan compares with where it decided the same thing in the same direction.
