@@ -80,29 +80,36 @@ pub(super) fn nothing_now(series: &PriceSeries, now: Timestamp) -> Option<String
 mod tests {
     use super::*;
 
-    fn series(prices: &[&str]) -> PriceSeries {
+    fn parsed(prices: &[&str], currency: &str) -> Result<PriceSeries, String> {
         let rows = prices
             .iter()
             .enumerate()
             .map(|(h, p)| format!("2026-05-12T{h:02}:00:00Z,{p}\n"));
-        PriceSeries::parse(&format!("ts_utc,price\n{}", rows.collect::<String>()), "EUR").unwrap()
+        PriceSeries::parse(&format!("ts_utc,price\n{}", rows.collect::<String>()), currency)
     }
 
     #[test]
     fn prices_per_mwh_and_in_cents_are_told_from_dear_cheap_and_negative_ones() {
         for (currency, prices, part) in [
-            ("EUR", &["88.1", "-5", "120"][..], Some("EUR/MWh")),
-            ("EUR", &["8.8", "12.1", "0"], Some("divide by 100")),
+            (
+                "EUR",
+                &["88.1", "-5", "120"][..],
+                Some("per MWh is written divided by 1000"),
+            ),
+            ("EUR", &["3.8", "2.9", "0"], Some("divide by 100")),
             ("EUR", &["0.00008", "0.0001"], Some("multiply by 1000")),
             ("EUR", &["0.088", "-0.5", "3.2"], None),
             ("EUR", &["0", "0"], None),
             ("KRW", &["110", "150"], None),
-            ("KRW", &["120000", "150000"], Some("KRW/MWh")),
-            ("NOK", &["85", "92"], Some("øre")),
+            ("KRW", &["120000", "150000"], Some("per MWh is written divided by 1000")),
+            ("NOK", &["35", "42"], Some("øre")),
             ("XYZ", &["88"], None),
         ] {
             let rows = if prices.len() == 1 { &["88", "88"] } else { prices };
-            let told = wrong_unit(&series(rows), currency);
+            let told = match parsed(rows, currency) {
+                Ok(series) => wrong_unit(&series, currency),
+                Err(refused) => Some(refused),
+            };
             match part {
                 Some(part) => assert!(told.as_ref().is_some_and(|t| t.contains(part)), "{prices:?}: {told:?}"),
                 None => assert_eq!(told, None, "{prices:?}"),
@@ -113,7 +120,7 @@ mod tests {
     #[test]
     fn a_file_without_a_price_for_now_says_why() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let known = series(&["0.1", "", "", "0.2"]);
+        let known = parsed(&["0.1", "", "", "0.2"], "EUR").unwrap();
         for (now, part) in [
             ("2026-05-12T00:30:00Z", None),
             ("2026-05-12T01:30:00Z", Some("gap now, until 2026-05-12 03:00")),
