@@ -78,9 +78,12 @@ fn nothing_is_shown_before_the_first_cycle() {
         (503, 503, 503)
     );
     server.hub.publish(&day().1);
+    let why = http(server.port, "GET", "/readyz", "", "").unwrap().1;
     assert_eq!(
         (status("/healthz"), status("/readyz"), status("/api/v1/now")),
-        (200, 200, 200)
+        (200, 200, 200),
+        "{why} {:?}",
+        day().1.alarms
     );
 }
 

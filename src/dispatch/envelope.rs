@@ -10,7 +10,7 @@
 use super::may::{self, Start};
 use super::others::{Decided, Flow, both_looks, most_others, others, phase_name, volatility};
 use super::view::View;
-use crate::model::{Direction, ReasonCode};
+use crate::model::{DeviceHealth, Direction, ReasonCode};
 use crate::site::{Component, Id, Kind};
 use std::collections::BTreeMap;
 
@@ -164,9 +164,20 @@ impl Envelope {
     }
 }
 
+/// What a jump may use of a limit until the next cycle corrects it: nothing while a link loses requests, because then nobody
+/// knows that the next cycle does.
+fn tolerated(view: &View<'_>) -> f64 {
+    let loses = |d: &DeviceHealth| d.link.lost_lately.is_some_and(|share| share > 0.0);
+    if view.snapshot.devices.iter().any(loses) {
+        0.0
+    } else {
+        TOLERATED
+    }
+}
+
 /// Bound for grants: the margin, and the jump beyond what is tolerated for one cycle.
-fn granted(limit: f64, jump: f64) -> f64 {
-    limit - (MARGIN * limit).max(LARGER * jump - TOLERATED * limit)
+fn granted(view: &View<'_>, limit: f64, jump: f64) -> f64 {
+    limit - (MARGIN * limit).max(LARGER * jump - tolerated(view) * limit)
 }
 
 fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &mut Vec<Bound>) {
@@ -183,10 +194,10 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
     bounds.push(Bound {
         code: import_code,
         limit: import,
-        max: granted(import, volatility(view, "site", true, seen, most)),
+        max: granted(view, import, volatility(view, "site", true, seen, most)),
         min: f64::NEG_INFINITY,
         starts: shares(starts.iter(), |_| 1.0),
-        peak: import * (1.0 + TOLERATED),
+        peak: import * (1.0 + tolerated(view)),
         high: high + lost.high + in_more,
         low: low + lost.low,
         storing: 0.0,
@@ -198,7 +209,7 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
         code: export_code,
         limit: export,
         max: f64::INFINITY,
-        min: -granted(export, volatility(view, "site", false, seen, most)),
+        min: -granted(view, export, volatility(view, "site", false, seen, most)),
         starts: Vec::new(),
         peak: f64::INFINITY,
         high: high + lost.high,
@@ -243,10 +254,10 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Sta
     bounds.push(Bound {
         code: ReasonCode::LimitFuse,
         limit: point.fuse.as_amps(),
-        max: granted(limit, volatility(view, &name, true, seen, most)),
-        min: -granted(limit, volatility(view, &name, false, seen, most)),
+        max: granted(view, limit, volatility(view, &name, true, seen, most)),
+        min: -granted(view, limit, volatility(view, &name, false, seen, most)),
         starts: shares(starts.iter(), part),
-        peak: limit * (1.0 + TOLERATED),
+        peak: limit * (1.0 + tolerated(view)),
         high: high + lost.high,
         low: low + lost.low,
         storing: 0.0,

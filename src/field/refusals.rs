@@ -94,14 +94,14 @@ impl Refusals {
                 let points = few.join(", ");
                 Some(Said::new(
                     format!("it refuses {points}"),
-                    format!("읽기를 거부하는 값: {points}"),
+                    format!("읽기를 거부하는 값: `{points}`"),
                 ))
             }
             many => {
                 let (points, more) = (many[..2].join(", "), many.len() - 2);
                 Some(Said::new(
                     format!("it refuses {points} and {more} more"),
-                    format!("읽기를 거부하는 값: {points} 외 {more}개"),
+                    format!("읽기를 거부하는 값: `{points}` 외 {more}개"),
                 ))
             }
         }

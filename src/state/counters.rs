@@ -16,6 +16,8 @@ const STEPS: f64 = 1.1;
 /// Step of a counter that shows parts of a kWh, and of one that does not.
 const FINE_KWH: f64 = 0.1;
 const COARSE_KWH: f64 = 1.0;
+/// Longest cycle whose samples add up to the energy: over a minute's cycle loads of minutes come and go unseen.
+const SAMPLED: TimeDelta = TimeDelta::seconds(15);
 /// So many windows in a row must differ.
 const WINDOWS: u32 = 2;
 
@@ -28,6 +30,9 @@ pub fn check(image: &mut Image<'_>, id: &Id, at: Timestamp) -> Option<(DoubtKind
         return None;
     };
     let cycle = image.plant.timing.cycle.max(TimeDelta::seconds(1));
+    if cycle > SAMPLED {
+        return None;
+    }
     let now = EnergyWatch {
         at,
         power,

@@ -7,7 +7,7 @@
 
 use super::Image;
 use super::plausible::power_range;
-use crate::model::{Calm, DoubtKind, MeterMemory, Moving, Quantity, Step, StepWatch};
+use crate::model::{Calm, CommandHealth, CommandProof, DoubtKind, MeterMemory, Moving, Quantity, Step, StepWatch};
 use crate::site::{Id, Kind};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
@@ -51,6 +51,10 @@ pub fn check(image: &mut Image<'_>, at: Timestamp) -> Option<(DoubtKind, String,
     let wander = WANDER_KW.max(WANDER_SHARE * rating(image));
     let cycle = image.plant.timing.cycle;
     let step = follow(&mut image.state.meter.watch, now, wander, cycle)?;
+    // A battery that has not shown that it obeys may move with the load by itself, and the meter then stands still.
+    if !obeyed(image) {
+        return None;
+    }
     let steps = &mut image.state.meter.steps;
     steps.push(step);
     let surplus = steps.len().saturating_sub(KEPT);
@@ -138,6 +142,13 @@ fn batteries<'a>(image: &'a Image<'_>) -> impl Iterator<Item = &'a Id> {
     let all = image.plant.components.iter();
     all.filter(|(_, c)| matches!(&c.kind, Kind::Battery(b) if !b.grid_forming))
         .map(|(id, _)| id)
+}
+
+/// No command of a battery is unproved.
+fn obeyed(image: &Image<'_>) -> bool {
+    let mut commands = image.devices.iter().flat_map(|d| &d.commands);
+    let unproved = |c: &CommandHealth| c.value.is_some() && c.proof != CommandProof::Verified;
+    !commands.any(|c| unproved(c) && batteries(image).any(|id| *id == c.component))
 }
 
 fn rating(image: &Image<'_>) -> f64 {

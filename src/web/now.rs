@@ -86,7 +86,7 @@ pub fn seen<'a>(plant: &'a Plant, report: &'a CycleReport) -> Seen<'a> {
     }
 }
 
-/// Every limit of the connection point, the site's own among them. `binding`: the tightest of its direction, which holds;
+/// Every limit of the connection point: orders first, the site's own last. `binding`: the tightest of its direction, which holds;
 /// `reached`: the measured power stands at it.
 fn limits(seen: &Seen<'_>) -> Vec<Value> {
     let mut all = Vec::new();
@@ -103,11 +103,11 @@ fn limits(seen: &Seen<'_>) -> Vec<Value> {
                             "said_at": times[1], "binding": binding, "reached": binding && reached}),
             );
         };
-        row("site", own, [None, None], tightest.is_none());
         for l in seen.state.limits.iter().filter(|l| l.direction == direction) {
             let times = [Some(l.until), l.said_at];
             row(l.source.as_str(), l.power.as_kw(), times, tightest == Some(l));
         }
+        row("site", own, [None, None], tightest.is_none());
     }
     all
 }
