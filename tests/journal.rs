@@ -416,7 +416,8 @@ fn what_was_acknowledged_is_on_the_disk_at_that_moment_in_two_places() {
 
 #[test]
 fn no_damage_to_the_journal_forgets_a_release_or_a_limit() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
         ("emptied", |p| std::fs::write(p, "").unwrap()),
         ("noise", |p| std::fs::write(p, [7u8; 5000]).unwrap()),
         ("a folder in its place", |p| {
