@@ -167,7 +167,8 @@ impl Envelope {
 /// What a jump may use of a limit until the next cycle corrects it: nothing while a link loses requests, because then nobody
 /// knows that the next cycle does.
 fn tolerated(view: &View<'_>) -> f64 {
-    let loses = |d: &DeviceHealth| d.link.lost_lately.is_some_and(|share| share > 0.0);
+    // a device that is silent for good takes no part in the correction
+    let loses = |d: &DeviceHealth| d.online && d.link.lost_lately.is_some_and(|share| share > 0.0);
     if view.snapshot.devices.iter().any(loses) {
         0.0
     } else {

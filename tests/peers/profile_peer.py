@@ -203,21 +203,38 @@ def sim(unit, tables, **more):
     return SimDevice(unit, simdata=tuple(sides), **more)
 
 
+# A SunSpec map of nothing but its marker and a common model, for profiles that hold found and fixed values.
+COMMON = [0x5375, 0x6E53, 1, 66, *text("SolarEdge", 16), *text("Inverter", 16), *[0] * 8, *text("1", 8), *text("1", 16), 1, 0, 0xFFFF, 0]
+# Marker, heads of models and the common model: what finding such a map asks at most.
+FINDING = 6
+
+
+def shipped(folder):
+    """Blocks that the shipped profile asks for, and whether a part of its values is found; by profile."""
+    every = [tomllib.loads(path.read_text()) for path in sorted(pathlib.Path(folder).glob("*.toml"))]
+    return {t["id"]: (len(t.get("blocks", [])), bool(t.get("sunspec"))) for t in every}
+
+
 async def serve_read(where, profile_folder):
     devices = list(facts(where)) if where != "-" else list(profiles(profile_folder))
+    own = shipped(profile_folder)
     told, servers = [], []
     for d in devices:
         tables, shown = layout(d)
+        blocks, is_found = own.get(d["id"], (0, False))
+        if is_found:
+            tables["holding"].update(enumerate(COMMON, 40000))
         unit = int(d["link"].get("unit", 1))
         port = free_port()
         tcp = "tcp" in d["link"]["transport"]
         framer = FramerType.SOCKET if tcp else FramerType.RTU
         servers.append(ModbusTcpServer(sim(unit, tables), framer=framer, address=("127.0.0.1", port)))
         scheme = "tcp" if tcp else "rtu+tcp"
-        expects = any(p.get("expect") for p in d["probes"])
+        # A common model that names its maker confirms by itself.
+        expects = is_found or any(p.get("expect") for p in d["probes"])
         told.append(dict(profile=d["id"], address=f"{scheme}://127.0.0.1:{port}", points=shown,
                          identity="confirmed" if expects else "unchecked",
-                         requests=len(d["blocks"]) + len(d["probes"])))
+                         requests=max(len(d["blocks"]), blocks) + len(d["probes"]) + FINDING * is_found))
     tasks = [asyncio.create_task(s.serve_forever()) for s in servers]
     await asyncio.sleep(1)
     say(devices=told)
