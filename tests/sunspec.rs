@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Dial, Field, Options};
 use madang::model::{CommandProof, DecisionId, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
-use madang::site::{Address, Device, Id, Mode, Site};
+use madang::site::{Address, Device, Id, Kind, Mode, Site};
 use madang::time::Timestamp;
 use madang::units::Power;
 use serde_json::Value;
@@ -588,6 +588,10 @@ async fn a_device_that_hides_a_block_hears_the_heartbeat_all_the_same() {
     let port = plain.clone().listen();
     let mut site = madang::site::builtin("apartment-seoul").unwrap();
     site.plant.mode = Mode::Control;
+    // As the image says it is rated: a battery of another size is not commanded.
+    if let Some(Kind::Battery(b)) = site.plant.components.get_mut("battery").map(|c| &mut c.kind) {
+        (b.charge_max, b.discharge_max) = (Power::kw(5.0), Power::kw(4.5));
+    }
     let feeds = |d: &Device| d.components.contains(&Id::new("battery"));
     site.wiring.devices.retain(|_, d| feeds(d));
     let device = site.wiring.devices.values_mut().next().unwrap();
