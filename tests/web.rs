@@ -32,6 +32,8 @@ fn the_page_comes_with_a_policy_that_allows_no_inline_code() {
     assert!(!answer.contains("<script>") && !answer.contains(" style="), "{answer}");
     for name in ["app.js", "style.css", "icon.svg", "vendor/htm-preact.js"] {
         assert!(get(server.port, &format!("/{name}")).is_some(), "{name}");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/ui");
+        assert!(folder.join(name).is_file());
     }
 }
 
