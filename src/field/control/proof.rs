@@ -149,7 +149,7 @@ impl FieldDevice {
                 now,
                 ..told.order.clone()
             };
-            let outcome = self.failed(client, &order, why, wear, &mut sent).await;
+            let outcome = self.failed(client, &order, why, wear, true, &mut sent).await;
             self.control.settled.push(Written::of(&order, sent, outcome));
         }
     }
@@ -192,7 +192,8 @@ impl FieldDevice {
             WriteOutcome::Failed(why.to_owned())
         } else {
             let trouble = Trouble::Refused(why.to_owned());
-            self.failed(client, &order, trouble, told.program.wear, &mut sent).await
+            self.failed(client, &order, trouble, told.program.wear, true, &mut sent)
+                .await
         };
         self.control.settled.push(Written::of(&order, sent, outcome));
     }

@@ -47,7 +47,7 @@ impl FieldDevice {
             program: program.clone(),
         };
         self.control.memory.hold(command, value);
-        self.control.told.insert(command.to_owned(), told);
+        let renewed = self.control.told.insert(command.to_owned(), told).is_some();
         self.control.last_write = Some(at);
         let mut sent = Vec::new();
         let arm = if armed { &[][..] } else { &program.arm };
@@ -58,7 +58,10 @@ impl FieldDevice {
         }
         let outcome = match done {
             Ok(()) => self.proof_at_once(client, command).await,
-            Err(trouble) => self.failed(client, order, trouble, program.wear, &mut sent).await,
+            Err(trouble) => {
+                self.failed(client, order, trouble, program.wear, renewed, &mut sent)
+                    .await
+            }
         };
         Written::of(order, sent, outcome)
     }
@@ -131,12 +134,14 @@ impl FieldDevice {
     }
 
     /// What is left after a failure: nothing of a refused program, an open question after a failure of the wire.
+    /// `renewed`: the command was in force before this order.
     pub(super) async fn failed(
         &mut self,
         client: &mut Client,
         order: &Order,
         trouble: Trouble,
         wear: Wear,
+        renewed: bool,
         sent: &mut Vec<(u16, Vec<u16>)>,
     ) -> WriteOutcome {
         let command = order.command.as_str();
@@ -144,9 +149,9 @@ impl FieldDevice {
             Trouble::Refused(why) => (why, true),
             Trouble::Wire { why, part } => (why, part),
         };
-        // A set that runs is not stopped, and none started, by a command that got lost or was refused: it runs on as it was
-        // told before until it is told anew, or its lease ends.
-        let undo = undo && !command.starts_with("genset_");
+        // A refused change does not stop a set that runs: it keeps its former setpoint until the next order or the end of
+        // its lease. A start that was refused half way is taken back.
+        let undo = undo && !(renewed && command.starts_with("genset_"));
         self.control.fail(command, &why, order.now, order.must);
         let failure = self.control.failures.get(command);
         let again = failure.filter(|f| !undo && f.count <= RETRIES);
