@@ -264,14 +264,28 @@ def recording(port, unit, spans, fail, counter):
         cells = {a + i: w for a, words in spans["only"] for i, w in enumerate(words)}
         tables = {"holding": cells, "input": {}, "coil": {}, "discrete": {}}
         return sim(unit, tables, action=functools.partial(recorder.action))
-    tables = {"holding": [0] * 65536, "input": [0] * 65536, "coil": [0] * 8192, "discrete": [0] * 8192}
-    for table, list_ in spans.items():
-        for address, words in list_:
-            tables[table][address : address + len(words)] = words
-    sides = tuple(
-        [SimData(0, values=[bool(w) for w in tables[t]] if t in ("coil", "discrete") else tables[t],
-                 datatype=DataType.BITS if t in ("coil", "discrete") else DataType.REGISTERS)] for t in TABLES)
-    return SimDevice(unit, simdata=sides, action=functools.partial(recorder.action))
+    sides = []
+    for table in TABLES:
+        bits = table in ("coil", "discrete")
+        size = 8192 if bits else 65536
+        cells = {a + i: w for a, words in spans.get(table, []) for i, w in enumerate(words)}
+        if bits:
+            side = [SimData(0, values=[bool(cells.get(a, 0)) for a in range(size)], datatype=DataType.BITS)]
+        else:
+            side = list(padded(runs(cells), size))
+        sides.append(side)
+    return SimDevice(unit, simdata=tuple(sides), action=functools.partial(recorder.action))
+
+
+def padded(spans, size):
+    """The spans, and zeros everywhere else. Zeros are counted: a list of 65,536 values takes the server a second."""
+    at = 0
+    for start, words in [*spans, (size, [])]:
+        if start > at:
+            yield SimData(at, values=[0], count=start - at, datatype=DataType.REGISTERS)
+        if words:
+            yield SimData(start, values=words, datatype=DataType.REGISTERS)
+        at = start + len(words)
 
 
 async def serve_write(config):
