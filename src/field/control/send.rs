@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// A command whose profile does not say how long its effect may take must show it within this.
 const PROOF: TimeDelta = TimeDelta::seconds(5);
-/// What the wire swallowed is sent again by the link itself so often; then the next order decides.
+/// What the wire lost is sent again by the link itself so often; then the next order decides.
 const RETRIES: u32 = 3;
 
 /// How a request that should leave a value failed.
