@@ -210,8 +210,8 @@ fn modes(b: &Battery, worth: f64, buy: f64, sell: f64) -> Modes {
     }
 }
 
-/// Discharge that others may count on for the next minutes: what it does now and goes on doing, as long as its charge
-/// lasts.
+/// Discharge that others may count on for the next minutes, kW: what the battery gives now, as far as our command holds it
+/// there and its charge lasts. What it gives under its own control ends when the first command reaches it.
 pub fn support(view: &View<'_>, id: &Id, b: &Battery) -> f64 {
     if !covers(view, id, b) {
         return 0.0;
@@ -221,7 +221,17 @@ pub fn support(view: &View<'_>, id: &Id, b: &Battery) -> f64 {
     };
     let left = (soc - floor(view, id, b)).max(0.0) * b.capacity.as_kwh() * b.discharge_efficiency;
     let lasting = left / (3.0 / 60.0);
-    view.power(id).map_or(0.0, |kw| (-kw).max(0.0)).min(lasting)
+    let given = view.power(id).map_or(0.0, |kw| (-kw).max(0.0));
+    given.min(lasting).min(told_to_give(view, id))
+}
+
+/// Discharge that our command in the device allows, kW; without bound where no device reports commands.
+fn told_to_give(view: &View<'_>, id: &Id) -> f64 {
+    if view.device(id).is_none() {
+        return f64::INFINITY;
+    }
+    let told = view.command(id).and_then(|c| c.value);
+    told.map_or(0.0, |kw| (-kw).max(0.0))
 }
 
 /// Keeps the last setpoint while the new one is nearly the same, so that noise is not written.

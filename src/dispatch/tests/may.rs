@@ -287,3 +287,19 @@ fn a_lost_reading_starts_no_generator() {
     b.cycles(3);
     assert_eq!(b.state.generators.values().map(|g| g.starts).sum::<u32>(), 0);
 }
+
+#[test]
+fn a_battery_supports_cars_only_as_far_as_our_command_holds_it() {
+    // At the first cycle its own control discharges it; our first command may end that.
+    for (told, range) in [(None, 0.0..=7.5), (Some(-0.5), 0.0..=8.0), (Some(-4.35), 8.0..=12.0)] {
+        let mut b = with_car(home());
+        b.policy = Policy::Rule;
+        b.kw.insert("battery".into(), -4.35);
+        b.value("battery", Quantity::StateOfCharge, 0.9);
+        let proof = told.map(|kw| ("battery".into(), (kw, CommandProof::Verified)));
+        b.proofs.extend(proof);
+        b.cycle();
+        let drawn = 0.5 + 0.69 * b.told_amps("ev");
+        assert!(range.contains(&drawn), "told {told:?}: {drawn} kW");
+    }
+}
