@@ -8,7 +8,7 @@
 //! one look may be a glitch.
 
 use super::may::{self, Start};
-use super::others::{Decided, Flow, both_looks, most_others, others, phase_name, volatility};
+use super::others::{Decided, Flow, both_looks, least_others, most_others, others, phase_name, volatility};
 use super::view::View;
 use crate::model::{DeviceHealth, Direction, ReasonCode};
 use crate::site::{Component, Id, Kind};
@@ -190,6 +190,8 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
     let all: BTreeMap<Id, f64> = view.plant.components.keys().map(|id| (id.clone(), 1.0)).collect();
     let lost = lost(view, flow, |_| 1.0);
     let most = most_others(view, flow.own);
+    // what others cannot give is no room: the meter and the parts were read at different moments
+    let least = least_others(view, flow.own);
     // where meter and parts contradict each other, limits are kept under both
     let (in_more, out_more) = view.snapshot.astray.map_or((0.0, 0.0), |a| (a.import, a.export));
     bounds.push(Bound {
@@ -199,10 +201,10 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
         min: f64::NEG_INFINITY,
         starts: shares(starts.iter(), |_| 1.0),
         peak: import * (1.0 + tolerated(view)),
-        high: high + lost.high + in_more,
+        high: high.max(least) + lost.high + in_more,
         low: low + lost.low,
         storing: 0.0,
-        seen: seen + lost.seen + in_more,
+        seen: seen.max(least) + lost.seen + in_more,
         hard: import * (1.0 - MARGIN),
         share: all.clone(),
     });
@@ -381,11 +383,5 @@ fn unmetered(view: &View<'_>) -> Option<f64> {
     view.snapshot.grid?;
     let rest = view.snapshot.rest?.usable()?.as_kw();
     let unknown = view.plant.components.iter().filter(|(id, _)| view.power(id).is_none());
-    let made = unknown.map(|(_, c)| match &c.kind {
-        Kind::Pv(p) => p.inverter_max.as_kw(),
-        Kind::Battery(b) => b.discharge_max.as_kw(),
-        Kind::Generator(g) => g.power_max.as_kw(),
-        _ => 0.0,
-    });
-    Some((rest + made.sum::<f64>()).max(0.0))
+    Some((rest + unknown.map(|(_, c)| may::gives(&c.kind)).sum::<f64>()).max(0.0))
 }

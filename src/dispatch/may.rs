@@ -182,6 +182,16 @@ fn safe_current(view: &View<'_>, id: &Id, p: &ChargePoint) -> f64 {
     shown.map_or(assumed, |a| if a < p.current_min.as_amps() { 0.0 } else { a.min(most) })
 }
 
+/// Most that a component gives, kW.
+pub fn gives(kind: &Kind) -> f64 {
+    match kind {
+        Kind::Pv(p) => p.inverter_max.as_kw(),
+        Kind::Battery(b) => b.discharge_max.as_kw(),
+        Kind::Generator(g) => g.power_max.as_kw(),
+        _ => 0.0,
+    }
+}
+
 /// A component that may come on by itself, and how far, kW.
 pub type Start<'p> = (&'p Id, &'p Component, f64);
 

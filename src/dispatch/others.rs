@@ -94,6 +94,12 @@ pub fn most_others(view: &View<'_>, own: &Decided) -> f64 {
     most_load(view) + unknown.map(|(id, c)| may::lost(view, id, c).high).sum::<f64>()
 }
 
+/// Least that everything else can draw, kW: loads draw, and what is not in `own` gives its most.
+pub fn least_others(view: &View<'_>, own: &Decided) -> f64 {
+    let unknown = view.plant.components.iter().filter(|(id, _)| !own.contains_key(*id));
+    -unknown.map(|(_, c)| may::gives(&c.kind)).sum::<f64>()
+}
+
 /// Jump assumed before any was seen, and never forgotten.
 fn first_jump(view: &View<'_>, name: &str) -> f64 {
     let part = if name == "site" { 0.25 } else { 0.15 };

@@ -303,3 +303,17 @@ fn a_battery_supports_cars_only_as_far_as_our_command_holds_it() {
         assert!(range.contains(&drawn), "told {told:?}: {drawn} kW");
     }
 }
+
+#[test]
+fn a_load_that_seems_to_feed_in_is_no_room_for_a_car() {
+    let mut b = with_car(home());
+    b.cycles(30);
+    let before = b.told_amps("ev");
+    // The meter was read while a battery gave 5 kW that it does not give any more.
+    for _ in 0..4 {
+        b.meter = Some((0.5 + 0.69 * before - 5.0, b.now + TimeDelta::seconds(1)));
+        b.cycle();
+    }
+    let drawn = 0.69 * b.told_amps("ev");
+    assert!(drawn <= 8.0, "{drawn} kW after {before} A");
+}
