@@ -6,6 +6,7 @@ use crate::cycle::{Claim, Notice, aside};
 use crate::journal::site_of;
 use crate::model::Identity;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -33,6 +34,9 @@ pub struct StateFolder {
     path: PathBuf,
     identity: Identity,
     inner: Mutex<Inner>,
+    /// By what they are about: shown until that is right again. Apart from `inner`, which is held while the disk is waited
+    /// for: a notice does not go while the folder is being looked at.
+    notices: Mutex<BTreeMap<&'static str, Notice>>,
 }
 
 #[derive(Default)]
@@ -42,8 +46,6 @@ struct Inner {
     name: Option<std::os::unix::net::UnixListener>,
     token: Option<String>,
     access: Option<ApiAccess>,
-    /// By what they are about: shown until that is right again.
-    notices: std::collections::BTreeMap<&'static str, Notice>,
 }
 
 impl StateFolder {
@@ -53,6 +55,7 @@ impl StateFolder {
             path: path.to_owned(),
             identity,
             inner: Mutex::default(),
+            notices: Mutex::default(),
         });
         let (tell, told) = mpsc::sync_channel(1);
         // It ends with the process: the other side holds the folder as long.
@@ -112,11 +115,12 @@ impl StateFolder {
     }
 
     pub fn notices(&self) -> Vec<Notice> {
-        match self.inner.try_lock() {
-            Ok(inner) => inner.notices.values().cloned().collect(),
-            // The folder is being looked at; a disk that hangs there is told by those who keep something on it.
-            Err(_) => Vec::new(),
-        }
+        self.shown().values().cloned().collect()
+    }
+
+    /// Held for a moment only.
+    fn shown(&self) -> MutexGuard<'_, BTreeMap<&'static str, Notice>> {
+        self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -128,26 +132,16 @@ impl StateFolder {
         let mut inner = self.lock();
         let made = std::fs::create_dir_all(&self.path);
         if let Err(why) = hold(&self.path, &mut inner) {
-            self.say(
-                &mut inner,
-                "lock",
-                &format!("is not locked: {why}"),
-                "다른 제어기가 사용 중입니다",
-            );
+            self.say("lock", &format!("is not locked: {why}"), "다른 제어기가 사용 중입니다");
             return Err(why);
         }
-        inner.notices.remove("lock");
+        self.shown().remove("lock");
         match made {
             Ok(()) => {
                 access::close(&self.path);
-                inner.notices.remove("folder");
+                self.shown().remove("folder");
             }
-            Err(e) => self.say(
-                &mut inner,
-                "folder",
-                &format!("cannot be made: {e}"),
-                &format!("만들 수 없음: {e}"),
-            ),
+            Err(e) => self.say("folder", &format!("cannot be made: {e}"), &format!("만들 수 없음: {e}")),
         }
         if inner.token.is_none() {
             inner.token = read::<ApiAccess>(&self.path.join("api.json")).map(|a| a.token);
@@ -157,7 +151,7 @@ impl StateFolder {
     }
 
     fn claimed(&self) -> Result<(), String> {
-        let mut inner = self.lock();
+        let _looking = self.lock();
         let said = |e: io::Error| format!("state folder {}: {e}", self.path.display());
         std::fs::create_dir_all(&self.path).map_err(said)?;
         let file = self.path.join("site.json");
@@ -168,7 +162,7 @@ impl StateFolder {
             None => site_of(&self.path.join("journal")).filter(|name| *name != self.identity.name),
         };
         if let Some(name) = other {
-            self.set_aside(&mut inner, &name)?;
+            self.set_aside(&name)?;
         }
         let text = serde_json::to_string_pretty(&self.identity).map_err(|e| e.to_string())?;
         if let Err(why) = replace(&file, &text) {
@@ -179,7 +173,7 @@ impl StateFolder {
     }
 
     /// Nothing of another site is loaded, and nothing of it is thrown away.
-    fn set_aside(&self, inner: &mut Inner, name: &str) -> Result<(), String> {
+    fn set_aside(&self, name: &str) -> Result<(), String> {
         let folder = aside(&self.path.join("other-site"), "kept");
         let begun = std::fs::create_dir_all(&folder);
         let moved = begun.and_then(|()| {
@@ -191,7 +185,7 @@ impl StateFolder {
                 "belongs to the site {name}; nothing of it is used, and nothing is kept: it cannot be set aside ({why})"
             );
             let ko = format!("다른 사이트({name})의 폴더입니다. 사용하지 않으며 저장도 하지 않습니다({why})");
-            self.say(inner, "other", &en, &ko);
+            self.say("other", &en, &ko);
             return Err(format!("the state folder belongs to the site {name}"));
         }
         let kept = folder.display();
@@ -202,7 +196,7 @@ impl StateFolder {
         let ko = format!(
             "다른 사이트({name})의 폴더였습니다. {kept}에 보관하고 새로 시작합니다. 같은 사이트의 이름만 바뀐 것이라면 중지 후 되돌리고 site.json의 이름을 고치십시오"
         );
-        self.say(inner, "other", &en, &ko);
+        self.say("other", &en, &ko);
         Ok(())
     }
 
@@ -210,14 +204,13 @@ impl StateFolder {
         let Some(access) = inner.access.clone() else { return };
         let path = self.path.join("api.json");
         if read::<ApiAccess>(&path).as_ref() == Some(&access) {
-            inner.notices.remove("access");
+            self.shown().remove("access");
             return;
         }
         let text = serde_json::to_string_pretty(&access).map_err(|e| e.to_string());
         match text.and_then(|text| replace(&path, &text)) {
-            Ok(()) => drop(inner.notices.remove("access")),
+            Ok(()) => drop(self.shown().remove("access")),
             Err(why) => self.say(
-                inner,
                 "access",
                 &format!("does not take api.json, so that `madang set` does not find this controller: {why}"),
                 &format!("api.json을 쓸 수 없어 `madang set`이 이 제어기를 찾지 못합니다: {why}"),
@@ -225,16 +218,16 @@ impl StateFolder {
         }
     }
 
-    fn say(&self, inner: &mut Inner, about: &'static str, en: &str, ko: &str) {
+    fn say(&self, about: &'static str, en: &str, ko: &str) {
         let folder = self.path.display();
         let notice = Notice {
             code: "state_folder",
             en: format!("the state folder {folder} {en}"),
             ko: format!("상태 폴더 {folder}: {ko}"),
         };
-        if inner.notices.get(about) != Some(&notice) {
+        if self.shown().get(about) != Some(&notice) {
             tracing::error!("{}", notice.en);
-            inner.notices.insert(about, notice);
+            self.shown().insert(about, notice);
         }
     }
 }
@@ -384,11 +377,12 @@ mod tests {
         put("history.db");
         put("people.json");
         drop(flat);
-        let (mine, inner) = (home(), Mutex::default());
+        let mine = home();
         let again = StateFolder {
             path: dir.path().to_owned(),
             identity: mine,
-            inner,
+            inner: Mutex::default(),
+            notices: Mutex::default(),
         };
         again.claimed().unwrap();
         assert!(
