@@ -558,16 +558,18 @@ async fn a_battery_that_holds_its_command_and_does_not_obey_is_found_out_and_giv
         (vec![], Some(CommandProof::Verified)),
         "one that obeys"
     );
-    // What never obeyed was told a tenth of its rating first.
+    // What never obeyed was told a tenth of its rating first; where its own control happened to give about that, it was told
+    // the whole next.
     for (fault, told) in [
-        ("battery:unobeyed", "told -0.50 kW"),
-        ("battery:clipped=40%", "told -3.00 kW"),
+        ("battery:unobeyed", &["told -0.50 kW", "told -3.00 kW"][..]),
+        ("battery:clipped=40%", &["told -3.00 kW"][..]),
     ] {
         let (failed, proof) = discharged(&["--fault", fault], 20).await;
         let [(why, writes)] = &failed[..] else {
             panic!("{fault}: {failed:?}")
         };
-        assert!(why.contains("does not obey") && why.contains(told), "{fault}: {why}");
+        assert!(why.contains("does not obey"), "{fault}: {why}");
+        assert!(told.iter().any(|t| why.contains(t)), "{fault}: {why}");
         // The mode and the rates.
         assert_eq!(*writes, 2, "{fault}: it is given back");
         assert!(
