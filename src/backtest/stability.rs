@@ -223,6 +223,8 @@ impl Sim {
             drawn: Energy::ZERO,
             counter: None,
             told: true,
+            idle_since: None,
+            woke: false,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::rule;
 use super::view::{Lead, View};
-use crate::model::{Reason, ReasonCode, Session};
+use crate::model::{ControllerState, Reason, ReasonCode, Session};
 use crate::site::{ChargePoint, Component, EvMode, Id};
 use crate::time::Timestamp;
 use crate::units::hours;
@@ -99,7 +99,7 @@ const FULL_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// Offered for a while, and not taken: the car is full or asleep. The minimum stays on offer as long as nobody else wants it;
 /// then the car is asked again now and then.
 fn takes_nothing(view: &View<'_>, id: &Id, marks: &mut BTreeMap<String, (Timestamp, f64)>) -> bool {
-    let (idle, full) = (format!("idle/{id}"), format!("full/{id}"));
+    let (idle, full) = (format!("idle/{id}"), ControllerState::full_mark(id));
     let session = view.state.sessions.get(id).map(|s| s.since);
     let standing = |name: &str| {
         let known = view

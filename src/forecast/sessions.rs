@@ -1,6 +1,6 @@
 //! Charging sessions: cars that are here now, with what they still need.
 
-use crate::model::{ControllerState, ExpectedSession};
+use crate::model::{ControllerState, ExpectedSession, PastSession};
 use crate::site::{Id, Kind, Plant};
 use crate::time::{TimeGrid, Timestamp};
 use std::collections::BTreeMap;
@@ -16,7 +16,12 @@ pub fn forecast(
     for (id, c) in &plant.components {
         let Kind::ChargePoint(_) = &c.kind else { continue };
         let Some(s) = state.sessions.get(id) else { continue };
-        let energy_kwh = (s.energy - s.delivered).as_kwh().max(0.0);
+        let missing = (s.energy - s.delivered).as_kwh().max(0.0);
+        let past = state.forecast.sessions.get(id).map_or(&[][..], Vec::as_slice);
+        let energy_kwh = match s.idle_since {
+            Some(_) => missing * wakes(past),
+            None => missing,
+        };
         if energy_kwh > 0.0 && s.departure > now && s.departure > grid.start {
             let session = ExpectedSession {
                 arrival: s.since,
@@ -28,4 +33,72 @@ pub fn forecast(
         }
     }
     all
+}
+
+/// Refusals assumed before any was seen, and how many of those cars woke: most cars that take nothing are full.
+const ASSUMED: f64 = 2.0;
+const ASSUMED_WOKEN: f64 = 0.5;
+
+/// Probability that a car that takes nothing takes power again before it leaves, from the refusals seen at its charge point
+/// (mean of a beta distribution with the assumed refusals as prior).
+fn wakes(past: &[PastSession]) -> f64 {
+    let seen: Vec<bool> = past.iter().filter_map(|s| s.woke).collect();
+    let woken = seen.iter().filter(|woke| **woke).count() as f64;
+    (woken + ASSUMED_WOKEN) / (seen.len() as f64 + ASSUMED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Session;
+    use crate::site::builtin;
+    use crate::units::Energy;
+    use chrono::TimeDelta;
+
+    /// Energy planned for a car that misses 10 kWh, kWh.
+    fn check(idle: bool, woke: &[Option<bool>], planned_kwh: f64) {
+        let plant = builtin("home-amsterdam").unwrap().plant;
+        let now = chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let mut state = ControllerState::fresh(&plant, now);
+        let session = Session {
+            since: now - TimeDelta::hours(2),
+            departure: now + TimeDelta::hours(9),
+            energy: Energy::kwh(14.0),
+            mode: crate::site::EvMode::Cheapest,
+            delivered: Energy::kwh(4.0),
+            drawn: Energy::kwh(4.4),
+            counter: None,
+            told: false,
+            idle_since: idle.then_some(now),
+            woke: false,
+        };
+        state.sessions.insert("ev".into(), session);
+        let past = |woke: &Option<bool>| PastSession {
+            arrival: now - TimeDelta::days(3),
+            departure: now - TimeDelta::days(2),
+            energy_kwh: 4.0,
+            woke: *woke,
+        };
+        state
+            .forecast
+            .sessions
+            .insert("ev".into(), woke.iter().map(past).collect());
+        let grid = TimeGrid::uniform(now, TimeDelta::minutes(15), 96);
+        let all = forecast(&plant, &state, &grid, now);
+        let got = all[&Id::new("ev")][0].energy_kwh;
+        assert!(
+            (got - planned_kwh).abs() < 1e-9,
+            "{got} kWh, idle {idle}, past {woke:?}"
+        );
+    }
+
+    #[test]
+    fn what_a_car_may_still_take_is_weighed_by_how_often_such_cars_woke() {
+        check(false, &[], 10.0);
+        check(true, &[], 2.5);
+        // cars that never refused say nothing
+        check(true, &[None, None], 2.5);
+        check(true, &[Some(false); 8], 0.5);
+        check(true, &[Some(true); 8], 8.5);
+    }
 }

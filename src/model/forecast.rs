@@ -140,6 +140,10 @@ pub struct PastSession {
     pub arrival: Timestamp,
     pub departure: Timestamp,
     pub energy_kwh: f64,
+    /// The car took nothing of what was on offer for a while: whether it took power again before it left. `None`: it never
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woke: Option<bool>,
 }
 
 /// Rolling accuracy of the day-ahead forecast of one series.

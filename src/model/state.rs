@@ -94,6 +94,18 @@ pub struct ControllerState {
 }
 
 impl ControllerState {
+    /// Name of the mark that the law of charge points sets while a car takes nothing of what is on offer.
+    pub fn full_mark(charge_point: &Id) -> String {
+        format!("full/{charge_point}")
+    }
+
+    /// When the car at a charge point was last seen to take nothing of what is on offer.
+    pub fn takes_nothing(&self, charge_point: &Id) -> Option<Timestamp> {
+        let session = self.sessions.get(charge_point)?;
+        let (at, yes) = self.marks.get(&Self::full_mark(charge_point))?;
+        (*yes > 0.0 && *at >= session.since).then_some(*at)
+    }
+
     /// State of a controller that has never run: in Safe, knowing nothing but the site file.
     pub fn fresh(plant: &Plant, now: Timestamp) -> Self {
         let tz = plant.location.time_zone;
@@ -286,7 +298,10 @@ impl ControllerState {
             today: _,
         } = self;
         meter.step(step);
-        sessions.values_mut().for_each(|s| s.since += step);
+        for s in sessions.values_mut() {
+            s.since += step;
+            s.idle_since = s.idle_since.map(|at| at + step);
+        }
         generators.values_mut().for_each(|g| g.since += step);
         let runs = shiftables.values_mut().filter_map(|s| s.started.as_mut());
         runs.for_each(|t| *t += step);
@@ -337,6 +352,13 @@ pub struct Session {
     pub counter: Option<Energy>,
     /// A person said so (else defaults or habit).
     pub told: bool,
+    /// Since when the car takes nothing of what is on offer: it is full or asleep. `None`: it takes power, or was not offered
+    /// any.
+    #[serde(default)]
+    pub idle_since: Option<Timestamp>,
+    /// The car took power again after it had taken nothing.
+    #[serde(default)]
+    pub woke: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -319,6 +319,8 @@ fn a_car_that_must_be_fast_charges_first_and_a_surplus_car_only_from_the_sun() {
         drawn: Energy::ZERO,
         counter: None,
         told: true,
+        idle_since: None,
+        woke: false,
     };
     let run = |mode| {
         let mut state = ControllerState::fresh(&plant, now());

@@ -26,7 +26,10 @@ pub fn update(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, n
             }
             _ => {}
         }
+        let idle = state.takes_nothing(id);
         if let Some(session) = state.sessions.get_mut(id) {
+            session.woke |= session.idle_since.is_some() && idle.is_none();
+            session.idle_since = idle.map(|at| session.idle_since.unwrap_or(at));
             let drawn = drawn(plant, snapshot, id, session);
             session.delivered = drawn.map_or(session.delivered, |energy| energy * point.efficiency);
         }
@@ -66,6 +69,8 @@ fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
         drawn: Energy::ZERO,
         counter: None,
         told: false,
+        idle_since: None,
+        woke: false,
     }
 }
 
@@ -97,6 +102,7 @@ fn end(state: &mut ControllerState, id: &Id, now: Timestamp) {
         arrival: session.since,
         departure: now,
         energy_kwh: session.delivered.as_kwh(),
+        woke: (session.woke || session.idle_since.is_some()).then_some(session.woke),
     });
     let surplus = past.len().saturating_sub(KEPT);
     past.drain(..surplus);

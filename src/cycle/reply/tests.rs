@@ -157,6 +157,8 @@ fn a_car_is_told_with_its_full_date_and_what_cannot_be_ready() {
         drawn: Energy::ZERO,
         counter: None,
         told: false,
+        idle_since: None,
+        woke: false,
     };
     state.sessions.insert(Id::new("ev"), session);
     let wish = |hours: i64, kwh: f64| PeopleInput::Ev {

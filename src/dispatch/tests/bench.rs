@@ -89,6 +89,8 @@ impl Bench {
             drawn: Energy::ZERO,
             counter: None,
             told: true,
+            idle_since: None,
+            woke: false,
         };
         self.state.sessions.insert(id.into(), session);
     }
