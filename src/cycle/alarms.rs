@@ -7,6 +7,7 @@ use crate::model::{
 };
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
+use crate::units::Power;
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,7 @@ impl Alarms {
         found.extend(write_alarms(plant, snapshot, writes, now));
         found.extend(doubt_alarms(plant, snapshot));
         found.extend(self.missing_alarms(plant, snapshot));
+        found.extend(peak_alarm(plant, state, now));
         found.extend_from_slice(extra);
         let mut since = BTreeMap::new();
         for alarm in &mut found {
@@ -207,6 +209,33 @@ fn rung_alarm(state: &ControllerState, now: Timestamp) -> Option<Alarm> {
     Some(alarm(code, None, en.into(), ko.into(), now))
 }
 
+/// The month's peak rose above what a plan of this day meant to keep.
+fn peak_alarm(plant: &Plant, state: &ControllerState, now: Timestamp) -> Option<Alarm> {
+    let missed = state.today.missed_peak?;
+    let tz = plant.location.time_zone;
+    let clock = |t: Timestamp| t.with_timezone(&tz).format("%H:%M").to_string();
+    let (reached, kept) = (missed.reached.as_kw(), missed.kept.peak.as_kw());
+    let (from, said) = (clock(missed.window), clock(missed.kept.said_at));
+    let [planned_en, planned_ko] = match missed.planned.map(Power::as_kw) {
+        Some(kw) => [
+            format!("; the plan expected {kw:.1} kW of import then"),
+            format!(" 그 구간의 계획 수전 전력은 {kw:.1} kW였습니다."),
+        ],
+        None => [
+            "; no plan was in force then".to_owned(),
+            " 그때는 유효한 계획이 없었습니다.".to_owned(),
+        ],
+    };
+    let en = format!(
+        "the month's peak rose to {reached:.1} kW in the metering window from {from}, above the {kept:.1} kW that the plan of \
+         {said} meant to keep{planned_en}"
+    );
+    let ko = format!(
+        "{from}부터의 계량 구간에서 이달 최대 수요가 {reached:.1} kW로 올라 {said} 계획의 목표 {kept:.1} kW를 넘었습니다.{planned_ko}"
+    );
+    Some(alarm("peak_missed", None, en, ko, now))
+}
+
 /// What stands between a device and its commands: failures that last, another master, memory that wears.
 fn command_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let commands = snapshot
@@ -297,9 +326,8 @@ fn doubt_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Doubt;
+    use crate::model::{Doubt, KeptPeak, MissedPeak};
     use crate::reading::Reading;
-    use crate::units::Power;
 
     /// A home whose devices all answer; `power` of each component in kW, `None` where its device shows none.
     fn snapshot(plant: &Plant, at: Timestamp, power: impl Fn(&str) -> Option<f64>) -> Snapshot {
@@ -402,5 +430,35 @@ mod tests {
         let [a] = &found[..] else { panic!("{found:?}") };
         assert_eq!((a.code.as_str(), a.component.as_deref()), ("wiring", Some("grid")));
         assert!(a.text_en.contains("1.00 kW") && a.text_ko.contains("1.00 kW"), "{a:?}");
+    }
+
+    #[test]
+    fn a_peak_that_rose_above_what_the_plan_meant_to_keep_is_told_with_both_numbers() {
+        let plant = crate::site::builtin("apartment-seoul").unwrap().plant;
+        // 07:50 in Seoul
+        let at = chrono::DateTime::UNIX_EPOCH + TimeDelta::minutes(20_000 * 1440 - 70);
+        let mut state = ControllerState {
+            rung: Rung::Normal,
+            ..ControllerState::fresh(&plant, at)
+        };
+        assert_eq!(peak_alarm(&plant, &state, at), None);
+        state.today.missed_peak = Some(MissedPeak {
+            kept: KeptPeak {
+                peak: Power::kw(30.9),
+                said_at: at - TimeDelta::hours(7),
+            },
+            window: at - TimeDelta::minutes(20),
+            reached: Power::kw(55.6),
+            planned: Some(Power::kw(29.0)),
+        });
+        let told = peak_alarm(&plant, &state, at).unwrap();
+        assert_eq!(
+            told.text_en,
+            "the month's peak rose to 55.6 kW in the metering window from 07:30, above the 30.9 kW that the plan of 00:50 meant \
+             to keep; the plan expected 29.0 kW of import then"
+        );
+        for part in ["07:30", "55.6 kW", "00:50", "30.9 kW", "29.0 kW"] {
+            assert!(told.text_ko.contains(part), "{}", told.text_ko);
+        }
     }
 }

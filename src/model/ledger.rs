@@ -69,6 +69,31 @@ pub struct DayBooks {
     pub stored_price: Option<f64>,
     #[serde(default)]
     pub gap: Gap,
+    /// Lowest peak that a plan of this day meant to keep.
+    #[serde(default)]
+    pub kept_peak: Option<KeptPeak>,
+    /// The metering window that broke it last.
+    #[serde(default)]
+    pub missed_peak: Option<MissedPeak>,
+}
+
+/// Highest window mean of import that a plan meant to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct KeptPeak {
+    pub peak: Power,
+    /// When that plan was made.
+    pub said_at: Timestamp,
+}
+
+/// A metering window whose mean import rose above what the plan meant to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MissedPeak {
+    pub kept: KeptPeak,
+    /// Start of the window, and its mean.
+    pub window: Timestamp,
+    pub reached: Power,
+    /// Import of the window as the plan in force at its end expected it; `None` where no plan was in force.
+    pub planned: Option<Power>,
 }
 
 fn nothing() -> Costs {
@@ -89,6 +114,8 @@ impl DayBooks {
             generators: BTreeMap::new(),
             stored_price: None,
             gap: Gap::default(),
+            kept_peak: None,
+            missed_peak: None,
         }
     }
 

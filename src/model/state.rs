@@ -3,7 +3,7 @@
 use super::doubt::{MeterMemory, Still, Suspicion};
 use super::field::FieldMemory;
 use super::forecast::ForecastMemory;
-use super::ledger::{BaselineUse, DayBooks};
+use super::ledger::{BaselineUse, DayBooks, KeptPeak};
 use super::limits::Limits;
 use super::reason::Reason;
 use super::schedule::Schedule;
@@ -11,7 +11,7 @@ use super::setpoint::{DecisionId, Target};
 use crate::site::{EvMode, Id, Mode, Plant};
 use crate::tariff::MonthUse;
 use crate::time::{Timestamp, floor_to, local_midnight};
-use crate::units::Energy;
+use crate::units::{Energy, Power};
 use chrono::{Datelike, TimeDelta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -322,7 +322,18 @@ impl ControllerState {
         if self.day_plan.as_ref().is_none_or(|p| p.made_at < self.today.start) {
             self.day_plan = Some(schedule.clone());
         }
+        self.keep_peak(&schedule);
         self.schedule = Some(schedule);
+    }
+
+    /// Remembers the lowest peak that a plan of the day means to keep.
+    fn keep_peak(&mut self, schedule: &Schedule) {
+        let Some(kw) = schedule.peak_kw else { return };
+        let peak = Power::kw(kw).max(self.month.peak);
+        if self.today.kept_peak.is_none_or(|k| peak < k.peak) {
+            let said_at = schedule.made_at;
+            self.today.kept_peak = Some(KeptPeak { peak, said_at });
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 
 use super::worth;
 use crate::model::{
-    BaselineUse, ControllerState, Costs, DayBooks, GeneratorDay, Quantity, Snapshot, StoredEnergy, Unknown, WindowUse,
+    BaselineUse, ControllerState, Costs, DayBooks, GeneratorDay, MissedPeak, Quantity, Schedule, Snapshot,
+    StoredEnergy, Unknown, WindowUse,
 };
 use crate::site::{Generator, Id, Kind, Plant};
 use crate::tariff::{MonthUse, PriceSeries, window_charge};
@@ -344,6 +345,7 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     let share = length.as_seconds_f64() / measured(&state.window, length).as_seconds_f64();
     let (charge, peak) = window_charge(&plant.tariff, state.month.peak, state.window.imported * share);
     state.today.costs.demand += charge.amount();
+    miss_peak(state, length, peak);
     state.month.peak = peak;
     if let Some(rest) = &mut state.baseline {
         let (charge, peak) = window_charge(&plant.tariff, rest.peak, rest.window * share);
@@ -353,6 +355,39 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     // Prices of the day may have arrived since.
     state.today.stored_price = None;
     state.window = fresh_window(start);
+}
+
+/// A rise of the peak by less than this share is nothing that a plan promised to avoid.
+const PEAK_TOLERANCE: f64 = 0.02;
+
+/// The window that ends raised the month's peak above what a plan of the day meant to keep. The next plan means to keep what
+/// it is then.
+fn miss_peak(state: &mut ControllerState, length: TimeDelta, peak: Power) {
+    let Some(kept) = state.today.kept_peak else { return };
+    if peak <= state.month.peak || peak <= kept.peak * (1.0 + PEAK_TOLERANCE) {
+        return;
+    }
+    let window = state.window.start;
+    state.today.missed_peak = Some(MissedPeak {
+        kept,
+        window,
+        reached: peak,
+        planned: state
+            .schedule
+            .as_deref()
+            .and_then(|s| planned_import(s, window, length)),
+    });
+    state.today.kept_peak = None;
+}
+
+/// Mean import that a plan expects of the steps that begin in a window.
+fn planned_import(schedule: &Schedule, window: Timestamp, length: TimeDelta) -> Option<Power> {
+    let steps = schedule.grid.intervals().zip(&schedule.solution.plan.import_kw);
+    let inside: Vec<f64> = steps
+        .filter(|(i, _)| i.start >= window && i.start < window + length)
+        .map(|(_, kw)| *kw)
+        .collect();
+    (!inside.is_empty()).then(|| Power::kw(inside.iter().sum::<f64>() / inside.len() as f64))
 }
 
 /// What the window's energy is a mean over: its length; more where the clock was set back in it, and a part was passed twice.
@@ -398,4 +433,43 @@ fn midnight(plant: &Plant, t: Timestamp) -> Timestamp {
 /// Local midnight that ends the day; a day has at most 25 hours.
 fn next_midnight(plant: &Plant, start: Timestamp) -> Timestamp {
     midnight(plant, start + TimeDelta::hours(26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::KeptPeak;
+    use crate::site::builtin;
+
+    /// A window that ends with a mean of `reached` kW after a plan meant to keep `kept` kW, in a month whose peak was
+    /// `before` kW: whether that is told.
+    fn check(before: f64, kept: Option<f64>, reached: f64, told: bool) {
+        let plant = builtin("apartment-seoul").unwrap().plant;
+        let length = window_length(&plant);
+        let start = chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let mut state = ControllerState::fresh(&plant, start);
+        state.month.peak = Power::kw(before);
+        state.window.imported = Power::kw(reached) * length;
+        state.today.kept_peak = kept.map(|kw| KeptPeak {
+            peak: Power::kw(kw),
+            said_at: start,
+        });
+        turn_window(&plant, &mut state, start + length);
+        let missed = state.today.missed_peak;
+        assert_eq!(missed.is_some(), told, "{before} {kept:?} {reached}");
+        if let Some(m) = missed {
+            assert!((m.reached.as_kw() - reached).abs() < 1e-9 && m.window == start, "{m:?}");
+            assert_eq!(state.today.kept_peak, None, "the next plan keeps what the peak is now");
+        }
+    }
+
+    #[test]
+    fn a_window_above_what_the_plan_meant_to_keep_is_remembered() {
+        check(20.0, Some(30.9), 55.6, true);
+        check(20.0, Some(30.9), 31.2, false);
+        check(20.0, Some(30.9), 25.0, false);
+        // the peak was higher before: nothing rose
+        check(60.0, Some(60.0), 55.6, false);
+        check(20.0, None, 55.6, false);
+    }
 }
