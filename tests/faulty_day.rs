@@ -128,7 +128,8 @@ fn zeros_in_place_of_powers_and_counters_break_no_limit() {
     assert_eq!(limits.breaches, 0, "{limits:?}");
 }
 
-/// Days on which a limit was broken by one absurd look, or the car was left behind by one.
+/// Days on which a limit was broken: by one absurd look, by an old reading of the meter beside new powers, by a meter that
+/// stands still.
 #[test]
 fn absurd_values_break_no_limit() {
     if !patient() {
@@ -137,6 +138,8 @@ fn absurd_values_break_no_limit() {
     for (name, fault) in [
         ("home-amsterdam", "all:spike=10%"),
         ("home-amsterdam", "ev:word-swap=1%"),
+        ("home-amsterdam", "all:drop=20%"),
+        ("home-amsterdam", "all:frozen"),
     ] {
         let limits = day(name, &[fault]).1.books.limits;
         assert_eq!(limits.breaches, 0, "{name} {fault}: {limits:?}");

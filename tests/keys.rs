@@ -1,7 +1,352 @@
-//! No field of a site is idle: each one that the parser fills is read somewhere outside it.
+//! No key of a site file does nothing: each one of the schema stands in a file of this test, another value of it makes another
+//! site, and each field that comes of it is read somewhere outside the parser.
 
+use madang::site::{Site, builtin_names, parse, schema};
+use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use toml::Value;
+
+/// What no shipped site has: appended to the home's file.
+const MORE: &str = r#"
+[tariff]
+grid_renewable = "45 %"
+[components.grid]
+ct_reversed = true
+[components.pv]
+curtailable = false
+[components.ev]
+efficiency = "91 %"
+[components.battery]
+grid_charge = false
+grid_discharge = false
+[[proxy]]
+device = "meter"
+listen = "127.0.0.1:5020"
+max_age = "2 s"
+[[components.battery.goal]]
+at = "06:30"
+soc = "80 %"
+worth = "0.5 EUR/kWh"
+[circuits.outer]
+fuse = "60 A"
+power_max = "30 kW"
+[circuits.inner]
+parent = "outer"
+fuse = "40 A"
+[components.dish]
+kind = "shiftable-load"
+power = "1 kW"
+duration = "60 min"
+earliest = "08:00"
+latest = "20:00"
+circuit = "inner"
+phases = "L2"
+[components.boiler]
+kind = "sheddable-load"
+priority = 2
+value = "1 EUR/kWh"
+daily = "3 kWh"
+shape = "flat"
+saturday = "101 %"
+sunday = "102 %"
+max = "2 kW"
+[components.genset]
+kind = "generator"
+power_max = "10 kW"
+power_min = "2 kW"
+fuel = "0.4 EUR/kWh"
+start_cost = "1 EUR/start"
+no_load_cost = "1 EUR/h"
+min_up = "10 min"
+min_down = "11 min"
+start_time = "12 s"
+carbon = "0.7 kg/kWh"
+start_below = "30 %"
+stop_above = "80 %"
+[devices.relays]
+address = "tls://10.0.0.9:802"
+profile = "generic-relay"
+unit = 4
+components = ["dish"]
+control = false
+identity_confirmed = false
+writes_per_day = 30
+options = { x = "3" }
+points = { "dish.running" = "running" }
+tls = { ca = "ca.pem", cert = "c.pem", key = "k.pem", name = "relay" }
+[devices.relays-2]
+address = "tcp://10.0.0.10:502"
+profile = "generic-relay"
+components = ["boiler"]
+[devices.genset]
+address = "tcp://10.0.0.11:502"
+profile = "generic-genset"
+components = ["genset"]
+[tariff.demand]
+price = "6 EUR/kW"
+window = "15 min"
+peak_so_far = "3 kW"
+contract = "12 kW"
+[tariff.capacity]
+subscribed = "6 kW"
+overrun = "9 EUR/kW"
+window = "15 min"
+peak_so_far = "2 kW"
+[objective]
+money = "90 %"
+carbon = "0.05 EUR/kg"
+self_sufficiency = "0.01 EUR/kWh"
+unserved = "5 EUR/kWh"
+own = { share = "70 %", missing = "0.2 EUR/kWh" }
+renewable = { share = "80 %", missing = "0.1 EUR/kWh" }
+lifeline = { time = "12 h", share = "40 %", missing = "0.3 EUR/kWh" }
+[telemetry]
+every = "2 s"
+keep_days = 30
+[telemetry.influx]
+url = "http://127.0.0.1:8428"
+org = "o"
+bucket = "b"
+token_env = "TOKEN"
+"#;
+
+/// Keys whose only value says what the file is.
+const FIXED: [&str; 1] = ["schema"];
+
+/// Keys that hold together with others: another value of one alone is refused, which reads it too.
+const TOGETHER: [&str; 6] = [
+    "components.*.grid_forming",
+    "devices.*.components",
+    "tariff.capacity.window",
+    "tariff.import.period[].days",
+    "tariff.import.period[].hours",
+    "tariff.import.period[].months",
+];
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sites/{name}/site.toml"))).unwrap()
+}
+
+fn table(text: &str) -> Value {
+    Value::Table(toml::from_str(text).unwrap())
+}
+
+/// What `extra` has besides, put into `file`; what both have stays as the file says.
+fn merged(file: &mut Value, extra: Value) {
+    let (Value::Table(into), Value::Table(from)) = (file, extra) else {
+        return;
+    };
+    for (key, value) in from {
+        match into.get_mut(&key) {
+            Some(there) => merged(there, value),
+            None => drop(into.insert(key, value)),
+        }
+    }
+}
+
+fn site_of(file: &Value) -> Result<Site, Vec<madang::site::Fault>> {
+    parse("x", &toml::to_string(file).unwrap()).map(|(site, _)| site)
+}
+
+/// Other values of the same form, nearest first.
+fn others(value: &Value, schema: &Json) -> Vec<Value> {
+    let words = schema["enum"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    let mut all: Vec<Value> = words.map(|w| Value::String(w.into())).collect();
+    match value {
+        Value::Boolean(b) => all.push(Value::Boolean(!b)),
+        Value::Integer(i) => all.extend([i + 1, i - 1, 1, 3].map(Value::Integer)),
+        Value::Float(f) => all.push(Value::Float(f * 0.9)),
+        Value::String(s) => all.extend(other_texts(s).into_iter().map(Value::String)),
+        Value::Array(list) => {
+            for (i, item) in list.iter().enumerate().take(2) {
+                for other in others(item, &schema["items"]) {
+                    let mut changed = list.clone();
+                    changed[i] = other;
+                    all.push(Value::Array(changed));
+                }
+            }
+            all.push(Value::Array(list.iter().skip(1).cloned().collect()));
+            all.push(Value::Array(vec![]));
+        }
+        _ => {}
+    }
+    all.retain(|v| v != value);
+    all
+}
+
+fn other_texts(text: &str) -> Vec<String> {
+    let digits = text.find(|c: char| c.is_ascii_digit());
+    let mut all: Vec<String> = Vec::new();
+    if let Some(from) = digits {
+        let end = text[from..]
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .map_or(text.len(), |n| from + n);
+        if let Ok(number) = text[from..end].parse::<f64>() {
+            let put = |n: f64| format!("{}{n}{}", &text[..from], &text[end..]);
+            all.extend([0.98, 1.02, 2.0, 0.5].map(|k| put(number * k)));
+            all.extend([number + 1.0, number - 1.0].map(put));
+        }
+    }
+    let known = [
+        "07:45",
+        "2026-12-24",
+        "Europe/Brussels",
+        "BE",
+        "USD",
+        "9 EUR/kWh",
+        "flat",
+        "L1",
+        "127.0.0.1:5021",
+        "outer",
+        "eastron-sdm630",
+        "http://127.0.0.1:8429",
+        "22:00-07:00",
+        "08:00-22:00",
+        "inverter",
+    ];
+    all.extend(known.map(str::to_owned));
+    all.push(format!("{text}x"));
+    all
+}
+
+/// Every leaf of the file: where it stands, and the schema's word for it.
+fn leaves(file: &Value, schema: &Json, at: &mut Vec<String>, name: &str, all: &mut Vec<(Vec<String>, String, Json)>) {
+    let schema = schema["oneOf"].as_array().map_or(schema, |forms| {
+        let kind = file.get("kind").and_then(Value::as_str);
+        let fits = |f: &&Json| f["properties"]["kind"]["const"].as_str() == kind;
+        forms.iter().find(fits).unwrap_or(schema)
+    });
+    match file {
+        Value::Table(t) => {
+            for (key, value) in t {
+                let known = &schema["properties"][key];
+                let (inner, word) = match known.is_null() {
+                    true => (&schema["additionalProperties"], format!("{name}.*")),
+                    false => (known, format!("{name}.{key}")),
+                };
+                at.push(key.clone());
+                leaves(value, inner, at, &word, all);
+                at.pop();
+            }
+        }
+        Value::Array(items) if items.iter().all(Value::is_table) => {
+            for (i, item) in items.iter().enumerate() {
+                at.push(i.to_string());
+                leaves(item, &schema["items"], at, &format!("{name}[]"), all);
+                at.pop();
+            }
+        }
+        _ => all.push((at.clone(), name.trim_start_matches('.').to_owned(), schema.clone())),
+    }
+}
+
+/// Every key of the schema that holds a value.
+fn keys(schema: &Json, name: &str, all: &mut BTreeSet<String>) {
+    for form in schema["oneOf"].as_array().into_iter().flatten() {
+        keys(form, name, all);
+    }
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        keys(inner, &format!("{name}.{key}"), all);
+    }
+    if schema["additionalProperties"].is_object() {
+        keys(&schema["additionalProperties"], &format!("{name}.*"), all);
+    }
+    if schema["items"]["type"] == "object" || schema["items"]["oneOf"].is_array() {
+        keys(&schema["items"], &format!("{name}[]"), all);
+        return;
+    }
+    let is_table = schema["type"] == "object" || schema["oneOf"].is_array();
+    if !is_table {
+        all.insert(name.trim_start_matches('.').to_owned());
+    }
+}
+
+fn put(file: &mut Value, at: &[String], value: Value) {
+    let Some((first, rest)) = at.split_first() else {
+        *file = value;
+        return;
+    };
+    let inner = match file {
+        Value::Table(t) => t.get_mut(first).unwrap(),
+        Value::Array(list) => &mut list[first.parse::<usize>().unwrap()],
+        other => panic!("{other}"),
+    };
+    put(inner, rest, value);
+}
+
+fn get<'v>(file: &'v Value, at: &[String]) -> &'v Value {
+    at.iter().fold(file, |v, key| match v {
+        Value::Array(list) => &list[key.parse::<usize>().unwrap()],
+        _ => &v[key.as_str()],
+    })
+}
+
+#[test]
+fn another_value_of_any_key_makes_another_site() {
+    let schema = schema();
+    let mut wanted = BTreeSet::new();
+    keys(&schema, "", &mut wanted);
+    let mut files: Vec<Value> = builtin_names().iter().map(|n| table(&text(n))).collect();
+    let mut whole = table(&text("home-amsterdam"));
+    merged(&mut whole, table(MORE));
+    files.push(whole);
+    let kinds = [
+        "kind = \"flat\"\nprice = \"0.3 EUR/kWh\"",
+        "kind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"200 kWh\"\nprice = \"0.2 EUR/kWh\"\n[[tariff.import.block]]\nprice = \"0.3 EUR/kWh\"",
+    ];
+    for kind in kinds {
+        let mut file = table(&text("home-amsterdam"));
+        let tariff = file.get_mut("tariff").and_then(Value::as_table_mut).unwrap();
+        tariff.remove("import");
+        tariff.insert("export".into(), table("kind = \"flat\"\nprice = \"0.1 EUR/kWh\""));
+        tariff.insert("holidays".into(), Value::Array(vec!["2026-05-01".into()]));
+        merged(&mut file, table(&format!("[tariff.import]\n{kind}")));
+        files.push(file);
+    }
+    let mut twin = table(&text("home-amsterdam"));
+    merged(
+        &mut twin,
+        table("[twin]\nload = \"l.csv\"\nload_column = \"a\"\npv = \"p.csv\"\npv_column = \"b\""),
+    );
+    files.push(twin);
+    let (mut alive, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    for file in &files {
+        let before = format!("{:?}", site_of(file).unwrap_or_else(|f| panic!("{f:#?}")));
+        let mut all = Vec::new();
+        leaves(file, &schema, &mut vec![], "", &mut all);
+        for (at, name, schema) in all {
+            seen.insert(name.clone());
+            if alive.contains(&name) {
+                continue;
+            }
+            let is_text = schema["enum"].is_null() && schema["pattern"].is_null();
+            let changes = |other: Value| {
+                let mut changed = file.clone();
+                put(&mut changed, &at, other);
+                match site_of(&changed) {
+                    Ok(site) => format!("{site:?}") != before,
+                    // A name of something else is read where a wrong one is refused.
+                    Err(_) => TOGETHER.contains(&name.as_str()) || is_text && get(file, &at).is_str(),
+                }
+            };
+            if others(get(file, &at), &schema).into_iter().any(changes) {
+                alive.insert(name);
+            }
+        }
+    }
+    let fixed: BTreeSet<String> = FIXED.iter().map(|k| (*k).to_owned()).collect();
+    let missing: Vec<&String> = wanted
+        .iter()
+        .filter(|k| !seen.contains(*k) && !fixed.contains(*k))
+        .collect();
+    assert!(missing.is_empty(), "no file of this test has {missing:?}");
+    let dead: Vec<&String> = seen
+        .iter()
+        .filter(|k| !alive.contains(*k) && !fixed.contains(*k))
+        .collect();
+    assert!(dead.is_empty(), "another value of these changes nothing: {dead:?}");
+}
 
 fn sources(folder: &Path, into: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
