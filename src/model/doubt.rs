@@ -180,15 +180,35 @@ impl MeterMemory {
     }
 }
 
-/// Since when the parts do not add up to the meter.
+/// Since when the parts do not add up to the meter. Sums that fit again only because the parts went down end nothing: the
+/// next spell goes on with the same count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Off {
+    /// Begin of the present spell, and its latest poll.
     pub since: Timestamp,
     pub last: Timestamp,
+    /// Polls of all spells.
     pub polls: u32,
+    /// Length of the spells before this one, s; `None` where this one is the first.
+    #[serde(default)]
+    pub before_s: Option<f64>,
+    /// The sums fit at present.
+    #[serde(default)]
+    pub paused: bool,
+    /// What the parts drew together in the latest poll that was off, kW.
+    #[serde(default)]
+    pub parts: f64,
     /// What the meter showed first, kW, and whether it has shown another value since.
     pub first: f64,
     pub changed: bool,
+}
+
+impl Off {
+    /// Length of all spells so far, s.
+    pub fn lasted_s(&self) -> f64 {
+        let present = (self.last - self.since).num_milliseconds() as f64 / 1e3;
+        self.before_s.unwrap_or(0.0) + present
+    }
 }
 
 /// The meter is not believed.

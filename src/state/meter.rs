@@ -2,8 +2,9 @@
 //! nor far above its most. Which factor, sign or offset makes it wrong does not matter.
 //!
 //! From the second poll in which it does not add up, limits are kept under both views ([`Astray`]); after ten seconds the
-//! meter is not believed, unless one part explains it better ([`Balance::blames_a_part`]: that is waited for). It is believed again
-//! when it has added up for a while, and each time for twice as long: a wrong meter adds up whenever little flows.
+//! meter is not believed, unless one part explains it better ([`Balance::blames_a_part`]: that is waited for). Half as long is
+//! enough where the contradiction went with the power of the parts and came back with it. The meter is believed again when it
+//! has added up for a while, and each time for twice as long: a wrong meter adds up whenever little flows.
 
 use super::Image;
 use super::balance::Balance;
@@ -22,6 +23,10 @@ const PROOF_STILL: TimeDelta = TimeDelta::seconds(20);
 const PROOF_PART: TimeDelta = TimeDelta::seconds(40);
 /// Devices are read moments apart: one poll is no reason to hold anything back.
 const WARY: TimeDelta = TimeDelta::seconds(2);
+/// Sums that fit speak for the meter where the parts draw this share of what they drew when the sums did not fit; a
+/// contradiction that did not come back within this time is dropped.
+const AS_MUCH: f64 = 0.8;
+const REMEMBERED: TimeDelta = TimeDelta::minutes(2);
 /// The highest load seen within this time is what is counted with while meter and parts contradict each other.
 const LOAD_KEPT: TimeDelta = TimeDelta::minutes(5);
 /// A verdict ends when it has added up for so long; a new one within a day doubles the time, up to the longest.
@@ -53,12 +58,12 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
     let memory = &mut image.state.meter;
     match &balance {
         Some(b) if b.fits(b.load) => {
-            memory.off = None;
+            pause_or_end(memory, b.parts, at);
             keep_load(memory, b.load, at);
             lift_if_due(memory, at);
         }
         Some(b) if b.is_off() => {
-            count(memory, b.grid, at);
+            count(memory, b, at);
             if let Some(v) = memory.verdict.as_mut() {
                 v.fits_since = None;
             }
@@ -77,18 +82,38 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
     }
 }
 
-fn count(memory: &mut MeterMemory, grid: f64, at: Timestamp) {
+fn count(memory: &mut MeterMemory, b: &Balance, at: Timestamp) {
     let off = memory.off.get_or_insert(Off {
         since: at,
         last: at,
         polls: 0,
-        first: grid,
+        before_s: None,
+        paused: false,
+        parts: b.parts,
+        first: b.grid,
         changed: false,
     });
+    if off.paused {
+        off.before_s = Some(off.lasted_s());
+        (off.since, off.paused) = (at, false);
+    }
     if off.polls == 0 || at > off.last {
         off.last = at;
         off.polls += 1;
-        off.changed |= grid != off.first;
+        off.changed |= b.grid != off.first;
+        off.parts = b.parts;
+    }
+}
+
+/// The sums fit. That speaks for the meter only while the parts draw (or feed in) as much as when the sums did not: a meter
+/// that is wrong by a factor adds up as soon as little flows, and our own reaction to the contradiction is to let little flow.
+fn pause_or_end(memory: &mut MeterMemory, parts: f64, at: Timestamp) {
+    let Some(off) = memory.off.as_mut() else { return };
+    let as_much = parts * off.parts.signum() >= AS_MUCH * off.parts.abs();
+    if as_much || at - off.last > REMEMBERED {
+        memory.off = None;
+    } else {
+        off.paused = true;
     }
 }
 
@@ -153,7 +178,6 @@ type Found = (DoubtKind, String, String);
 /// What does not add up long enough to be sure.
 fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
     let off = image.state.meter.off?;
-    let lasted = off.last - off.since;
     let needed = if b.blames_a_part(image) {
         PROOF_PART
     } else if off.changed {
@@ -161,7 +185,8 @@ fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
     } else {
         PROOF_STILL
     };
-    if lasted < needed || off.polls < POLLS {
+    let lasted = seconds(off.lasted_s());
+    if off.polls < POLLS || !(lasted >= needed || (came_again(&off) && lasted >= needed / 2)) {
         return None;
     }
     if b.load > 0.0 && steps::vouch(&image.state.meter, image.now) {
@@ -173,6 +198,15 @@ fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
     }
     let name = image.unmetered_load()?;
     Some(words(b, &name))
+}
+
+/// The contradiction came back with the power of the parts, and this spell is more than a reading or two that were late.
+fn came_again(off: &Off) -> bool {
+    off.before_s.is_some_and(|s| seconds(s) >= WARY) && off.last - off.since >= WARY
+}
+
+fn seconds(s: f64) -> TimeDelta {
+    TimeDelta::milliseconds((s * 1e3) as i64)
 }
 
 /// Says that a load is larger than expected; its value stands.
@@ -241,7 +275,7 @@ fn words(b: &Balance, load: &Id) -> Found {
 /// Before anything is proven: what may flow beyond what the meter shows, if the parts are right.
 fn astray(image: &mut Image<'_>) -> Option<Astray> {
     let off = image.state.meter.off?;
-    if off.polls < 2 || off.last - off.since < WARY {
+    if off.paused || off.polls < 2 || off.last - off.since < WARY {
         return None;
     }
     let b = Balance::of(image)?;
