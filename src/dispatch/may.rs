@@ -90,7 +90,7 @@ fn in_kw(view: &View<'_>, c: &Component, value: f64) -> Option<f64> {
 }
 
 /// Most that a target lets a component draw, kW; `None` where it bounds nothing.
-fn told_kw(view: &View<'_>, c: &Component, target: Target) -> Option<f64> {
+pub fn told_kw(view: &View<'_>, c: &Component, target: Target) -> Option<f64> {
     match (&c.kind, target) {
         (Kind::ChargePoint(_), Target::Current(a)) => Some(a.as_amps() * view.kw_per_amp(c)),
         (Kind::Battery(_) | Kind::HeatPump(_), Target::Power(p)) => Some(p.as_kw().max(0.0)),

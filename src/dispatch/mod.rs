@@ -56,6 +56,9 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let rung = ladder::climb(plant, policy, snapshot, state, now);
+    if rung == Rung::Safe && state.rung != rung {
+        state.marks.insert(safe::BEGAN.into(), (now, 0.0));
+    }
     state.rung = rung;
     let schedule = state.schedule.clone();
     let step = schedule.as_ref().and_then(|s| s.grid.index_of(now));

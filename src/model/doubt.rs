@@ -147,6 +147,9 @@ pub struct MeterMemory {
     pub wary: Option<Timestamp>,
     /// The load nobody measures when it last added up, kW.
     pub load: Option<(Timestamp, f64)>,
+    /// What it showed when it last added up, kW.
+    #[serde(skip)]
+    pub shown: Option<f64>,
     /// It is not believed.
     pub verdict: Option<Verdict>,
     /// When the last verdict ended, and how long it had to add up for that.
@@ -198,7 +201,7 @@ pub struct Off {
     /// What the parts drew together in the latest poll that was off, kW.
     #[serde(default)]
     pub parts: f64,
-    /// What the meter showed first, kW, and whether it has shown another value since.
+    /// What the meter showed before this spell, kW, and whether it has shown another value in a spell.
     pub first: f64,
     pub changed: bool,
 }

@@ -58,8 +58,9 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
     let memory = &mut image.state.meter;
     match &balance {
         Some(b) if b.fits(b.load) => {
-            pause_or_end(memory, b.parts, at);
+            pause_or_end(memory, b, at);
             keep_load(memory, b.load, at);
+            memory.shown = Some(b.grid);
             lift_if_due(memory, at);
         }
         Some(b) if b.is_off() => {
@@ -83,6 +84,8 @@ fn weigh(image: &mut Image<'_>, id: &Id) {
 }
 
 fn count(memory: &mut MeterMemory, b: &Balance, at: Timestamp) {
+    // A slow meter repeats what it showed before the parts moved; one that moves with the parts has no such excuse.
+    let first = memory.shown.unwrap_or(b.grid);
     let off = memory.off.get_or_insert(Off {
         since: at,
         last: at,
@@ -90,12 +93,12 @@ fn count(memory: &mut MeterMemory, b: &Balance, at: Timestamp) {
         before_s: None,
         paused: false,
         parts: b.parts,
-        first: b.grid,
+        first,
         changed: false,
     });
     if off.paused {
         off.before_s = Some(off.lasted_s());
-        (off.since, off.paused) = (at, false);
+        (off.since, off.first, off.paused) = (at, first, false);
     }
     if off.polls == 0 || at > off.last {
         off.last = at;
@@ -105,12 +108,15 @@ fn count(memory: &mut MeterMemory, b: &Balance, at: Timestamp) {
     }
 }
 
-/// The sums fit. That speaks for the meter only while the parts draw (or feed in) as much as when the sums did not: a meter
-/// that is wrong by a factor adds up as soon as little flows, and our own reaction to the contradiction is to let little flow.
-fn pause_or_end(memory: &mut MeterMemory, parts: f64, at: Timestamp) {
+/// The sums fit. That speaks for the meter only while the parts draw (or feed in) as much as when the sums did not, or where
+/// the meter shows late what they drew: a meter that is wrong by a factor adds up as soon as little flows, and our own reaction
+/// to the contradiction is to let little flow.
+fn pause_or_end(memory: &mut MeterMemory, b: &Balance, at: Timestamp) {
+    let load = memory.load.map_or(b.load, |(_, kw)| kw);
     let Some(off) = memory.off.as_mut() else { return };
-    let as_much = parts * off.parts.signum() >= AS_MUCH * off.parts.abs();
-    if as_much || at - off.last > REMEMBERED {
+    let as_much = b.parts * off.parts.signum() >= AS_MUCH * off.parts.abs();
+    let late = off.parts > 0.0 && b.load - load >= AS_MUCH * off.parts;
+    if as_much || late || at - off.last > REMEMBERED {
         memory.off = None;
     } else {
         off.paused = true;
@@ -186,7 +192,7 @@ fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
         PROOF_STILL
     };
     let lasted = seconds(off.lasted_s());
-    if off.polls < POLLS || !(lasted >= needed || (came_again(&off) && lasted >= needed / 2)) {
+    if off.polls < POLLS || !(lasted >= needed || (needed == PROOF && came_again(&off) && lasted >= PROOF / 2)) {
         return None;
     }
     if b.load > 0.0 && steps::vouch(&image.state.meter, image.now) {

@@ -242,6 +242,15 @@ fn a_contradiction_that_our_own_reaction_ends_is_not_forgotten() {
         };
         assert_eq!(first(600, &shown), None, "{late} s late");
     }
+    // nor does a meter that shows another value only every ten seconds
+    let slow = |t: i32| {
+        let at = |t: i32| right(t, if t % 7 < 4 { 4.0 } else { 0.0 });
+        Row {
+            grid: at(t / 10 * 10).grid,
+            ..at(t)
+        }
+    };
+    assert_eq!(first(600, &slow), None);
 }
 
 #[test]

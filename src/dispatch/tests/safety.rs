@@ -33,6 +33,37 @@ fn export_limit_holds_when_meter_goes_silent() {
 }
 
 #[test]
+fn a_heat_pump_is_given_back_once_the_rest_is_seen_to_be_down() {
+    let mut b = Bench::new("home-amsterdam", Policy::Plan);
+    b.plan(|_| {});
+    b.kw.insert("home".into(), 0.3);
+    b.plug("ev", 11.0, EvMode::Fast, 14.0, TimeDelta::hours(9));
+    b.cycles(20);
+    assert!(b.kw["ev"] > 4.0, "{:?}", b.kw);
+    // the charger may go on with that while nobody sees the connection point: the heat pump would come on top
+    b.silent.extend(["meter".into(), "charger".into()]);
+    b.cycles(8);
+    assert_eq!(b.last.as_ref().map(|d| d.rung), Some(Rung::Safe));
+    assert_eq!(b.target("heat-pump"), Some(Target::Power(Power::ZERO)));
+    // told to stop and seen to
+    b.silent.remove("charger");
+    b.cycles(3);
+    assert_eq!(b.last.as_ref().map(|d| d.rung), Some(Rung::Safe));
+    assert_eq!(b.target("heat-pump"), Some(Target::Release));
+    // a building must not grow cold for a charger that stays silent
+    let mut b = Bench::new("home-amsterdam", Policy::Plan);
+    b.plan(|_| {});
+    b.plug("ev", 11.0, EvMode::Fast, 14.0, TimeDelta::hours(9));
+    b.cycles(20);
+    b.silent.extend(["meter".into(), "charger".into()]);
+    b.cycles(8);
+    assert_eq!(b.target("heat-pump"), Some(Target::Power(Power::ZERO)));
+    b.now += TimeDelta::minutes(11);
+    b.cycles(1);
+    assert_eq!(b.target("heat-pump"), Some(Target::Release));
+}
+
+#[test]
 fn the_ladder_is_climbed_only_after_good_cycles() {
     let mut b = Bench::new("home-amsterdam", Policy::Rule);
     b.cycles(3);
