@@ -145,8 +145,11 @@ fn raised(envelope: &mut Envelope, w: &Want, before: f64, target: f64, counted: 
     } else {
         &*envelope
     };
-    let room = bounds.room_now(&w.id).max(0.0);
-    let kw = target.min(counted + room);
+    // Below zero where what counts already is too much: what a car still draws after it was told less is no grant.
+    let kw = target.min(counted + bounds.room_now(&w.id));
+    if kw <= before {
+        return before;
+    }
     let starting = before < w.min_kw;
     if kw < w.min_kw || (starting && *starts > 0) {
         return if starting { 0.0 } else { before };

@@ -34,8 +34,16 @@ impl Wish {
     }
 }
 
-/// `net`: what the meter would show if the battery did nothing, kW, import positive.
-pub fn order(view: &View<'_>, envelope: &mut Envelope, id: &Id, b: &Battery, net: f64, told: Option<f64>) -> Order {
+/// `net`: what the meter would show if the battery did nothing, kW, import positive; `promised`: discharge that others count
+/// on, kW.
+pub fn order(
+    view: &View<'_>,
+    envelope: &mut Envelope,
+    (id, b): (&Id, &Battery),
+    net: f64,
+    told: Option<f64>,
+    promised: f64,
+) -> Order {
     let wish = match (told, view.lead()) {
         (Some(kw), _) => Wish {
             grid_charge: true,
@@ -46,7 +54,7 @@ pub fn order(view: &View<'_>, envelope: &mut Envelope, id: &Id, b: &Battery, net
         (None, Lead::Rule) => by_rule(view, net),
         (None, Lead::Plan) => by_value(view, id, b, net),
     };
-    let (kw, reason) = limited(view, envelope, id, b, &wish, net);
+    let (kw, reason) = limited(view, envelope, (id, b), &wish, net, promised);
     let kw = steady(view, id, kw);
     envelope.take(id, kw, kw, kw);
     Order::new(id, Target::Power(Power::kw(kw)), reason)
@@ -112,7 +120,14 @@ fn guarded(planned: f64, grid: f64, net: f64) -> Wish {
 }
 
 /// Limits on top of a wish: other people's fuses first, then rating and state of charge.
-fn limited(view: &View<'_>, envelope: &Envelope, id: &Id, b: &Battery, wish: &Wish, net: f64) -> (f64, Reason) {
+fn limited(
+    view: &View<'_>,
+    envelope: &Envelope,
+    (id, b): (&Id, &Battery),
+    wish: &Wish,
+    net: f64,
+    promised: f64,
+) -> (f64, Reason) {
     let (lowest, highest) = reach(view, id, b);
     let mut kw = wish.kw;
     let mut reason = wish.reason.clone();
@@ -139,6 +154,7 @@ fn limited(view: &View<'_>, envelope: &Envelope, id: &Id, b: &Battery, wish: &Wi
     }
     // a limit that is exceeded without us: help, whatever a stored kWh is worth
     let (below, held) = envelope.must_stay_below(id);
+    let below = if promised > 0.0 { below.min(-promised) } else { below };
     if kw > below {
         bind(&mut kw, below, held);
     }

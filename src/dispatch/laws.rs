@@ -50,7 +50,7 @@ struct Flows {
 
 pub fn all(view: &View<'_>) -> Outcome {
     let mut out = Outcome::of(Vec::new());
-    let flows = flows(view);
+    let flows = flows(view, &mut out.marks);
     learn_jumps(view, &flows.flow(view), &mut out.marks);
     let mut envelope = limits(view, &flows);
     let mut starts = 0;
@@ -100,7 +100,7 @@ impl Flows {
     }
 }
 
-fn flows(view: &View<'_>) -> Flows {
+fn flows(view: &View<'_>, marks: &mut BTreeMap<String, (Timestamp, f64)>) -> Flows {
     let ours = |id: &Id, c: &Component| may_be_told(&c.kind) && !view.is_anothers(id);
     let parts = view.plant.components.iter().filter(|(id, c)| ours(id, c));
     let mut own: Decided = parts
@@ -117,8 +117,11 @@ fn flows(view: &View<'_>) -> Flows {
         .as_ref()
         .is_none_or(|c| view.is_read_now(&c.meter));
     let mut grid = shown.map_or(0.0, |g| g.as_kw());
+    if !fresh {
+        followed(view, &mut own);
+    }
     match others::before(view, "site") {
-        Some(others) if fresh => follow(view, &mut own, grid - others),
+        Some(others) if fresh => follow(view, &mut own, grid - others, marks),
         // an old reading and new powers do not belong together: the meter would show what it showed, moved by what was told
         Some(others) if shown.is_some() => grid = others + own.values().sum::<f64>(),
         _ => {}
@@ -144,7 +147,7 @@ fn flows(view: &View<'_>) -> Flows {
 
 /// Components that were not read in this cycle may have followed their setpoints meanwhile: as far as that explains what the
 /// meter shows, they have. `all`: what all of `own` would draw, were the others as a look before, kW.
-fn follow(view: &View<'_>, own: &mut Decided, all: f64) {
+fn follow(view: &View<'_>, own: &mut Decided, all: f64, marks: &mut BTreeMap<String, (Timestamp, f64)>) {
     let mut moved = all - own.values().sum::<f64>();
     for (id, kw) in own.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
         let reach = if moved > 0.0 {
@@ -159,6 +162,20 @@ fn follow(view: &View<'_>, own: &mut Decided, all: f64) {
         };
         *kw += step;
         moved -= step;
+        marks.insert(follow_mark(id), (view.now, *kw));
+    }
+}
+
+fn follow_mark(id: &Id) -> String {
+    format!("followed/{id}")
+}
+
+/// What the meter showed of components that are not read since holds until the meter is read again.
+fn followed(view: &View<'_>, own: &mut Decided) {
+    for (id, kw) in own.iter_mut().filter(|(id, _)| !view.is_fresh(id)) {
+        let known = view.mark(&follow_mark(id)).filter(|(at, _)| view.now - *at <= LOST);
+        let later = known.filter(|(at, _)| view.state.believed_power(id).is_none_or(|(read, _)| read <= *at));
+        *kw = later.map_or(*kw, |(_, kw)| kw);
     }
 }
 
@@ -422,15 +439,42 @@ fn storage(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, changes: &Ch
         let Kind::Battery(b) = kind else { continue };
         let help = battery::support(view, id, b);
         envelope.take(id, help, help, 0.0);
+        let promised = promise(view, envelope, id, help, changes.more > 0.0, &mut out.marks);
         let order = match plainly_told(view, id) {
             Some(order) => order,
-            None => battery::order(view, envelope, id, b, net, told_kw(view, id)),
+            None => battery::order(view, envelope, (id, b), net, told_kw(view, id), promised),
         };
         if let Target::Power(p) = order.target {
             net += p.as_kw();
         }
         out.orders.push(order);
     }
+}
+
+/// A car that was told more draws it within this time; until then the meter does not show what it is for.
+const PROMISED: TimeDelta = TimeDelta::seconds(15);
+
+/// Discharge that what was granted relies on, kW: from the cycle of the grant until its draw shows at the meter. `help` is what
+/// the grant counted with, and is taken back from the envelope already.
+fn promise(
+    view: &View<'_>,
+    envelope: &Envelope,
+    id: &Id,
+    help: f64,
+    granted: bool,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+) -> f64 {
+    let (room, _) = envelope.room_up(id);
+    let needed = help.min(-room).max(0.0);
+    let name = format!("promised/{id}");
+    if granted && needed > 0.0 {
+        marks.insert(name, (view.now, needed));
+        return needed;
+    }
+    let before = view
+        .mark(&name)
+        .filter(|(then, _)| view.now - *then <= PROMISED.max(view.cycle() * 2));
+    before.map_or(0.0, |(_, kw)| needed.min(kw))
 }
 
 /// PV shares what may be exported by rating.

@@ -48,12 +48,12 @@ fn of(view: &View<'_>, id: &Id, c: &Component, marks: &mut Marks) -> Option<f64>
         Shown::Nothing => 0.0,
         Shown::Unheard => before,
     };
-    // what the newest order allows needs no memory of its own
-    let kept = if older > newest + 1e-6 { older } else { 0.0 };
-    if (kept - known).abs() > 1e-6 {
-        marks.insert(name, (view.now, kept));
+    // The newest order of this moment is the one before the next: a smaller one that fails leaves this in force.
+    let force = newest.max(older);
+    if (force - known).abs() > 1e-6 {
+        marks.insert(name, (view.now, force));
     }
-    Some(newest.max(kept))
+    Some(force)
 }
 
 /// What the device showed of our setpoint, kW.
@@ -155,6 +155,18 @@ fn is_free(view: &View<'_>, id: &Id) -> bool {
     timer.is_some_and(|s| view.now - last.at > LEASE.max(view.cycle() * 3) + TimeDelta::milliseconds((s * 1e3) as i64))
 }
 
+/// The device may have fallen back already: its setpoint is not known to be refreshed, or its timer may be running out.
+fn may_be_free(view: &View<'_>, id: &Id) -> bool {
+    let held = view.command(id).map(|c| &c.proof);
+    let refreshed = matches!(held, Some(CommandProof::Verified | CommandProof::Pending));
+    let Some(last) = view.last(id).filter(|_| refreshed) else {
+        return true;
+    };
+    // Setpoints are refreshed at least twice within the timer.
+    let timer = view.on_loss(id).and_then(|l| l.reverts_s).filter(|s| *s > 0.0);
+    timer.is_some_and(|s| view.now - last.at > TimeDelta::milliseconds((s * 500.0) as i64))
+}
+
 /// Most that a component draws under its device's own control, kW.
 fn by_itself(view: &View<'_>, id: &Id, c: &Component) -> f64 {
     match &c.kind {
@@ -205,28 +217,29 @@ pub fn starts<'p>(view: &View<'p>) -> Vec<Start<'p>> {
 /// Power that may come on by itself in the next cycle, kW; of what is lost, beyond what it counts with already.
 fn start(view: &View<'_>, id: &Id, c: &Component) -> f64 {
     let own = by_itself(view, id, c);
-    let alone = if !view.reachable(id) {
-        matches!(c.kind, Kind::HeatPump(_)) && is_free(view, id)
-            || matches!(c.kind, Kind::ChargePoint(_)) && (view.is_left(id) || !view.state.sessions.contains_key(id))
-    } else {
-        match &c.kind {
-            Kind::ChargePoint(_) if !view.state.sessions.contains_key(id) => !obeys_at_plug_in(view, id),
-            Kind::ChargePoint(_) => restarts(view, id),
-            Kind::HeatPump(h) => {
-                let tank = view.snapshot.usable(id, crate::model::Quantity::TankTemperature);
-                let low = h.tank.min.as_celsius() + GUARDS_TANK;
-                let told = view.last(id).is_some_and(|l| matches!(l.target, Target::Power(_)));
-                !told || tank.is_none_or(|t| t < low) || restarts(view, id)
-            }
-            _ => false,
+    if !view.reachable(id) {
+        let car = matches!(c.kind, Kind::ChargePoint(_));
+        let alone = may_be_free(view, id) || car && (view.is_left(id) || !view.state.sessions.contains_key(id));
+        let drawn = view.drawn(id).unwrap_or(0.0);
+        let counted = if is_free(view, id) {
+            drawn
+        } else {
+            drawn.max(view.in_force(id))
+        };
+        return if alone { (own - counted).max(0.0) } else { 0.0 };
+    }
+    let alone = match &c.kind {
+        Kind::ChargePoint(_) if !view.state.sessions.contains_key(id) => !obeys_at_plug_in(view, id),
+        Kind::ChargePoint(_) => restarts(view, id),
+        Kind::HeatPump(h) => {
+            let tank = view.snapshot.usable(id, crate::model::Quantity::TankTemperature);
+            let low = h.tank.min.as_celsius() + GUARDS_TANK;
+            let told = view.last(id).is_some_and(|l| matches!(l.target, Target::Power(_)));
+            !told || tank.is_none_or(|t| t < low) || restarts(view, id)
         }
+        _ => false,
     };
-    let counted = if view.reachable(id) {
-        0.0
-    } else {
-        view.drawn(id).unwrap_or(0.0)
-    };
-    if alone { (own - counted).max(0.0) } else { 0.0 }
+    if alone { own } else { 0.0 }
 }
 
 fn restarts(view: &View<'_>, id: &Id) -> bool {

@@ -1,7 +1,7 @@
 //! Ladder, silence, limits; and what holds whatever happens.
 
 use super::bench::Bench;
-use crate::model::{Direction, ExternalLimit, Policy, Quantity, Rung, Source, Target};
+use crate::model::{CommandProof, Direction, ExternalLimit, Policy, Quantity, Rung, Source, Target};
 use crate::site::{EvMode, Mode};
 use crate::units::Power;
 use chrono::TimeDelta;
@@ -61,6 +61,30 @@ fn a_heat_pump_is_given_back_once_the_rest_is_seen_to_be_down() {
     b.now += TimeDelta::minutes(11);
     b.cycles(1);
     assert_eq!(b.target("heat-pump"), Some(Target::Release));
+}
+
+#[test]
+fn a_battery_supports_a_car_until_the_car_is_seen_to_be_down() {
+    let mut b = Bench::new("home-amsterdam", Policy::Plan);
+    b.plan(|s| s.power_kw.get_mut("ev").unwrap().fill(11.0));
+    b.kw.insert("home".into(), 0.5);
+    b.plug("ev", 11.0, EvMode::Fast, 14.0, TimeDelta::hours(1));
+    b.cycles(40);
+    let supports = b.told_kw("battery");
+    assert!(supports < -2.0 && b.kw["ev"] > 5.0, "{supports} {:?}", b.kw);
+    b.silent.insert("meter".into());
+    b.stubborn.insert("ev".into());
+    b.proofs.insert("ev".into(), (16.0, CommandProof::Verified));
+    b.cycles(8);
+    assert_eq!(b.last.as_ref().map(|d| d.rung), Some(Rung::Safe));
+    assert_eq!((b.told_kw("battery"), b.told_amps("ev")), (supports, 0.0));
+    // a stop that failed is no stop
+    b.proofs.insert("ev".into(), (0.0, CommandProof::Failed("busy".into())));
+    b.cycles(3);
+    assert_eq!(b.told_kw("battery"), supports);
+    b.proofs.insert("ev".into(), (0.0, CommandProof::Verified));
+    b.cycle();
+    assert_eq!(b.told_kw("battery"), 0.0);
 }
 
 #[test]
