@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 pub const MIN_ON: TimeDelta = TimeDelta::minutes(5);
 pub const MIN_OFF: TimeDelta = TimeDelta::minutes(5);
 /// Spare of the guard that charges at full power when time becomes short.
-const SPARE: f64 = 1.1;
-const SPARE_H: f64 = 0.05;
+pub const SPARE: f64 = 1.1;
+pub const SPARE_H: f64 = 0.05;
 
 /// A car's wish for this cycle.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,11 +43,16 @@ pub struct Surplus {
     pub storage_worth: Option<f64>,
 }
 
+/// Energy that the session still wants, kWh.
+pub fn missing_kwh(session: &Session) -> f64 {
+    session.energy.as_kwh() - session.delivered.as_kwh()
+}
+
+/// `pressed`: the cars behind its fuse are short together.
 pub fn want(
     view: &View<'_>,
-    id: &Id,
-    component: &Component,
-    point: &ChargePoint,
+    (id, component, point): (&Id, &Component, &ChargePoint),
+    pressed: bool,
     surplus: Surplus,
     marks: &mut BTreeMap<String, (Timestamp, f64)>,
 ) -> Want {
@@ -67,7 +72,7 @@ pub fn want(
         return want;
     };
     want.departure = session.departure;
-    let missing = session.energy.as_kwh() - session.delivered.as_kwh();
+    let missing = missing_kwh(session);
     if missing <= 0.0 {
         want.reason = Reason::new(ReasonCode::ChargeDone);
         return want;
@@ -80,7 +85,8 @@ pub fn want(
     }
     let (kw, reason) = by_mode(view, point, session, missing, &want, surplus, marks);
     want.kw = kw;
-    want.must = session.mode != EvMode::Surplus && is_short(view, point, session, missing, want.max_kw);
+    let short = pressed || is_short(view, point, session, missing, want.max_kw);
+    want.must = session.mode != EvMode::Surplus && short;
     want.reason = reason;
     if want.must && view.lead() != Lead::Idle {
         want.kw = want.max_kw;

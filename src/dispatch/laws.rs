@@ -5,7 +5,7 @@ use super::envelope::Envelope;
 use super::order::Order;
 use super::others::{self, Decided, Flow, learn_jumps};
 use super::view::{Lead, View};
-use super::{allocate, battery, charge_point, generator, heat_pump, loads, pv};
+use super::{allocate, battery, charge_point, deadlines, generator, heat_pump, loads, pv};
 use crate::model::{GeneratorHistory, Reason, ReasonCode, ShiftableHistory, Target};
 use crate::site::{Component, Id, Kind};
 use crate::tariff::Overrun;
@@ -299,6 +299,7 @@ fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
         after_storage: export + flows.batteries.min(0.0),
         storage_worth: storage_worth(view),
     };
+    let short = deadlines::short_together(view);
     let mut wants = Vec::new();
     for (id, component, point) in view.charge_points() {
         if !view.reachable(id) {
@@ -309,7 +310,13 @@ fn cars(view: &View<'_>, envelope: &mut Envelope, flows: &Flows, out: &mut Outco
             out.orders.push(order);
             continue;
         }
-        let mut want = charge_point::want(view, id, component, point, surplus, &mut out.marks);
+        let mut want = charge_point::want(
+            view,
+            (id, component, point),
+            short.contains(id),
+            surplus,
+            &mut out.marks,
+        );
         if let Some(Target::Current(amps)) = told(view, id) {
             override_current(&mut want, amps.as_amps());
         }

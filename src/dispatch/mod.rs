@@ -7,6 +7,7 @@
 mod allocate;
 mod battery;
 mod charge_point;
+mod deadlines;
 mod envelope;
 mod generator;
 mod heat_pump;

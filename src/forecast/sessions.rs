@@ -18,16 +18,16 @@ pub fn forecast(
         let Some(s) = state.sessions.get(id) else { continue };
         let missing = (s.energy - s.delivered).as_kwh().max(0.0);
         let past = state.forecast.sessions.get(id).map_or(&[][..], Vec::as_slice);
-        let energy_kwh = match s.idle_since {
-            Some(_) => missing * wakes(past),
-            None => missing,
-        };
+        let idle = s.idle_since.is_some();
+        let energy_kwh = if idle { missing * wakes(past) } else { missing };
         if energy_kwh > 0.0 && s.departure > now && s.departure > grid.start {
             let session = ExpectedSession {
-                arrival: s.since,
+                // A car that takes nothing may wake at any time. Half of the time that is left is the mean, and what is
+                // reserved there does not push cars that charge now towards their departure.
+                arrival: if idle { now + (s.departure - now) / 2 } else { s.since },
                 departure: s.departure,
                 energy_kwh,
-                expected: false,
+                expected: idle,
             };
             all.insert(id.clone(), vec![session]);
         }

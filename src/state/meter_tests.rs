@@ -205,6 +205,30 @@ fn a_part_that_explains_it_better_is_given_the_time_to_be_found_out() {
 }
 
 #[test]
+fn small_steps_beside_a_large_load_that_rises_accuse_nobody() {
+    let mut play = Play::new();
+    for c in play.plant.components.values_mut() {
+        if let Kind::Load(load) = &mut c.kind {
+            load.expected.max = Power::kw(60.0);
+        }
+    }
+    // a load of 25 kW rises by 0.2 kW while a step comes to rest; the battery is told 1.1 kW more each minute, and starts again
+    let row = |t: i32| {
+        let told = |t: i32| 1.1 * f64::from(t.rem_euclid(300) / 60);
+        let battery = told(t - 2);
+        Row {
+            grid: 25.0 + 1.2 * f64::from(t) / 60.0 + battery,
+            pv: 0.0,
+            battery,
+            told: told(t),
+            ..right(t, 0.0)
+        }
+    };
+    let found = play.run(1_200, row);
+    assert!(found.iter().all(|(.., kind)| *kind != DoubtKind::Scale), "{found:?}");
+}
+
+#[test]
 fn a_contradiction_that_our_own_reaction_ends_is_not_forgotten() {
     // A fifth: the battery's 4 kW do not fit, so it is held back, then it fits, so the battery is let go on.
     let k = 0.2;

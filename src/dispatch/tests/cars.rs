@@ -209,3 +209,21 @@ fn a_load_that_comes_on_throttles_the_car_in_the_same_cycle() {
     b.cycle();
     assert!(b.told_amps("ev") < before - 2.0, "{before} → {}", b.told_amps("ev"));
 }
+
+#[test]
+fn cars_behind_one_fuse_are_short_together_before_each_is_alone() {
+    // Four cars of 7 kW on one phase of 63 A want 12 kWh each: two hours for each alone, four for all of them.
+    let amps = |hours: i64| {
+        let mut b = Bench::new("apartment-seoul", Policy::Plan);
+        b.plan(|_| {});
+        b.kw.insert("common".into(), 20.0);
+        let cars = ["charger-01", "charger-04", "charger-07", "charger-10"];
+        for id in cars {
+            b.plug(id, 7.04, EvMode::Cheapest, 12.0, TimeDelta::hours(hours));
+        }
+        b.cycles(40);
+        cars.iter().map(|id| b.told_amps(id)).sum::<f64>()
+    };
+    assert_eq!(amps(6), 0.0);
+    assert!(amps(4) > 55.0, "{} A", amps(4));
+}

@@ -3,12 +3,18 @@
 use super::{Context, part};
 use crate::model::{EvProblem, ExpectedSession};
 use crate::site::{ChargePoint, Component, EvMode, Id, Kind};
+use crate::tariff::Overrun;
 use crate::units::hours;
 use chrono::TimeDelta;
 
 /// Shortfall of a wish, in highest prices: what people asked for and what is only expected.
 const WISH: f64 = 10.0;
 const EXPECTED: f64 = 5.0;
+
+/// A promise to a person comes before the month's peak: missing a kWh costs at least what the peak would rise by if the car
+/// took it within this time, h. Capped at half of what a broken limit costs, as multiples of the highest price.
+const WITHIN_H: f64 = 1.0;
+const MOST: f64 = 50.0;
 
 /// How long before its departure a car may already be gone, and how often that is assumed to happen.
 const EARLY_LEAVER: TimeDelta = TimeDelta::hours(2);
@@ -54,7 +60,7 @@ fn car(
     let shortfall_cost_per_kwh = match (mode, s.expected) {
         (EvMode::Surplus, _) => top,
         (_, true) => EXPECTED * top,
-        (_, false) => WISH * top,
+        (_, false) => promise(x),
     };
     Some(EvProblem {
         id: name,
@@ -78,6 +84,18 @@ fn car(
         // dispatch only charges: what a plan gave back would never come
         store: None,
     })
+}
+
+/// Price of a kWh that a person asked for and does not get.
+fn promise(x: &Context<'_>) -> f64 {
+    let tariff = &x.plant.tariff;
+    let overrun = tariff.capacity.and_then(|c| match c.overrun {
+        Overrun::Highest(per_kw) => Some(per_kw.amount()),
+        Overrun::Energy(_) => None,
+    });
+    let per_kw = tariff.demand.as_ref().map_or(0.0, |d| d.per_kw.amount()) + overrun.unwrap_or(0.0);
+    let peak = x.plant.objective.money * (1.0 + tariff.tax) * per_kw / WITHIN_H;
+    peak.clamp(WISH * x.prices.top, MOST * x.prices.top)
 }
 
 /// First usable and first unusable step; a car that is still there after its departure keeps the current step.
