@@ -109,8 +109,10 @@ fn first_jump(view: &View<'_>, name: &str) -> f64 {
 /// Larger jumps are forgotten over days.
 const MEMORY_H: f64 = 72.0;
 
-/// Memory of the largest jumps after this cycle. Where a component was lost or found, or was read at another moment than the
-/// meter, its own power looks like a jump of others: nothing is learned from that.
+/// Memory of the largest jumps after this cycle: from what two looks show alike to what the two after them show. A look in which
+/// parts and meter were read at different moments shows a flow that never was, and is back in the next. Where a component was
+/// lost or found, or was read at another moment than the meter, its own power looks like a jump of others: nothing is learned
+/// from that.
 pub fn learn_jumps(view: &View<'_>, flow: &Flow<'_>, marks: &mut BTreeMap<String, (Timestamp, f64)>) {
     let flows = uncontrolled(view, flow);
     if flows.is_empty() {
@@ -119,24 +121,59 @@ pub fn learn_jumps(view: &View<'_>, flow: &Flow<'_>, marks: &mut BTreeMap<String
     let together = flow.own.keys().all(|id| view.is_fresh(id));
     let members = members(view, flow.own);
     let same = together && view.mark(MEMBERS).is_some_and(|(_, m)| m == members);
+    let alike = if same {
+        view.mark(ALIKE).map_or(0.0, |(_, n)| n) + 1.0
+    } else {
+        0.0
+    };
     marks.insert(MEMBERS.to_owned(), (view.now, if together { members } else { 0.0 }));
+    marks.insert(ALIKE.to_owned(), (view.now, alike));
     for (name, kw) in flows {
-        let mark = flow_mark(&name);
-        let earlier = view.mark(&mark);
-        marks.insert(mark, (view.now, kw));
-        let Some((then, earlier)) = earlier else { continue };
-        let dt = view.now - then;
+        let looks = looks(view, &name, marks, kw).filter(|_| alike >= 3.0);
         for up in [true, false] {
             let mark = jump_mark(&name, up);
-            let held = view.mark(&mark).map_or(first_jump(view, &name), |(_, held)| held);
-            let held = held * (-hours(dt) / MEMORY_H).exp();
-            let jump = if up { kw - earlier } else { earlier - kw };
-            // over a gap anything may have moved: that says nothing of a cycle
-            let seen = if same && dt <= view.cycle() * LOOK { jump } else { 0.0 };
-            marks.insert(mark, (view.now, held.max(seen)));
+            let (then, held) = view.mark(&mark).unwrap_or((view.now, first_jump(view, &name)));
+            let held = held * (-hours(view.now - then) / MEMORY_H).exp();
+            let jump = looks.map_or(
+                0.0,
+                |[before, after]| {
+                    if up { after.0 - before.1 } else { before.0 - after.1 }
+                },
+            );
+            marks.insert(mark, (view.now, held.max(jump)));
         }
     }
 }
+
+/// Least and most of the two looks before the last one, and of the last one with this one; keeps this one. `None` over a gap:
+/// anything may have moved meanwhile, which says nothing of a cycle.
+fn looks(
+    view: &View<'_>,
+    name: &str,
+    marks: &mut BTreeMap<String, (Timestamp, f64)>,
+    kw: f64,
+) -> Option<[(f64, f64); 2]> {
+    let marked = [flow_mark(name), format!("flow/{name}/2"), format!("flow/{name}/3")];
+    let earlier: Vec<(Timestamp, f64)> = marked.iter().map_while(|m| view.mark(m)).collect();
+    let mut newer = (view.now, kw);
+    let mut no_gap = earlier.len() == marked.len();
+    for (mark, look) in marked.iter().zip(&earlier) {
+        no_gap &= newer.0 - look.0 <= view.cycle() * LOOK;
+        marks.insert(mark.clone(), newer);
+        newer = *look;
+    }
+    if let Some(mark) = marked.get(earlier.len()) {
+        marks.insert(mark.clone(), newer);
+    }
+    let range = |a: f64, b: f64| (a.min(b), a.max(b));
+    match earlier[..] {
+        [last, second, third] if no_gap => Some([range(second.1, third.1), range(last.1, kw)]),
+        _ => None,
+    }
+}
+
+/// Looks in a row with the same components left out, all read together with the meter.
+const ALIKE: &str = "flow/alike";
 
 /// Which components the last look at others' flow left out, as a number that differs with them.
 const MEMBERS: &str = "flow/members";

@@ -317,3 +317,21 @@ fn a_load_that_seems_to_feed_in_is_no_room_for_a_car() {
     let drawn = 0.69 * b.told_amps("ev");
     assert!(drawn <= 8.0, "{drawn} kW after {before} A");
 }
+
+#[test]
+fn a_flow_that_is_back_in_the_next_look_is_no_jump_of_loads() {
+    let learned = |kw: &[f64]| {
+        let mut b = home();
+        b.cycles(6);
+        for kw in kw {
+            b.meter = Some((b.grid() + kw, b.now));
+            b.cycle();
+        }
+        b.state.marks["jump/site/up"].1
+    };
+    let quiet = learned(&[0.0; 8]);
+    assert_eq!(learned(&[0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]), quiet);
+    assert_eq!(learned(&[0.0, 0.0, -4.0, 0.0, 0.0, 0.0, 0.0, 0.0]), quiet);
+    let kettle = learned(&[0.0, 0.0, 4.0, 4.0, 4.0, 0.0, 0.0, 0.0]);
+    assert!((kettle - 4.0).abs() < 0.1, "{kettle}, quiet {quiet}");
+}
