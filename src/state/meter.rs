@@ -186,13 +186,15 @@ fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
     let off = image.state.meter.off?;
     let needed = if b.blames_a_part(image) {
         PROOF_PART
+    } else if off.changed && came_again(&off) {
+        PROOF / 2
     } else if off.changed {
         PROOF
     } else {
         PROOF_STILL
     };
     let lasted = seconds(off.lasted_s());
-    if off.polls < POLLS || !(lasted >= needed || (needed == PROOF && came_again(&off) && lasted >= PROOF / 2)) {
+    if lasted < needed || off.polls < POLLS {
         return None;
     }
     if b.load > 0.0 && steps::vouch(&image.state.meter, image.now) {
