@@ -1,6 +1,6 @@
 //! A foreign Eastron meter (`tests/peers/eastron.py`), and what `madang` must find of it by any way in.
 
-use super::support::{Process, eventually};
+use super::{Process, eventually};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;

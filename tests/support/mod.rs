@@ -1,7 +1,13 @@
 //! What integration tests share: other programs, their processes, small HTTP.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod eastron;
+pub mod korean;
 pub mod live;
+pub mod meter;
+pub mod papers;
+pub mod saying;
+pub mod server;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

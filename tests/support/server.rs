@@ -1,7 +1,7 @@
 //! Page and API over a real socket and a real report, without a controller behind them.
 #![allow(dead_code)] // each test binary uses a part of it
 
-use super::support::http;
+use super::http;
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::{Answer, CycleReport, Effect, Heard, HistoryRead, InForce, Reply};

@@ -1,7 +1,6 @@
 //! Telemetry against real servers: what arrives, under which name, and what an outage costs.
 
-mod support;
-
+use crate::support::{encode, eventually, free_port, get, program, victoria};
 use chrono::TimeDelta;
 use madang::cycle::Sample;
 use madang::history::{Historian, History};
@@ -12,7 +11,6 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{encode, eventually, free_port, get, program, victoria};
 
 fn samples(i: i64) -> Vec<Sample> {
     let sample = |kind, field, component: Option<&str>, value| Sample {

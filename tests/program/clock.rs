@@ -1,7 +1,7 @@
 //! The wall clock jumps: in the controller alone, by rows, and under the running program where libfaketime is installed.
 
-mod support;
-
+use crate::support::live::{in_control, now, run_command, site, twin};
+use crate::support::{Process, eventually, free_port};
 use chrono::{Datelike, TimeDelta, Utc};
 use madang::cycle::{CLOCK_WRONG, Config, Controller, CycleReport, Planner, PricePort};
 use madang::journal::HashJournal;
@@ -15,8 +15,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::live::{in_control, now, run_command, site, twin};
-use support::{Process, eventually, free_port};
 
 const CYCLE: TimeDelta = TimeDelta::seconds(10);
 

@@ -1,9 +1,7 @@
 //! What is shipped beside the binary: the service unit.
 
-mod support;
-
+use crate::support::program;
 use std::process::Command;
-use support::program;
 
 #[test]
 fn systemd_accepts_the_unit_and_finds_it_well_sealed() {

@@ -1,7 +1,6 @@
 //! The page of a controller under a flood: cycles go on, memory and descriptors stay bounded, the owner is served.
 
-mod support;
-
+use crate::support::{Process, eventually, free_port, get};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +9,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{Process, eventually, free_port, get};
 
 /// Descriptors the controller may open: as few as leave the page a hundred connections.
 const DESCRIPTORS: u32 = 256;

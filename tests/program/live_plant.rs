@@ -1,14 +1,12 @@
 //! `madang run` against devices that are not ours: a hybrid inverter and a meter behind pymodbus, with offsets from pysunspec2.
 
-mod support;
-
+use crate::support::{Process, eventually, free_port, get, python};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Process, eventually, free_port, get, python};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 

@@ -4,10 +4,7 @@
 //! Typical situations of plans in both languages, against a file that people have read: tests/golden/explanations.txt.
 //! `MADANG_BLESS=1` writes the file anew; read every changed sentence aloud before it is committed.
 
-#[path = "support/saying.rs"]
-mod saying;
-mod support;
-
+use crate::support::{get, saying};
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::{CycleReport, samples};
@@ -22,7 +19,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use support::get;
 use tokio::sync::{mpsc, watch};
 
 /// A situation of the home (EUR, Amsterdam), 12 May 2026, a quarter-hour from 03:00 local time on.

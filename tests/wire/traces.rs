@@ -1,13 +1,11 @@
 //! Recorded traffic as fixtures: every tests/traces/*.jsonl is replayed as a Modbus server and read by its profile; what is read
 //! must be what stands beside it. Adding a trace (madang record) adds no code.
 
-mod support;
-
+use crate::support::Process;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::Process;
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 

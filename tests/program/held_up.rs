@@ -1,7 +1,7 @@
 //! Nothing but the wire may hold up the loop: outputs that nobody reads, files that do not end, and the signal to end in each.
 
-mod support;
-
+use crate::support::live::{controller, in_control, now, records, run_command, site, twin};
+use crate::support::{Process, eventually, free_port, get};
 use madang::cycle::Record;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -11,8 +11,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::live::{controller, in_control, now, records, run_command, site, twin};
-use support::{Process, eventually, free_port, get};
 
 struct Bench {
     folder: tempfile::TempDir,

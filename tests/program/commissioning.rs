@@ -1,7 +1,6 @@
 //! Commissioning tools against real sockets: scan, proxy and the command test, with devices of ours and of pymodbus.
 
-mod support;
-
+use crate::support::{Process, eventually, free_port, get, python};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +8,6 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{Process, eventually, free_port, python};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 
@@ -552,7 +550,7 @@ fn a_running_controller_lets_others_read_over_its_own_connection() {
         .args(["--port", &port.to_string()]);
     let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     let soc = || {
-        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let now: Value = serde_json::from_str(&get(port, "/api/v1/now")?).ok()?;
         let all = now["components"].as_array()?;
         all.iter().find(|c| c["id"] == "battery")?["power_kw"].as_f64()
     };
@@ -568,7 +566,7 @@ fn a_running_controller_lets_others_read_over_its_own_connection() {
 
 /// The commands of docs/commissioning.md as they stand there, in order, word by word.
 fn guide() -> Vec<Vec<String>> {
-    let text = include_str!("../docs/commissioning.md");
+    let text = include_str!("../../docs/commissioning.md");
     let mut inside = None;
     let mut all = Vec::new();
     for line in text.lines() {
@@ -610,7 +608,7 @@ fn every_command_of_the_guide_does_what_it_says() {
     let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (site, file) = (place("my-site"), folder.path().join("my-site/site.toml"));
     // The site file: what the guide shows, and what the scans propose.
-    let guide_text = include_str!("../docs/commissioning.md");
+    let guide_text = include_str!("../../docs/commissioning.md");
     let shown = guide_text
         .split("```toml\n")
         .nth(1)
@@ -659,7 +657,7 @@ fn every_command_of_the_guide_does_what_it_says() {
             "twin" => {}
             "run" => goes_on(&args, || {
                 eventually("the page answers", Duration::from_secs(20), || {
-                    support::get(port.parse().unwrap(), "/api/v1/now")
+                    get(port.parse().unwrap(), "/api/v1/now")
                 });
             }),
             "proxy" => goes_on(&args, || {
@@ -876,7 +874,7 @@ fn measured(site: &Path, components: &[&str]) -> std::collections::BTreeMap<Stri
         .args(["--port", &port.to_string()]);
     let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     eventually("the controller reads its components", Duration::from_secs(30), || {
-        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let now: Value = serde_json::from_str(&get(port, "/api/v1/now")?).ok()?;
         let all = now["components"].as_array()?;
         let power = |name: &&str| {
             let component = all.iter().find(|c| c["id"] == **name)?;
@@ -908,7 +906,7 @@ fn an_inverter_without_a_meter_feeds_no_grid() {
         .args(["--port", &port.to_string()]);
     let _running = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     eventually("PV is read, the grid is not known", Duration::from_secs(30), || {
-        let now: Value = serde_json::from_str(&support::get(port, "/api/v1/now")?).ok()?;
+        let now: Value = serde_json::from_str(&get(port, "/api/v1/now")?).ok()?;
         let all = now["components"].as_array()?;
         let power = |name: &str| all.iter().find(|c| c["id"] == name).map(|c| c["power_kw"].clone());
         let pv = power("pv")?.as_f64()?;

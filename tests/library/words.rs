@@ -1,28 +1,20 @@
 //! What people read: every word in both languages, no placeholder, no key, and no English on the Korean page.
 
-mod support;
-
-#[path = "support/server.rs"]
-mod server;
-
-#[path = "support/korean.rs"]
-mod korean;
-
+use crate::support::get;
+use crate::support::korean::english_in;
+use crate::support::server::{Server, published};
 use chrono::{TimeDelta, TimeZone, Utc};
-use korean::english_in;
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::CycleReport;
 use madang::model::Policy;
 use madang::site::{Mode, Site};
 use madang::twin::{FAULTS, Fault};
 use serde_json::{Value, json};
-use server::{Server, published};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use support::get;
 
 fn ui() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/web/ui")

@@ -1,14 +1,11 @@
 //! How a peer wants to be treated, against real sockets: a pause after connecting, a gap between requests, ids that a gateway
 //! does not give back, a unit that answers under another number.
 
-#[path = "support/meter.rs"]
-mod meter;
-
+use crate::support::meter::{Meter, listen, options, site_of, start};
 use madang::cycle::FieldPort;
 use madang::field::{Dial, Field};
 use madang::model::Quantity;
 use madang::site::{Id, Site};
-use meter::{Meter, listen, options, site_of, start};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,19 +3,14 @@
 //! A raw TCP server answers as a meter whose power changes with every cycle, so that an old or misplaced answer shows. For
 //! a second of its life it misbehaves in one way.
 
-#[path = "support/meter.rs"]
-mod meter;
-#[path = "support/papers.rs"]
-mod papers;
-
+use crate::support::meter::{Meter, Trial, listen, options, site_of, start, survives};
+use crate::support::papers::Papers;
 use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Dial, Field, Options};
 use madang::model::{DecisionId, Reason, ReasonCode, Setpoint, Target, WriteOutcome};
 use madang::site::{Id, Mode};
 use madang::units::Power;
-use meter::{Meter, Trial, listen, options, site_of, start, survives};
-use papers::Papers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,12 +1,7 @@
 //! How a link is shared: setpoints first, silent units apart, idle connections, refused registers, TLS.
 
-mod support;
-
-#[path = "support/eastron.rs"]
-mod eastron;
-#[path = "support/papers.rs"]
-mod papers;
-
+use crate::support::papers::Papers;
+use crate::support::{self, eastron};
 use chrono::TimeDelta;
 use madang::cycle::FieldPort;
 use madang::field::{Client, Dial, Field, Options, WireError};
@@ -15,7 +10,6 @@ use madang::profile::Table;
 use madang::site::{Address, Id, Mode, Site, TlsFiles, builtin};
 use madang::time::Timestamp;
 use madang::units::Power;
-use papers::Papers;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};

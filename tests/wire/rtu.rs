@@ -3,17 +3,11 @@
 //! Without transaction ids a late answer looks like the next one. The meter's power changes with every cycle, so that an old
 //! answer taken for a new one shows.
 
-mod support;
-
-#[path = "support/eastron.rs"]
-mod eastron;
-#[path = "support/meter.rs"]
-mod meter;
-
+use crate::support::meter::{Meter, Trial, listen, site_of, survives};
+use crate::support::{self, eastron};
 use madang::field::{Client, Dial, WireError};
 use madang::profile::Table;
 use madang::site::{Address, Id};
-use meter::{Meter, Trial, listen, site_of, survives};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -652,7 +652,7 @@ fn a_profile_is_built_in_or_a_good_file_beside_the_site() {
     is_named(&found("own", "\"5 kWh\""), "profiles/own.toml:1");
     std::fs::write(
         profiles.join("own.toml"),
-        include_str!("../src/profile/builtin/eastron-sdm120.toml"),
+        include_str!("../../src/profile/builtin/eastron-sdm120.toml"),
     )
     .unwrap();
     assert_eq!(found("own", "\"5 kWh\""), vec![]);

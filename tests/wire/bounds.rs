@@ -1,17 +1,12 @@
 //! What clients may take of the page: connections, time, streams, solves. All of it ends, and who asks is served.
 
-mod support;
-
-#[path = "support/server.rs"]
-mod server;
-
+use crate::support::server::{LIVE, OWN_LIVE, TOKEN, day, listen_as, next_event, published, server_of};
+use crate::support::{eventually, get, http};
 use madang::web::CONNECTIONS_MAX;
 use serde_json::Value;
-use server::{LIVE, OWN_LIVE, TOKEN, day, listen_as, next_event, published, server_of};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use support::{eventually, get, http};
 
 /// Opens connections that say `first` and then nothing.
 fn opened(port: u16, count: usize, first: &str) -> Vec<TcpStream> {

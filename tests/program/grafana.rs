@@ -1,7 +1,6 @@
 //! The dashboards and alert rules: each query names only what the controller makes, and returns data on real servers.
 
-mod support;
-
+use crate::support::{Process, encode, eventually, free_port, get, http, program, victoria};
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::samples;
@@ -14,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Process, encode, eventually, free_port, get, http, program, victoria};
 
 const SITES: [&str; 3] = ["home-amsterdam", "apartment-seoul", "island-microgrid"];
 

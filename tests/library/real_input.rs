@@ -1,15 +1,13 @@
 //! A week of a real Belgian home (load, PV, quarter-hour prices) through the in-memory wire. The series are third-party and
 //! not shipped; where they are absent the test says so and is skipped.
 
-mod support;
-
+use crate::support::shared;
 use chrono::{NaiveDate, TimeDelta};
 use madang::backtest::once;
 use madang::model::Policy;
 use madang::site::load;
 use std::path::Path;
 use std::sync::Arc;
-use support::shared;
 
 const SITE: &str = r#"
 schema = "site/1"

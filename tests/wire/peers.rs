@@ -1,13 +1,11 @@
 //! Foreign peers: pysunspec2 and mbpoll read our twin, we read maps that pymodbus serves. What both see must agree, so that
 //! `twin` and `field` cannot share a mistake.
 
-mod support;
-
+use crate::support::{Process, free_port, program, python};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::{Process, free_port, program, python};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 

@@ -1,8 +1,7 @@
 //! Device profiles against Modbus servers that are not ours: every point is read with its name, value, sign, unit and quality;
 //! every command makes exactly the writes it should, and none of them is left half-way.
 
-mod support;
-
+use crate::support::{Process, free_port, python, shared};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,6 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
-use support::{Process, free_port, python, shared};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 

@@ -1,16 +1,11 @@
 //! The page in a real browser: what it shows, in both languages, on desktop and phone widths, without a script error.
 
-mod support;
-
-#[path = "support/korean.rs"]
-mod korean;
-
-use korean::english_in;
+use crate::support::korean::english_in;
+use crate::support::{Process, eventually, free_port, get, program, python};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Process, eventually, free_port, get, program, python};
 
 fn demo(site: &str, more: &[&str]) -> (Process, u16) {
     let port = free_port();

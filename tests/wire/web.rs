@@ -1,21 +1,16 @@
 //! The page, the API and the live stream, over a real socket and a real report.
 
-mod support;
-
-#[path = "support/server.rs"]
-mod server;
-
+use crate::support::server::{TOKEN, day, listen, next_event, post, published, server};
+use crate::support::{get, http};
 use chrono::TimeDelta;
 use madang::cycle::{CycleReport, NotDone};
 use madang::model::{Reason, ReasonCode};
 use madang::site::Mode;
 use madang::time::Timestamp;
 use serde_json::{Value, json};
-use server::{TOKEN, day, listen, next_event, post, published, server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use support::{get, http};
 
 #[test]
 fn the_page_comes_with_a_policy_that_allows_no_inline_code() {

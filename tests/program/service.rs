@@ -1,7 +1,6 @@
 //! The running program against the twin's devices over real sockets: its end, its death, dead devices, people's orders.
 
-mod support;
-
+use crate::support::{Process, eventually, free_port, get, http};
 use madang::cycle::Record;
 use madang::journal::{read_segment, segments};
 use serde_json::Value;
@@ -10,7 +9,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Process, eventually, free_port, get, http};
 
 const MADANG: &str = env!("CARGO_BIN_EXE_madang");
 

@@ -4,13 +4,11 @@
 //! The peer is an echo server in a network namespace of this test; the end of a virtual cable goes there. It vanishes by a route
 //! into nothing.
 
-mod support;
-
+use crate::support::{Process, program};
 use madang::field::{Dial, Wire};
 use madang::site::{Address, Id};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Process, program};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PORT: u16 = 15_020;
