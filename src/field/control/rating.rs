@@ -1,5 +1,6 @@
 //! Is the device what the site file says it is? Ratings that commands are shares of, held against the site's before every write;
-//! and the first power of a session is small until the device is seen to follow.
+//! and the first powers of a session are small until the device is seen to follow two of them: one alone it may have had
+//! by itself.
 //!
 //! In: ratings as the device shows them, the site's. Out: what contradicts, or the part of a setpoint that is tried first. A
 //! device that calls itself a thousandth of what it is takes a thousand times what it is told.
@@ -16,9 +17,11 @@ use std::collections::BTreeMap;
 /// A rating this much smaller or larger is another device, another unit or another scale.
 const SMALLEST: f64 = 0.5;
 const LARGEST: f64 = 2.0;
-/// Share of its rating that a device is told until it is seen to follow.
-const FIRST: f64 = 0.1;
-/// What is seen of a first power lies within this share of it, or within the tolerance of its law.
+/// Shares of its rating that a device is told at most until it is seen to follow: at first, and after one power.
+const STEPS: [f64; 2] = [0.1, 0.2];
+/// Steps of a smaller device are as of one with this rating, kW: less could not be told from noise.
+const LEAST_RATING: f64 = 1.0;
+/// What is seen of such a power lies within this share of it, or within the tolerance of its law.
 const FOLLOWS: f64 = 0.3;
 
 /// What the site file says of the components behind a device, kW.
@@ -53,11 +56,34 @@ impl Rated {
     }
 }
 
-/// Ratings as first seen, and the commands that the device was seen to follow.
+/// Ratings as first seen, and what the device was seen to follow of each command.
 #[derive(Debug, Default)]
 pub struct Trust {
     first: BTreeMap<String, f64>,
-    followed: BTreeMap<String, f64>,
+    followed: BTreeMap<String, Followed>,
+}
+
+/// Powers that a device was seen to follow, kW, none near another.
+#[derive(Debug)]
+struct Followed {
+    /// Its ratings meanwhile.
+    says: f64,
+    powers: Vec<f64>,
+}
+
+impl Followed {
+    fn is_tried(&self) -> bool {
+        self.powers.len() >= STEPS.len()
+    }
+
+    /// A power that it had already, or has by itself, proves nothing.
+    fn add(&mut self, kw: f64, near: f64) -> bool {
+        let new = self.powers.iter().all(|p| (p - kw).abs() > near);
+        if new {
+            self.powers.push(kw);
+        }
+        new
+    }
 }
 
 impl Trust {
@@ -81,7 +107,7 @@ impl Trust {
 impl Control {
     /// The device follows what it is told, as far as its rating is still the same.
     pub(super) fn is_tried(&self, command: &str) -> bool {
-        self.trust.followed.contains_key(command)
+        self.trust.followed.get(command).is_some_and(Followed::is_tried)
     }
 
     /// What it holds has not been seen to work: neither its first power nor, for a while now, the last one.
@@ -117,13 +143,12 @@ impl FieldDevice {
     pub(super) fn tried(&mut self, command: &str, value: f64, program: Program) -> Result<(f64, Program), String> {
         let (rating, says) = (self.rating_of(command), self.says(command));
         let trust = &mut self.control.trust;
-        if trust.followed.get(command).is_some_and(|then| *then != says) {
+        if trust.followed.get(command).is_some_and(|f| f.says != says) {
             trust.followed.remove(command);
         }
-        let follows = program.effect.is_none_or(|e| e.law.is_bound()) || self.control.is_tried(command);
-        let most = rating
-            .map(|kw| FIRST * kw)
-            .filter(|most| !follows && value.abs() > *most);
+        let seen = trust.followed.get(command).map_or(0, |f| f.powers.len());
+        let step = STEPS.get(seen).filter(|_| program.effect.is_some_and(|e| !e.law.is_bound()));
+        let most = rating.zip(step).map(|(kw, step)| step * kw.max(LEAST_RATING)).filter(|most| value.abs() > *most);
         let Some(most) = most else { return Ok((value, program)) };
         let small = most.copysign(value);
         Ok((small, self.compile(command, small)?))
@@ -138,7 +163,7 @@ impl FieldDevice {
         self.ratings(command).iter().map(|s| s.kw).sum()
     }
 
-    /// A look at the measured power: it has the direction and the size of what was told.
+    /// A look at the measured power: it has the direction and the size of what was told. True once that is proof.
     pub(super) fn try_out(&mut self, command: &str, effect: &Effect, values: &Values) -> bool {
         if self.control.is_tried(command) || effect.law.is_bound() {
             return false;
@@ -147,24 +172,41 @@ impl FieldDevice {
             return false;
         };
         let near = effect.tolerance().min(FOLLOWS * effect.kw.abs()).max(0.05);
-        let follows = effect.kw.abs() > near && (shown - effect.kw).abs() <= near;
-        if follows {
-            let says = self.says(command);
-            self.control.trust.followed.insert(command.to_owned(), says);
+        if effect.kw.abs() <= near || (shown - effect.kw).abs() > near {
+            return false;
         }
-        follows
+        let says = self.says(command);
+        let powers = Vec::new();
+        let followed = self.control.trust.followed.entry(command.to_owned());
+        let followed = followed.or_insert(Followed { says, powers });
+        followed.add(effect.kw, near) && followed.is_tried()
     }
 
     /// The owner at the keyboard tries it out himself.
     pub(super) fn trust_owner(&mut self, command: &str) {
         let says = self.says(command);
-        self.control.trust.followed.insert(command.to_owned(), says);
+        let powers = STEPS.to_vec();
+        let followed = Followed { says, powers };
+        self.control.trust.followed.insert(command.to_owned(), followed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_power_that_a_device_may_have_had_by_itself_is_no_proof() {
+        let mut followed = Followed {
+            says: 5.0,
+            powers: vec![],
+        };
+        let mut look = |kw, near| (followed.add(kw, near), followed.is_tried());
+        assert_eq!(look(0.5, 0.15), (true, false));
+        assert_eq!(look(0.5, 0.15), (false, false), "the same again");
+        assert_eq!(look(0.6, 0.18), (false, false), "near it");
+        assert_eq!(look(1.0, 0.2), (true, true));
+    }
 
     #[test]
     fn a_rating_far_from_the_site_file_or_from_what_it_was_is_named_with_both_numbers() {
