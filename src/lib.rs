@@ -7,7 +7,7 @@
 //! ```
 //! Data flows one way. `state`, `forecast`, `plan`, `check` and `dispatch` are pure functions on plain data;
 //! `cycle` strings them together and talks to I/O rooms through small ports; the order of rooms is held by
-//! `tests/layers.rs`. See ARCHITECTURE.md.
+//! `tests/library/layers.rs`. See ARCHITECTURE.md.
 
 // ground: what everybody may use, in this order
 pub mod model;

@@ -78,7 +78,7 @@ impl Alarms {
         for (id, (en, ko)) in lacking {
             let since = *self.missing.entry(id.clone()).or_insert(now);
             let never = answers(&id) && !self.shown.contains(&id);
-            let (name_en, name_ko) = title(plant, &id);
+            let (name_en, name_ko) = plant.titles(&id);
             let (en, ko) = if never && now - since >= NEVER_SHOWN.max(plant.timing.cycle * 3) {
                 (
                     format!("the device of {name_en} answers but shows no usable {en} of it"),
@@ -132,17 +132,9 @@ pub fn alarm(code: &str, component: Option<&str>, en: String, ko: String, now: T
     }
 }
 
-/// A component's name in English and Korean; its id where it has none.
-fn title(plant: &Plant, id: &Id) -> (String, String) {
-    let c = plant.components.get(id);
-    let named = |title: Option<&String>| title.cloned().unwrap_or_else(|| id.to_string());
-    let (en, ko) = c.map_or((None, None), |c| (c.title_en.as_ref(), c.title_ko.as_ref()));
-    (named(en), named(ko))
-}
-
 /// A device has no name of its own: its id, and the names of what it feeds.
 fn device(plant: &Plant, d: &DeviceHealth) -> (String, String) {
-    let (en, ko): (Vec<String>, Vec<String>) = d.components.iter().map(|id| title(plant, id)).unzip();
+    let (en, ko): (Vec<String>, Vec<String>) = d.components.iter().map(|id| plant.titles(id)).unzip();
     let id = &d.device;
     (
         format!("{id} ({})", en.join(", ")),
@@ -178,7 +170,7 @@ fn rating_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
     let faults = snapshot.devices.iter().flat_map(|d| &d.ratings);
     let told = |f: &RatingFault| {
         let component = Some(f.component.as_str());
-        let (name_en, name_ko) = title(plant, &f.component);
+        let (name_en, name_ko) = plant.titles(&f.component);
         alarm(
             "device_rating",
             component,
@@ -274,7 +266,7 @@ fn command_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
 
 /// A command that failed; its name has no translation.
 fn refused(plant: &Plant, component: &Id, command: &str, why: &str) -> (String, String) {
-    let (name_en, name_ko) = title(plant, component);
+    let (name_en, name_ko) = plant.titles(component);
     (
         format!("{name_en} did not take {command}: {why}"),
         format!("{name_ko}: 명령 `{command}` 실패"),
@@ -309,7 +301,7 @@ fn doubt_alarms(plant: &Plant, snapshot: &Snapshot) -> Vec<Alarm> {
             continue;
         }
         let name = d.component.as_str();
-        let (name_en, name_ko) = title(plant, &d.component);
+        let (name_en, name_ko) = plant.titles(&d.component);
         let en = format!("a value of {name_en} is not believed: {}", d.why);
         let ko = d.why_ko.as_deref().unwrap_or(d.kind.ko());
         let ko = format!("{name_ko} 측정값 신뢰 불가: {ko}");

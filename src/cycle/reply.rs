@@ -329,8 +329,7 @@ impl About<'_> {
     }
 
     fn title(&self, id: &Id, language: Language) -> String {
-        let found = self.plant.components.get(id);
-        found.map_or_else(|| id.to_string(), |c| c.title(id, language == Language::Ko))
+        self.plant.title(id, language == Language::Ko)
     }
 
     fn sentence(&self, in_force: &InForce, language: Language) -> String {

@@ -67,6 +67,15 @@ pub struct Plant {
 }
 
 impl Plant {
+    /// What people call a component, in English and Korean; its id where the site file gives no title.
+    pub fn titles(&self, id: &Id) -> (String, String) {
+        (self.title(id, false), self.title(id, true))
+    }
+    /// The same in one of the languages.
+    pub fn title(&self, id: &Id, korean: bool) -> String {
+        let component = self.components.get(id);
+        component.map_or_else(|| id.to_string(), |c| c.title(id, korean))
+    }
     /// Phase-to-neutral voltage that currents are counted with, V; 230 on an island.
     pub fn volts(&self) -> f64 {
         self.connection.as_ref().map_or(230.0, |c| c.voltage.as_volts())

@@ -60,7 +60,7 @@ fn spread(image: &mut Image<'_>) {
             let sibling = *id != d.component && (network || pattern);
             let same = at.is_some() && image.shown(id, Quantity::ActivePower).map(Reading::at) == at;
             if (own || sibling) && same && !struck.iter().any(|(other, _)| other == id) {
-                let (name, of) = (d.quantity.series().0, &d.component);
+                let (name, of) = (d.quantity.series().0, image.plant.title(&d.component, false));
                 struck.push((id.clone(), format!("{name} of {of} in the same answer: {}", d.why)));
             }
         }

@@ -204,8 +204,8 @@ fn judge(image: &mut Image<'_>, b: &Balance) -> Option<Found> {
         }
         return None;
     }
-    let name = image.unmetered_load()?;
-    Some(words(b, &name))
+    let load = image.unmetered_load()?;
+    Some(words(b, image.plant.titles(&load)))
 }
 
 /// The contradiction came back with the power of the parts, and this spell is more than a reading or two that were late.
@@ -221,18 +221,19 @@ fn seconds(s: f64) -> TimeDelta {
 fn too_large(image: &mut Image<'_>, b: &Balance) {
     let Some(load) = image.unmetered_load() else { return };
     let (kw, most) = (b.load, b.expected);
+    let (name, name_ko) = image.plant.titles(&load);
     let en = format!(
-        "{kw:.1} kW is left for {load} where the site file expects {most:.1} kW at most, and the meter has proved right by \
+        "{kw:.1} kW is left for {name} where the site file expects {most:.1} kW at most, and the meter has proved right by \
          our own steps: raise its `max`, or name what draws this"
     );
     let ko = format!(
-        "{load}에 {kw:.1} kW가 남음(현장 파일의 최대 {most:.1} kW). 계량기는 설정값 변화와 일치함: `max`를 올리거나 빠진 부하를 적으십시오"
+        "{name_ko}에 {kw:.1} kW가 남음(현장 파일의 최대 {most:.1} kW). 계량기는 설정값 변화와 일치함: `max`를 올리거나 빠진 부하를 적으십시오"
     );
     image.note(&load, DoubtKind::Balance, en, ko);
 }
 
 /// What does not add up, by how much, and what to look at.
-fn words(b: &Balance, load: &Id) -> Found {
+fn words(b: &Balance, (load, load_ko): (String, String)) -> Found {
     let (grid, parts, rest) = (b.grid, b.parts, b.load);
     let turned = grid.abs() > b.slack && b.fits(-grid - parts);
     let kind = if turned {
@@ -245,7 +246,7 @@ fn words(b: &Balance, load: &Id) -> Found {
     let (would, would_ko) = if rest < 0.0 {
         (
             format!("{load} would have to feed in {:.2} kW", -rest),
-            format!("{load}이(가) {:.2} kW를 내보내는 셈임", -rest),
+            format!("{load_ko}이(가) {:.2} kW를 내보내는 셈임", -rest),
         )
     } else {
         (
@@ -253,7 +254,10 @@ fn words(b: &Balance, load: &Id) -> Found {
                 "{load} would draw {rest:.2} kW, at most {:.2} kW are expected",
                 b.expected
             ),
-            format!("{load}이(가) {rest:.2} kW를 쓰는 셈임(최대 {:.2} kW 예상)", b.expected),
+            format!(
+                "{load_ko}이(가) {rest:.2} kW를 쓰는 셈임(최대 {:.2} kW 예상)",
+                b.expected
+            ),
         )
     };
     let (look, look_ko) = match (kind, rest < 0.0) {

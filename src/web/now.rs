@@ -172,12 +172,6 @@ fn would_write(kind: &Kind, s: &Setpoint) -> Value {
     json!({"target": target(&s.target), "en": en, "ko": ko})
 }
 
-/// Its name in a language, or its id where it has none.
-pub fn title(plant: &Plant, id: &Id, language: Language) -> String {
-    let c = plant.components.get(id);
-    c.map_or_else(|| id.to_string(), |c| c.title(id, language == Language::Ko))
-}
-
 pub fn device_view(d: &DeviceHealth) -> Value {
     json!({"device": d.device, "components": d.components, "online": d.online, "asleep": d.asleep, "identity": d.identity,
            "last_answer": d.last_answer, "answer_ms": d.answer_ms, "requests": d.requests, "failures": d.failures,

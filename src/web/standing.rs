@@ -53,7 +53,8 @@ impl Standing {
 
     /// What is missing, as the end of a sentence.
     fn named(&self, plant: &Plant, language: Language) -> Option<String> {
-        let names: Vec<String> = self.unknown.keys().map(|id| now::title(plant, id, language)).collect();
+        let title = |id| plant.title(id, language == Language::Ko);
+        let names: Vec<String> = self.unknown.keys().map(title).collect();
         let text = match (names.as_slice(), language) {
             ([], _) => return None,
             (few, Language::En) if few.len() <= NAMED => format!("; no value from {}", few.join(" and ")),

@@ -147,8 +147,13 @@ impl FieldDevice {
             trust.followed.remove(command);
         }
         let seen = trust.followed.get(command).map_or(0, |f| f.powers.len());
-        let step = STEPS.get(seen).filter(|_| program.effect.is_some_and(|e| !e.law.is_bound()));
-        let most = rating.zip(step).map(|(kw, step)| step * kw.max(LEAST_RATING)).filter(|most| value.abs() > *most);
+        let step = STEPS
+            .get(seen)
+            .filter(|_| program.effect.is_some_and(|e| !e.law.is_bound()));
+        let most = rating
+            .zip(step)
+            .map(|(kw, step)| step * kw.max(LEAST_RATING))
+            .filter(|most| value.abs() > *most);
         let Some(most) = most else { return Ok((value, program)) };
         let small = most.copysign(value);
         Ok((small, self.compile(command, small)?))
