@@ -437,7 +437,7 @@ fn situations() -> Vec<(&'static str, Explanation)> {
 #[test]
 fn every_sentence_is_the_one_that_was_reviewed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/explanations.txt");
-    let mut text = String::from("Reviewed sentences; see tests/explanations.rs.\n");
+    let mut text = String::from("Reviewed sentences; see tests/library/explanations.rs.\n");
     for (name, e) in situations() {
         let (en, ko) = (e.sentence(Language::En), e.sentence(Language::Ko));
         text += &format!("\n# {name}\n{en}\n{ko}\n");

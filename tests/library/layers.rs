@@ -28,11 +28,15 @@ fn allowed(room: &str, used: &str) -> bool {
 }
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    files(folder, &["rs"], into);
+}
+
+fn files(folder: &Path, endings: &[&str], into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|e| e == "rs") {
+            files(&path, endings, into);
+        } else if path.extension().is_some_and(|e| endings.iter().any(|end| e == *end)) {
             into.push(path);
         }
     }
@@ -157,4 +161,47 @@ fn only_time_reads_a_clock() {
             "{inside} uses a HashMap: its order is not deterministic"
         );
     }
+}
+
+/// Paths, from the root or the folder of the text, that it names between backticks.
+fn paths_named(text: &str) -> impl Iterator<Item = &str> {
+    let folders = [
+        "src/",
+        "tests/",
+        "docs/",
+        "sites/",
+        "grafana/",
+        "solver-tests/",
+        "highs-kept/",
+        "packaging/",
+    ];
+    let words = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    words.filter(move |w| {
+        folders.iter().any(|f| w.starts_with(f))
+            && !w.contains([' ', '*', '{', '<', '…'])
+            && w.len() > w.find('/').unwrap() + 1
+    })
+}
+
+#[test]
+fn documents_and_comments_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<PathBuf> = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).collect();
+    texts.retain(|p| p.extension().is_some_and(|e| e == "md") && !p.ends_with("CHANGELOG.md"));
+    for folder in ["src", "tests", "docs", "grafana", "solver-tests", "sites", "packaging"] {
+        files(&root.join(folder), &["md", "rs"], &mut texts);
+    }
+    let mut named = 0;
+    for text in &texts {
+        for path in paths_named(&std::fs::read_to_string(text).unwrap()) {
+            named += 1;
+            let here = text.parent().unwrap().join(path);
+            assert!(
+                root.join(path).exists() || here.exists(),
+                "{}: no file `{path}`",
+                text.display()
+            );
+        }
+    }
+    assert!(named > 20, "{named}");
 }
