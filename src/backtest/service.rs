@@ -4,10 +4,11 @@
 //! is what the car got under the policy `idle`, which charges on arrival at full power within the fuse.
 
 use crate::cycle::CycleReport;
-use crate::model::{Policy, ReasonCode};
+use crate::model::{LEFT_EARLY, Policy, ReasonCode};
 use crate::site::Id;
 use crate::time::Timestamp;
 use crate::twin::{Books, Stay};
+use crate::units::Energy;
 use chrono::TimeDelta;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Missed {
     pub promised_kwh: f64,
     pub got_kwh: f64,
     pub missed_kwh: f64,
+    /// When it was to leave, as it was told or assumed.
+    pub expected_departure: Option<Timestamp>,
     /// What the policy `idle` gave the car in the same stay.
     pub possible_kwh: f64,
     /// What decided for the charge point while the car was plugged in and short, longest first.
@@ -59,8 +62,18 @@ pub struct Missed {
 }
 
 impl Missed {
-    /// Energy that could have been given and was not.
+    /// How long before its time the car left; `None` where it stayed until about then.
+    pub fn left_early(&self) -> Option<TimeDelta> {
+        let early = self.expected_departure? - self.departure;
+        (early > LEFT_EARLY).then_some(early)
+    }
+
+    /// Energy that could have been given by the time that was promised and was not. What a car that left before its time had
+    /// not got yet is missed, but was not promised.
     pub fn lost_kwh(&self) -> f64 {
+        if self.left_early().is_some() {
+            return 0.0;
+        }
         (self.promised_kwh.min(self.possible_kwh) - self.got_kwh).max(0.0)
     }
 }
@@ -72,29 +85,49 @@ pub struct Held {
     pub minutes: f64,
 }
 
-/// Minutes of each reason, by charge point and start of the session.
+/// Sessions while they were short, by charge point and start.
 #[derive(Debug, Clone, Default)]
-pub struct Reasons(BTreeMap<Id, BTreeMap<Timestamp, BTreeMap<ReasonCode, f64>>>);
+pub struct Reasons(BTreeMap<Id, BTreeMap<Timestamp, Short>>);
+
+#[derive(Debug, Clone)]
+struct Short {
+    /// As last told or assumed.
+    departure: Timestamp,
+    /// Minutes of each reason.
+    minutes: BTreeMap<ReasonCode, f64>,
+}
 
 impl Reasons {
     /// Adds one cycle: what was decided for each car that is plugged in and still short.
     pub fn see(&mut self, report: &CycleReport, cycle: TimeDelta) {
-        let short = report.state.sessions.iter().filter(|(_, s)| s.delivered < s.energy);
+        let short = report.state.sessions.iter().filter(|(_, s)| s.missing() > Energy::ZERO);
         for (id, session) in short {
             let told = report.setpoints.iter().find(|s| s.component == *id);
             // Without a setpoint its device cannot be told anything.
             let code = told.map_or(ReasonCode::DeviceSilent, |s| s.reason.code);
-            let of_stay = self.0.entry(id.clone()).or_default().entry(session.since).or_default();
-            *of_stay.entry(code).or_insert(0.0) += cycle.as_seconds_f64() / 60.0;
+            let sessions = self.0.entry(id.clone()).or_default();
+            let short = sessions.entry(session.since).or_insert_with(|| Short {
+                departure: session.departure,
+                minutes: BTreeMap::new(),
+            });
+            short.departure = session.departure;
+            *short.minutes.entry(code).or_insert(0.0) += cycle.as_seconds_f64() / 60.0;
         }
+    }
+
+    /// Sessions that began during a stay.
+    fn of(&self, id: &Id, stay: &Stay) -> impl Iterator<Item = &Short> {
+        let sessions = self.0.get(id).into_iter();
+        sessions
+            .flat_map(|s| s.range(stay.arrival..stay.departure))
+            .map(|(_, s)| s)
     }
 
     /// What decided during a stay, longest first.
     fn during(&self, id: &Id, stay: &Stay) -> Vec<Held> {
         let mut sum: BTreeMap<ReasonCode, f64> = BTreeMap::new();
-        let sessions = self.0.get(id).into_iter().flatten();
-        for (_, minutes) in sessions.filter(|(since, _)| (stay.arrival..stay.departure).contains(*since)) {
-            for (code, m) in minutes {
+        for short in self.of(id, stay) {
+            for (code, m) in &short.minutes {
                 *sum.entry(*code).or_insert(0.0) += m;
             }
         }
@@ -124,6 +157,7 @@ pub fn missed(plan: &Books, idle: &Books, reasons: &Reasons) -> Vec<Missed> {
             promised_kwh: s.promised_kwh,
             got_kwh: s.got_kwh,
             missed_kwh: s.missed_kwh(),
+            expected_departure: reasons.of(id, s).last().map(|short| short.departure),
             possible_kwh: possible(id, s.arrival),
             why: reasons.during(id, s),
         })

@@ -188,7 +188,7 @@ impl Sim {
             if let Some(s) = self.memory.sessions.get(id)
                 && s.departure <= self.now
             {
-                self.short += (s.energy.as_kwh() - s.delivered.as_kwh()).max(0.0);
+                self.short += s.missing().as_kwh();
                 self.memory.sessions.remove(id);
                 self.charging.remove(id);
             }

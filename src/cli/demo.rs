@@ -232,7 +232,9 @@ fn missed(r: &Report) -> String {
         );
         let why = m.why.iter().map(|h| format!("{} {:.0} min", h.code.en(), h.minutes));
         out += &format!("\n          {}\n", why.collect::<Vec<_>>().join("; "));
-        if m.lost_kwh() < m.missed_kwh {
+        if let Some(early) = m.left_early() {
+            out += &format!("          it left {} min before its time\n", early.num_minutes());
+        } else if m.lost_kwh() < m.missed_kwh {
             let not_possible = m.missed_kwh - m.lost_kwh();
             out += &format!("          {not_possible:.1} kWh of it were not possible at full power either\n");
         }

@@ -43,11 +43,6 @@ pub struct Surplus {
     pub storage_worth: Option<f64>,
 }
 
-/// Energy that the session still wants, kWh.
-pub fn missing_kwh(session: &Session) -> f64 {
-    session.energy.as_kwh() - session.delivered.as_kwh()
-}
-
 /// `pressed`: the cars behind its fuse are short together.
 pub fn want(
     view: &View<'_>,
@@ -72,7 +67,7 @@ pub fn want(
         return want;
     };
     want.departure = session.departure;
-    let missing = missing_kwh(session);
+    let missing = session.missing().as_kwh();
     if missing <= 0.0 {
         want.reason = Reason::new(ReasonCode::ChargeDone);
         return want;

@@ -5,7 +5,7 @@
 //! the energy of all cars that leave by then must fit through the fuse. In: sessions, circuits, what else draws behind a fuse,
 //! kW. Out: the cars that must charge now.
 
-use super::charge_point::{SPARE, SPARE_H, missing_kwh};
+use super::charge_point::{SPARE, SPARE_H};
 use super::view::View;
 use crate::site::{ChargePoint, Component, EvMode, Id, Kind};
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ pub fn short_together(view: &View<'_>) -> BTreeSet<Id> {
 
 fn due<'p>(view: &View<'_>, id: &'p Id, component: &'p Component, point: &ChargePoint) -> Option<Due<'p>> {
     let session = view.state.sessions.get(id)?;
-    let kwh = missing_kwh(session) / point.efficiency;
+    let kwh = session.missing().as_kwh() / point.efficiency;
     let waits = session.mode != EvMode::Surplus && kwh > 0.0 && view.state.takes_nothing(id).is_none();
     waits.then_some(Due {
         id,

@@ -9,7 +9,7 @@ use super::order::Order;
 use super::view::View;
 use crate::model::{Direction, Reason, ReasonCode, Target};
 use crate::site::{Component, Id, Kind};
-use crate::units::{Current, Power};
+use crate::units::{Current, Energy, Power};
 use chrono::TimeDelta;
 
 /// Longest time that heat pumps and batteries wait for the rest. A tank and a building carry the heat of this time; where a
@@ -68,7 +68,7 @@ fn order(view: &View<'_>, id: &Id, component: &Component, cars: bool) -> Option<
     let target = match &component.kind {
         Kind::Battery(b) if !b.grid_forming => Target::Power(Power::ZERO),
         Kind::ChargePoint(p) => {
-            let wants = view.state.sessions.get(id).is_some_and(|s| s.delivered < s.energy);
+            let wants = view.state.sessions.get(id).is_some_and(|s| s.missing() > Energy::ZERO);
             Target::Current(if wants && cars { p.current_min } else { Current::ZERO })
         }
         Kind::HeatPump(_) => Target::Release,

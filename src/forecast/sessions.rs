@@ -1,6 +1,6 @@
 //! Charging sessions: cars that are here now, with what they still need.
 
-use crate::model::{ControllerState, ExpectedSession, PastSession};
+use crate::model::{ControllerState, ExpectedSession, LEFT_EARLY, PastSession};
 use crate::site::{Id, Kind, Plant};
 use crate::time::{TimeGrid, Timestamp};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub fn forecast(
     for (id, c) in &plant.components {
         let Kind::ChargePoint(_) = &c.kind else { continue };
         let Some(s) = state.sessions.get(id) else { continue };
-        let missing = (s.energy - s.delivered).as_kwh().max(0.0);
+        let missing = s.missing().as_kwh();
         let past = state.forecast.sessions.get(id).map_or(&[][..], Vec::as_slice);
         let idle = s.idle_since.is_some();
         let energy_kwh = if idle { missing * wakes(past) } else { missing };
@@ -28,6 +28,7 @@ pub fn forecast(
                 departure: s.departure,
                 energy_kwh,
                 expected: idle,
+                leaves_early: leaves_early(past),
             };
             all.insert(id.clone(), vec![session]);
         }
@@ -45,6 +46,18 @@ fn wakes(past: &[PastSession]) -> f64 {
     let seen: Vec<bool> = past.iter().filter_map(|s| s.woke).collect();
     let woken = seen.iter().filter(|woke| **woke).count() as f64;
     (woken + ASSUMED_WOKEN) / (seen.len() as f64 + ASSUMED)
+}
+
+/// Stays assumed before any was seen, and how many of those cars left early.
+const STAYS: f64 = 20.0;
+const OF_THEM_EARLY: f64 = 1.0;
+
+/// Probability that a car leaves before its time, from the stays seen at its charge point (as in [`wakes`]).
+fn leaves_early(past: &[PastSession]) -> f64 {
+    let early = |s: &PastSession| Some(s.expected_departure? - s.departure > LEFT_EARLY);
+    let seen: Vec<bool> = past.iter().filter_map(early).collect();
+    let left = seen.iter().filter(|early| **early).count() as f64;
+    (left + OF_THEM_EARLY) / (seen.len() as f64 + STAYS)
 }
 
 #[cfg(test)]
@@ -76,6 +89,7 @@ mod tests {
         let past = |woke: &Option<bool>| PastSession {
             arrival: now - TimeDelta::days(3),
             departure: now - TimeDelta::days(2),
+            expected_departure: None,
             energy_kwh: 4.0,
             woke: *woke,
         };
@@ -90,6 +104,32 @@ mod tests {
             (got - planned_kwh).abs() < 1e-9,
             "{got} kWh, idle {idle}, past {woke:?}"
         );
+    }
+
+    #[test]
+    fn how_often_cars_left_before_their_time_is_learned() {
+        let stay = |early_min: Option<i64>| {
+            let departure = chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+            PastSession {
+                arrival: departure - TimeDelta::hours(10),
+                departure,
+                expected_departure: early_min.map(|m| departure + TimeDelta::minutes(m)),
+                energy_kwh: 4.0,
+                woke: None,
+            }
+        };
+        let check = |stays: &[Option<i64>], expected: f64| {
+            let past: Vec<PastSession> = stays.iter().map(|m| stay(*m)).collect();
+            let got = leaves_early(&past);
+            assert!((got - expected).abs() < 1e-9, "{got} after {stays:?}");
+        };
+        check(&[], 0.05);
+        // stays of an earlier version say nothing
+        check(&[None; 30], 0.05);
+        // a few minutes are no early leave, and a late one neither
+        check(&[Some(5); 20], 1.0 / 40.0);
+        check(&[Some(-90); 20], 1.0 / 40.0);
+        check(&[Some(90); 20], 21.0 / 40.0);
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct ExpectedSession {
     pub energy_kwh: f64,
     /// False: plugged in now; true: only expected.
     pub expected: bool,
+    /// Probability that the car is gone before `departure`.
+    #[serde(default)]
+    pub leaves_early: f64,
 }
 
 /// What the forecaster remembers: 15-minute means by series, oldest first, bounded.
@@ -135,10 +138,16 @@ impl ForecastMemory {
     }
 }
 
+/// A car left early if it was gone so long before its time.
+pub const LEFT_EARLY: TimeDelta = TimeDelta::minutes(15);
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastSession {
     pub arrival: Timestamp,
     pub departure: Timestamp,
+    /// When it was to leave, as told or assumed. `None`: written by an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_departure: Option<Timestamp>,
     pub energy_kwh: f64,
     /// The car took nothing of what was on offer for a while: whether it took power again before it left. `None`: it never
     /// refused.

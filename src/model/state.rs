@@ -372,6 +372,13 @@ pub struct Session {
     pub woke: bool,
 }
 
+impl Session {
+    /// Energy that the car still wants.
+    pub fn missing(&self) -> Energy {
+        (self.energy - self.delivered).max(Energy::ZERO)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Override {
     pub target: Target,

@@ -67,6 +67,7 @@ pub fn forecast_at(plant: &Plant, cars: bool, start: Timestamp) -> Forecast {
                     departure: now() + TimeDelta::hours(10),
                     energy_kwh: p.default_session.energy.as_kwh(),
                     expected: false,
+                    leaves_early: 0.05,
                 };
                 sessions.insert(id.clone(), vec![car]);
             }

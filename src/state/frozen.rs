@@ -64,11 +64,7 @@ impl Image<'_> {
         match (&c.kind, last.target) {
             (Kind::Generator(_), Target::Power(p)) => Some(-p.as_kw().abs()),
             (_, Target::Power(p)) => Some(p.as_kw()),
-            (_, Target::Current(a)) => {
-                let volts = self.plant.connection.as_ref().map_or(230.0, |c| c.voltage.as_volts());
-                let phases = c.phases.iter().filter(|p| **p).count() as f64;
-                Some(a.as_amps() * volts * phases / 1e3)
-            }
+            (_, Target::Current(a)) => Some(a.as_amps() * self.plant.kw_per_amp(c)),
             _ => None,
         }
     }

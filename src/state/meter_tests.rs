@@ -109,10 +109,14 @@ fn what_does_not_add_up_is_held_against_the_meter_after_ten_seconds_and_before_t
         if t == 20 {
             let d = &s.doubts[0];
             assert_eq!((d.component.as_str(), d.kind), ("grid", DoubtKind::Balance));
-            for part in ["0.6", "current transformers", "home would have to feed in"] {
+            for part in ["0.6", "current transformers", "Household would have to feed in"] {
                 assert!(d.why.contains(part), "{part}: {}", d.why);
             }
-            assert!(d.why_ko.as_ref().is_some_and(|ko| ko.contains("변류기")));
+            assert!(
+                d.why_ko
+                    .as_ref()
+                    .is_some_and(|ko| ko.contains("변류기") && ko.contains("가정 부하이(가)"))
+            );
         }
     }
     let (first, a) = astray[0];

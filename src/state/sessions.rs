@@ -1,12 +1,16 @@
 //! Cars come and go: a session begins at plug-in with what is assumed of it, and ends at unplug.
 
 use crate::model::{ControllerState, PastSession, Quantity, Session, Snapshot, Trigger};
-use crate::site::{ChargePoint, Id, Kind, Plant};
+use crate::site::{ChargePoint, Component, Id, Kind, Plant};
 use crate::time::{Timestamp, local_instant};
 use crate::units::{Energy, Power};
+use chrono::TimeDelta;
 
 /// Sessions remembered per charge point.
 const KEPT: usize = 200;
+/// Shortest stay that is assumed, and the time to charge in full with a reserve for what is held back meanwhile.
+const SHORTEST: TimeDelta = TimeDelta::hours(1);
+const SPARE: f64 = 1.1;
 
 /// Follows every charge point; returns what is a reason to plan anew.
 pub fn update(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, now: Timestamp) -> Vec<Trigger> {
@@ -17,7 +21,7 @@ pub fn update(plant: &Plant, snapshot: &Snapshot, state: &mut ControllerState, n
         let Some(plugged) = snapshot.plugged(id) else { continue };
         match (plugged, state.sessions.contains_key(id)) {
             (true, false) => {
-                state.sessions.insert(id.clone(), begin(plant, point, now));
+                state.sessions.insert(id.clone(), begin(plant, (c, point), now));
                 triggers.push(Trigger::CarPlugged);
             }
             (false, true) => {
@@ -58,11 +62,11 @@ fn drawn(plant: &Plant, snapshot: &Snapshot, id: &Id, session: &mut Session) -> 
     Some(session.drawn)
 }
 
-fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
+fn begin(plant: &Plant, (component, point): (&Component, &ChargePoint), now: Timestamp) -> Session {
     let wish = &point.default_session;
     Session {
         since: now,
-        departure: next_departure(plant, point, now),
+        departure: next_departure(plant, (component, point), now),
         energy: wish.energy,
         mode: wish.mode,
         delivered: Energy::ZERO,
@@ -77,20 +81,24 @@ fn begin(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Session {
 /// The clock jumped: a departure that nobody told is assumed anew, by the right time of day.
 pub fn step(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     for (id, session) in state.sessions.iter_mut().filter(|(_, s)| !s.told) {
-        if let Some(Kind::ChargePoint(point)) = plant.components.get(id).map(|c| &c.kind) {
-            session.departure = next_departure(plant, point, session.since.min(now));
+        let component = plant.components.get(id).map(|c| (c, &c.kind));
+        if let Some((c, Kind::ChargePoint(point))) = component {
+            session.departure = next_departure(plant, (c, point), session.since.min(now));
         }
     }
 }
 
-/// The next local time of departure that leaves at least an hour.
-fn next_departure(plant: &Plant, point: &ChargePoint, now: Timestamp) -> Timestamp {
+/// The next local time of departure. A car that comes shortly before it may stay for an hour or for a day, and nobody said
+/// which: it leaves when it can have its energy.
+fn next_departure(plant: &Plant, (component, point): (&Component, &ChargePoint), now: Timestamp) -> Timestamp {
     let tz = plant.location.time_zone;
     let today = now.with_timezone(&tz).date_naive();
     let days = today.iter_days().take(3);
     let mut times = days.map(|d| local_instant(tz, d.and_time(point.default_session.departure)));
-    let soonest = now + chrono::TimeDelta::hours(1);
-    times.find(|t| *t >= soonest).unwrap_or(soonest)
+    let full_kw = point.current_max.as_amps() * plant.kw_per_amp(component) * point.efficiency;
+    let needed_h = SPARE * point.default_session.energy.as_kwh() / full_kw.max(1e-3);
+    let soonest = now + SHORTEST.max(TimeDelta::seconds((needed_h.min(24.0) * 3600.0) as i64));
+    times.find(|t| *t > now).map_or(soonest, |t| t.max(soonest))
 }
 
 fn end(state: &mut ControllerState, id: &Id, now: Timestamp) {
@@ -101,6 +109,7 @@ fn end(state: &mut ControllerState, id: &Id, now: Timestamp) {
     past.push(PastSession {
         arrival: session.since,
         departure: now,
+        expected_departure: Some(session.departure),
         energy_kwh: session.delivered.as_kwh(),
         woke: (session.woke || session.idle_since.is_some()).then_some(session.woke),
     });
@@ -116,7 +125,7 @@ mod tests {
     /// What the charge point says in each cycle of 10 s after plug-in, and what the car has of it at the end.
     fn check(said: &[&[(Quantity, f64)]], drawn_kwh: f64) {
         let mut plant = crate::site::builtin("home-amsterdam").unwrap().plant;
-        plant.timing.cycle = chrono::TimeDelta::seconds(10);
+        plant.timing.cycle = TimeDelta::seconds(10);
         let (id, point) = plant
             .components
             .iter()
@@ -155,6 +164,40 @@ mod tests {
         }
         let got = state.sessions[&id].delivered.as_kwh();
         assert!((got - drawn_kwh * point.efficiency).abs() < 1e-9, "{got} for {said:?}");
+    }
+
+    /// A car of 14 kWh at 16 A on three phases, usual departure 07:30: when it is taken to leave, local time.
+    #[test]
+    fn a_car_that_comes_shortly_before_the_usual_departure_is_charged_at_once() {
+        let plant = crate::site::builtin("home-amsterdam").unwrap().plant;
+        let (c, mut point) = plant
+            .components
+            .values()
+            .find_map(|c| match &c.kind {
+                Kind::ChargePoint(p) => Some((c, p.clone())),
+                _ => None,
+            })
+            .unwrap();
+        point.default_session.departure = chrono::NaiveTime::from_hms_opt(7, 30, 0).unwrap();
+        point.default_session.energy = Energy::kwh(14.0);
+        let tz = plant.location.time_zone;
+        for (arrives, leaves) in [
+            ("2026-05-12T18:00", "2026-05-13T07:30"),
+            ("2026-05-12T05:00", "2026-05-12T07:30"),
+            ("2026-05-12T06:45", "2026-05-12T08:16"),
+            ("2026-05-12T07:20", "2026-05-12T08:51"),
+            // it came after the usual time: the next is tomorrow's
+            ("2026-05-12T07:30", "2026-05-13T07:30"),
+        ] {
+            let local = |t: &str| chrono::NaiveDateTime::parse_from_str(t, "%Y-%m-%dT%H:%M").unwrap();
+            let got = next_departure(&plant, (c, &point), local_instant(tz, local(arrives)));
+            let late = got - local_instant(tz, local(leaves));
+            assert!(
+                late.abs() < TimeDelta::minutes(1),
+                "{arrives}: {}",
+                got.with_timezone(&tz)
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cars;
 mod clean_days;
 mod day;
 mod explanations;

@@ -5,6 +5,7 @@ use super::bounds::stands_at;
 use super::now::Seen;
 use crate::model::{Quantity, Reason, ReasonCode, Rung};
 use crate::site::{HeatPump, Id, Kind};
+use crate::units::Energy;
 
 /// Which way power flows, seen from the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Seen<'_> {
             C::LimitRating => self.rated(id, kw).is_some_and(|most| kw.abs() >= AT_RATING * most),
             C::CurtailNegative | C::CurtailSurplus => self.is_held_back(id, kw),
             C::NoCar => self.snapshot.plugged(id) == Some(false),
-            C::ChargeDone => self.state.sessions.get(id).is_some_and(|s| s.delivered >= s.energy),
+            C::ChargeDone => self.state.sessions.get(id).is_some_and(|s| s.missing() == Energy::ZERO),
             C::CarTakesNothing => self.snapshot.plugged(id) == Some(true),
             C::HeatSatisfied => self.is_warm(id),
             C::FallbackNoPlan => self.state.rung == Rung::Rule,

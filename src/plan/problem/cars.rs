@@ -16,9 +16,10 @@ const EXPECTED: f64 = 5.0;
 const WITHIN_H: f64 = 1.0;
 const MOST: f64 = 50.0;
 
-/// How long before its departure a car may already be gone, and how often that is assumed to happen.
-const EARLY_LEAVER: TimeDelta = TimeDelta::hours(2);
-const EARLY_SHARE: f64 = 0.05;
+/// How long before its departure a car that leaves early may be gone.
+const EARLY: TimeDelta = TimeDelta::hours(2);
+/// What such a car misses it takes elsewhere, in highest prices: a public charger costs about twice what a household pays.
+const ELSEWHERE: f64 = 2.0;
 
 pub fn cars(x: &Context<'_>) -> Vec<EvProblem> {
     let all = x.all(|k| if let Kind::ChargePoint(c) = k { Some(c) } else { None });
@@ -32,12 +33,6 @@ pub fn cars(x: &Context<'_>) -> Vec<EvProblem> {
         .collect()
 }
 
-/// kW at the highest and lowest current over the phases that the charger and the connection have.
-fn power(x: &Context<'_>, component: &Component, c: &ChargePoint) -> f64 {
-    let phases = component.phases.iter().filter(|p| **p).count() as f64;
-    c.current_max.as_amps() * x.voltage() * phases.min(x.phases()).max(1.0) / 1e3
-}
-
 fn car(
     x: &Context<'_>,
     name: String,
@@ -48,7 +43,7 @@ fn car(
 ) -> Option<EvProblem> {
     let told = x.state.sessions.get(id).filter(|_| !s.expected);
     let mode = told.map_or(c.default_session.mode, |t| t.mode);
-    let charge_max_kw = power(x, component, c);
+    let charge_max_kw = c.current_max.as_amps() * x.plant.kw_per_amp(component);
     let (arrive, depart) = window(x, s);
     // what can still be charged after the horizon need not be charged in it
     let after = hours(s.departure - x.forecast.grid.end()).max(0.0) * charge_max_kw * c.efficiency;
@@ -74,8 +69,8 @@ fn car(
         shortfall_cost_per_kwh,
         asap: mode == EvMode::Fast && !s.expected,
         surplus_only: mode == EvMode::Surplus,
-        late_step: Some(x.steps_over_by(s.departure - EARLY_LEAVER)),
-        late_cost_per_kwh: EARLY_SHARE * shortfall_cost_per_kwh,
+        late_step: Some(x.steps_over_by(s.departure - EARLY)),
+        late_cost_per_kwh: s.leaves_early * ELSEWHERE * top,
         demand_kw: None,
         demand_missed_cost_per_kwh: 0.0,
         extra_max_kwh: 0.0,
