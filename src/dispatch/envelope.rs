@@ -9,6 +9,7 @@
 
 use super::may::{self, Start};
 use super::others::{Decided, Flow, both_looks, least_others, most_others, others, phase_name, volatility};
+use super::slow;
 use super::view::View;
 use crate::model::{DeviceHealth, Direction, ReasonCode};
 use crate::site::{Component, Id, Kind};
@@ -165,20 +166,21 @@ impl Envelope {
 }
 
 /// What a jump may use of a limit until the next cycle corrects it: nothing while a link loses requests, because then nobody
-/// knows that the next cycle does.
-fn tolerated(view: &View<'_>) -> f64 {
+/// knows that the next cycle does, nor while a component is known to follow late.
+/// Share of the limit; `most` where every component follows at once.
+fn tolerated(view: &View<'_>, most: f64) -> f64 {
     // a device that is silent for good takes no part in the correction
     let loses = |d: &DeviceHealth| d.online && d.link.lost_lately.is_some_and(|share| share > 0.0);
-    if view.snapshot.devices.iter().any(loses) {
+    if view.snapshot.devices.iter().any(loses) || slow::any(view) {
         0.0
     } else {
-        TOLERATED
+        most
     }
 }
 
 /// Bound for grants: the margin, and the jump beyond what is tolerated for one cycle.
 fn granted(view: &View<'_>, limit: f64, jump: f64) -> f64 {
-    limit - (MARGIN * limit).max(LARGER * jump - tolerated(view) * limit)
+    limit - (MARGIN * limit).max(LARGER * jump - tolerated(view, TOLERATED) * limit)
 }
 
 fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &mut Vec<Bound>) {
@@ -200,7 +202,7 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
         max: granted(view, import, volatility(view, "site", true, seen, most)),
         min: f64::NEG_INFINITY,
         starts: shares(starts.iter(), |_| 1.0),
-        peak: import * (1.0 + tolerated(view)),
+        peak: import * (1.0 + tolerated(view, TOLERATED)),
         high: high.max(least) + lost.high + in_more,
         low: low + lost.low,
         storing: 0.0,
@@ -260,7 +262,7 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Sta
         max: granted(view, limit, volatility(view, &name, true, seen, most)),
         min: -granted(view, limit, volatility(view, &name, false, seen, most)),
         starts: shares(starts.iter(), part),
-        peak: limit * (1.0 + tolerated(view)),
+        peak: limit * (1.0 + tolerated(view, TOLERATED)),
         high: high + lost.high,
         low: low + lost.low,
         storing: 0.0,
@@ -335,7 +337,7 @@ fn circuit_bound(
         high += share(m) * most;
     }
     // what is only told what to draw does not jump: nearly all of the limit may be granted
-    let (margin, tolerated) = if wild {
+    let (margin, briefly) = if wild {
         (MARGIN, TOLERATED)
     } else {
         (0.005, TOLERATED_TOLD)
@@ -351,7 +353,7 @@ fn circuit_bound(
         max: kw * (1.0 - margin),
         min: -kw * (1.0 - margin),
         starts: shares(own, &share),
-        peak: kw * (1.0 + tolerated),
+        peak: kw * (1.0 + tolerated(view, briefly)),
         high,
         low,
         storing: 0.0,

@@ -20,6 +20,7 @@ mod others;
 mod pv;
 mod rule;
 mod safe;
+mod slow;
 mod view;
 
 use crate::model::{
@@ -82,6 +83,7 @@ pub fn decide(
     let force = may::in_force(&view, &mut marks);
     let view = View { force: &force, ..view };
     may::learn(&view, &mut marks);
+    slow::learn(&view, &mut marks);
     let memory = match rung {
         Rung::Released => laws::Outcome::of(released(&view)),
         Rung::Safe if !state.started => laws::Outcome::of(Vec::new()),
