@@ -43,6 +43,10 @@ impl Books {
     /// Energy that cars were promised and left without.
     pub fn ev_shortfall_kwh(&self) -> f64 {
         // an empty sum of floats is -0.0
-        self.stays.values().flatten().map(Stay::missed_kwh).fold(0.0, |a, b| a + b)
+        self.stays
+            .values()
+            .flatten()
+            .map(Stay::missed_kwh)
+            .fold(0.0, |a, b| a + b)
     }
 }
