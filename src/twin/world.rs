@@ -20,6 +20,9 @@ use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Length that rooms of storages are taken over where no time passes, hours.
+const MOMENT_H: f64 = 1e-6;
+
 /// Longest step of the physics.
 const STEP: TimeDelta = TimeDelta::seconds(10);
 const METERING: TimeDelta = TimeDelta::minutes(15);
@@ -170,7 +173,8 @@ impl World {
 
     /// All powers for the step that ends now.
     fn settle(&mut self, dt_s: f64) {
-        let h = (dt_s / 3600.0).max(1e-6);
+        // only the first moment has no length; what flows in a step of a millisecond is booked by its true length
+        let h = if dt_s > 0.0 { dt_s / 3600.0 } else { MOMENT_H };
         let (t, outdoor) = (self.now, self.weather.temperature(self.now));
         let soc = self.models.values().find_map(|m| match m {
             Model::Battery(b) => Some(b.soc()),
@@ -568,13 +572,14 @@ mod tests {
         World::new(&site, seed, start, TimeDelta::seconds(10)).unwrap()
     }
 
-    /// Random commands all day long.
+    /// Random commands all day long, after steps of a minute and of what an answer takes.
     fn stirred(name: &str, seed: u64) -> World {
         let mut w = world(name, seed);
         let mut rng = fastrand::Rng::with_seed(seed);
         let ids: Vec<Id> = w.models.keys().cloned().collect();
         for _ in 0..(24 * 60) {
-            let t = w.now() + TimeDelta::seconds(60);
+            w.advance_to(w.now() + TimeDelta::milliseconds(1));
+            let t = w.now() + TimeDelta::milliseconds(59_999);
             for id in &ids {
                 let target = match rng.u8(0..6) {
                     0 => Target::Power(Power::kw(rng.f64() * 100.0 - 50.0)),
