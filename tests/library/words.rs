@@ -339,3 +339,49 @@ fn a_site_that_is_only_observed_says_so_and_what_it_would_write() {
         assert!(orders.iter().any(|o| o.starts_with(verb)), "{verb}: {orders:?}");
     }
 }
+
+/// Names that follow `before` in a script, as `export const NAME`.
+fn named_after<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
+    let name = |rest: &'t str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+    text.split(before).skip(1).filter_map(name)
+}
+
+/// What a script imports from other scripts.
+fn imported(text: &str) -> BTreeSet<&str> {
+    let lists = between(text, "import {", '}');
+    lists.flat_map(|l| l.split(',')).map(str::trim).collect()
+}
+
+#[test]
+fn scripts_import_what_they_use_of_each_other() {
+    let scripts = scripts();
+    let exports = |text| {
+        let kinds = [
+            "export const ",
+            "export function ",
+            "export async function ",
+            "export class ",
+        ];
+        kinds
+            .into_iter()
+            .flat_map(move |k| named_after(text, k))
+            .collect::<BTreeSet<&str>>()
+    };
+    let all: BTreeMap<&String, BTreeSet<&str>> = scripts.iter().map(|(n, text)| (n, exports(text))).collect();
+    assert!(all.values().map(BTreeSet::len).sum::<usize>() > 20);
+    for (name, text) in &scripts {
+        let own = ["const ", "function ", "let "];
+        let own: BTreeSet<&str> = own.into_iter().flat_map(|k| named_after(text, k)).collect();
+        let imported = imported(text);
+        let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.' || c == '\'' || c == '-';
+        for word in code.split(|c: char| !is_part(c)) {
+            let foreign = all.iter().any(|(other, names)| *other != name && names.contains(word));
+            let called = code.contains(&format!("{word}(")) || code.contains(&format!("${{{word}}}"));
+            let constant = word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            if foreign && (called || constant) && !own.contains(word) {
+                assert!(imported.contains(word), "{name} uses `{word}` and does not import it");
+            }
+        }
+    }
+}

@@ -1,5 +1,5 @@
 """Opens a page in headless Chromium over its debugging pipe, waits until it shows a text, and prints what it shows as JSON:
-{"text": …, "errors": […]}. Arguments: chromium, url, width, height, text to wait for, file for a screenshot (or "-")."""
+{"text": …, "errors": […], …}. Arguments: chromium, url, width, height, text to wait for, file for a screenshot (or "-")."""
 
 import base64
 import json
@@ -84,7 +84,10 @@ def main():
                     file.write(base64.b64decode(shot["data"]))
             text = browser.value("document.body.innerText") or ""
             wide = browser.value("document.documentElement.scrollWidth > innerWidth")
-            print(json.dumps({"text": text, "errors": browser.errors, "wider_than_screen": wide}))
+            # what is drawn of the day: prices, and what was measured
+            drawn = {name: browser.value(f"document.querySelectorAll('.day .plot {shape}').length")
+                     for name, shape in (("prices", "rect.tariff"), ("actual", "path.line[d^=M]"))}
+            print(json.dumps({"text": text, "errors": browser.errors, "wider_than_screen": wide, "drawn": drawn}))
         finally:
             browser.process.kill()
             browser.process.wait()

@@ -17,6 +17,9 @@ fn demo(site: &str, more: &[&str]) -> (Process, u16) {
     eventually("the demo has a plan", Duration::from_secs(240), || {
         get(port, "/api/v1/plan")
     });
+    eventually("the demo has a past", Duration::from_secs(60), || {
+        get(port, "/api/v1/history?series=grid.active_power_watts.grid").filter(|past| past.contains("[["))
+    });
     (process, port)
 }
 
@@ -63,6 +66,10 @@ fn the_page_shows_the_site_in_both_languages_on_both_widths_without_an_error() {
                 );
                 assert_eq!(page["errors"], serde_json::json!([]), "{site} {language} {width}");
                 assert_eq!(page["wider_than_screen"], false, "{site} {language} {width}");
+                for what in ["prices", "actual"] {
+                    let drawn = page["drawn"][what].as_u64();
+                    assert!(drawn > Some(0), "{site} {language} {width}: nothing is drawn of {what}");
+                }
             }
         }
     }

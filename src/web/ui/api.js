@@ -16,10 +16,20 @@ export function takeToken() {
   return sessionStorage.getItem(KEY);
 }
 
+/** An answer that did not come, or is none. */
+class Unread extends Error {}
+
+/** What to do where an answer did not come. Any other error is a fault of the page: it is thrown on, and the tests see it. */
+export const unread = (then = () => {}) => (e) => {
+  if (!(e instanceof Unread)) throw e;
+  return then();
+};
+
 export async function read(path) {
-  const answer = await fetch(`/api/v1/${path}`);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
+  const none = (why) => { throw new Unread(`${path}: ${why}`); };
+  const answer = await fetch(`/api/v1/${path}`).catch((e) => none(e.message));
+  if (!answer.ok) none(answer.status);
+  return answer.json().catch((e) => none(e.message));
 }
 
 /** Posts a change; gives `{ok, text}`: what is in force now, in the page's language, or why not. */

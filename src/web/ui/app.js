@@ -1,17 +1,21 @@
 // The page: follows the controller and lays out what it says.
 
 import { html, render, useState, useEffect, useMemo, useRef } from '/vendor/htm-preact.js';
-import { takeToken, read, follow, past } from '/api.js';
+import { takeToken, read, unread, follow, past } from '/api.js';
 import { translator, title } from '/words.js';
 import { formats } from '/format.js';
 import { Flow } from '/flow.js';
 import { Day, span } from '/day.js';
-import { keys } from '/rows.js';
+import { keys, STEP } from '/rows.js';
 import { Devices, Details } from '/devices.js';
 import { Control } from '/forms.js';
 import { Money, Island } from '/money.js';
 
 const token = takeToken();
+
+// The past and the prices are read anew so often, and so soon again where there is nothing yet, ms.
+const EACH = 30000;
+const SOON = 3000;
 
 function useLanguage() {
   const asked = new URLSearchParams(location.search).get('lang');
@@ -31,15 +35,15 @@ function useSite() {
   const heard = useRef(0);
   const fresh = (value) => { heard.current = Date.now(); setLost(false); setNow(value); };
   useEffect(() => {
-    read('site').then(setSite).catch(() => setLost(true));
-    read('now').then(fresh).catch(() => {});
-    read('plan').then(setPlan).catch(() => {});
+    read('site').then(setSite).catch(unread(() => setLost(true)));
+    read('now').then(fresh).catch(unread());
+    read('plan').then(setPlan).catch(unread());
     const stop = follow({ now: fresh, plan: setPlan });
     // Without the stream the state is asked for, every so often: others may have taken all streams.
     const watch = setInterval(() => {
       const age = Date.now() - heard.current;
       if (age > 5000) setLost(true);
-      if (age > 2500) read('now').then(fresh).catch(() => {});
+      if (age > 2500) read('now').then(fresh).catch(unread());
     }, 2000);
     return () => { stop(); clearInterval(watch); };
   }, []);
@@ -49,13 +53,18 @@ function useSite() {
     const load = async () => {
       const latest = await read('now');
       const [from] = span(site.time_zone, Date.parse(latest.at));
-      const [series, prices] = await Promise.all([past(keys(latest), from, STEP), read('prices')]);
-      setDay({ past: series, prices });
+      // each by itself: one that fails takes nothing from the other
+      const part = (name, asked) => asked.then((value) => setDay((known) => ({ ...known, [name]: value })));
+      const series = past(keys(latest), from, STEP);
+      await Promise.all([part('past', series), part('prices', read('prices'))]);
+      return Object.values(await series).some((points) => points.length > 0);
     };
-    const again = () => load().catch(() => {});
+    let timer;
+    let over = false;
+    const again = () => load().catch(unread(() => false))
+      .then((any) => { if (!over) timer = setTimeout(again, any ? EACH : SOON); });
     again();
-    const timer = setInterval(again, 30000);
-    return () => clearInterval(timer);
+    return () => { over = true; clearTimeout(timer); };
   }, [ready, site]);
   return { site, now, plan, day, lost };
 }

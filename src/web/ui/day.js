@@ -1,7 +1,7 @@
 // Today: the plan against what happened, one row a kind, prices above, reasons below.
 
 import { html, useState, useMemo, useEffect } from '/vendor/htm-preact.js';
-import { read } from '/api.js';
+import { read, unread } from '/api.js';
 import { useWidth, Icon } from '/flow.js';
 import { rows, valueAt, stepAt, STEP } from '/rows.js';
 import { midnight } from '/format.js';
@@ -205,7 +205,7 @@ function Before({ now, when, t, f, language }) {
   const [told, setTold] = useState({ minute: null, list: [] });
   useEffect(() => {
     const ask = () => read(`decisions?at=${encodeURIComponent(new Date(minute).toISOString())}`)
-      .then((list) => setTold({ minute, list })).catch(() => setTold({ minute, list: null }));
+      .then((list) => setTold({ minute, list })).catch(unread(() => setTold({ minute, list: null })));
     const timer = setTimeout(ask, RESTS);
     return () => clearTimeout(timer);
   }, [minute]);
@@ -231,7 +231,7 @@ function Ahead({ now, plan, when, asked, at, t, f, language }) {
     if (pinned < 0) return undefined;
     let current = true;
     const ask = (c) => read(`why?component=${encodeURIComponent(c.id)}&at=${encodeURIComponent(plan.start[pinned])}`);
-    Promise.all(list.map((c) => ask(c).then((w) => [`${plan.id} ${pinned} ${c.id}`, w.other[language]]).catch(() => null)))
+    Promise.all(list.map((c) => ask(c).then((w) => [`${plan.id} ${pinned} ${c.id}`, w.other[language]]).catch(unread(() => null))))
       .then((all) => current && setExact((old) => ({ ...old, ...Object.fromEntries(all.filter(Boolean)) })));
     return () => { current = false; };
   }, [pinned, plan && plan.id, language]);
