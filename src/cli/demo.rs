@@ -82,6 +82,10 @@ fn demo(args: Args) -> Result<u8, (u8, String)> {
     if args.once {
         let report = simulate(&args, &site, faults)?;
         show(&report, args.json);
+        if !args.json && !args.fault.is_empty() {
+            let faults = args.fault.join(", ");
+            println!("faults    {faults} under the plan only; idle and rule ran on healthy devices");
+        }
         return Ok(if report.ok() { super::DONE } else { BAD });
     }
     if args.json {
