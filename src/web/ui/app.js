@@ -13,7 +13,7 @@ import { Money, Island } from '/money.js';
 
 const token = takeToken();
 
-// The past and the prices are read anew so often, and so soon again where there is nothing yet, ms.
+// The past and the prices are read anew so often, and so soon again while the past does not reach the present, ms.
 const EACH = 30000;
 const SOON = 3000;
 
@@ -57,12 +57,13 @@ function useSite() {
       const part = (name, asked) => asked.then((value) => setDay((known) => ({ ...known, [name]: value })));
       const series = past(keys(latest), from, STEP);
       await Promise.all([part('past', series), part('prices', read('prices'))]);
-      return Object.values(await series).some((points) => points.length > 0);
+      const reached = Object.values(await series).map((points) => (points.length ? points[points.length - 1][0] : 0));
+      return Math.max(...reached) > Date.parse(latest.at) - 3 * STEP * 1000;
     };
     let timer;
     let over = false;
     const again = () => load().catch(unread(() => false))
-      .then((any) => { if (!over) timer = setTimeout(again, any ? EACH : SOON); });
+      .then((whole) => { if (!over) timer = setTimeout(again, whole ? EACH : SOON); });
     again();
     return () => { over = true; clearTimeout(timer); };
   }, [ready, site]);

@@ -74,7 +74,7 @@ function Row({ row, live: present, when, frame, t, f }) {
   const meant = stepAt(when < at ? row.first : row.plan, when);
   const said = (v) => (v === null ? '–' : row.unit === '%' ? f.n0(v) : f.kwBare(Math.abs(v) < 0.05 ? 0 : v));
   const signed = (v) => words(row.kind, v, t);
-  const number = (v) => (low < 0 && row.unit !== '%' && v !== null ? said(Math.abs(v)) : said(v));
+  const number = (v) => (signed(v) ? said(Math.abs(v)) : said(v));
   return html`<div class="row">
     <div class="label"><span class="name">${t(row.kind)}</span>
       <span class="values">
