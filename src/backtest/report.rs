@@ -110,8 +110,8 @@ impl Report {
         self.limits.breaches == 0 && self.energy_balance_error_kwh <= 1e-6 && !self.lost_service()
     }
 
-    /// A car left at its time without energy that it was promised and that could have been given, or the plan left more load unserved
-    /// or more discomfort than the rule.
+    /// A car left at its time without energy that it was promised and that could have been given, or the plan left more load
+    /// unserved or more discomfort than the rule.
     pub fn lost_service(&self) -> bool {
         let slack = UNSEEN * f64::from(self.days);
         let lost: f64 = self.missed.iter().map(Missed::lost_kwh).sum();
