@@ -294,6 +294,11 @@ impl FieldDevice {
         all.map(of).collect()
     }
 
+    /// Point that counts down how long a written value of this command holds.
+    pub(super) fn countdown_point(&self, command: &str) -> Option<&str> {
+        self.profile.commands.get(command)?.countdown_point.as_deref()
+    }
+
     /// Ratings that a command counts in shares of, as the device shows them.
     pub(super) fn ratings(&self, command: &str) -> Vec<Shown> {
         match &self.found {

@@ -30,6 +30,9 @@ pub struct Command {
     pub device_timeout_s: Option<f64>,
     /// Point that shows the device's own timeout in seconds; where it shows less, refreshes come sooner.
     pub timeout_point: Option<String>,
+    /// Point that shows the seconds for which the written value still holds. At 0 nobody's value is in force: the device
+    /// has restarted, for a master's value would count down.
+    pub countdown_point: Option<String>,
     pub on_loss: Option<String>,
     pub wear: Wear,
     /// Sent by itself every `refresh_s` while another command of the device is in force.
@@ -80,6 +83,7 @@ impl Command {
         let required = self.requires.iter().map(|r| r.point.as_str());
         let mut all: Vec<&str> = of_write.chain(of_variant).chain(of_alive).chain(required).collect();
         all.extend(self.timeout_point.as_deref());
+        all.extend(self.countdown_point.as_deref());
         all
     }
 }

@@ -382,6 +382,7 @@ pub struct RawCommand {
     refresh_s: Option<f64>,
     device_timeout_s: Option<f64>,
     timeout_point: Option<String>,
+    countdown_point: Option<String>,
     on_loss: Option<String>,
     wear: Wear,
     keep_alive: Option<Scalar>,
@@ -481,6 +482,7 @@ impl RawCommand {
             refresh_s: self.refresh_s,
             device_timeout_s: self.device_timeout_s,
             timeout_point: self.timeout_point,
+            countdown_point: self.countdown_point,
             on_loss: self.on_loss,
             wear: self.wear,
             keep_alive: self.keep_alive.map(|k| match k {

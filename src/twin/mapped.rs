@@ -127,8 +127,11 @@ impl Mapped {
             let since = self.started.map_or(t.timestamp(), |s| (t - s).num_seconds());
             return self.raw(p, since as f64);
         }
+        let mut commands = self.profile.commands.values();
+        if commands.any(|c| c.countdown_point.as_ref() == Some(&p.name)) {
+            return self.raw(p, left.round());
+        }
         match p.name.as_str() {
-            "lease_left" | "setpoint_valid" => return self.raw(p, left.round()),
             "available" | "setpoint_accounted" => return self.raw(p, 1.0),
             "evse_state" => return self.state_words(world, p),
             "failsafe_current" => {

@@ -593,6 +593,30 @@ async fn a_device_that_forgot_all_it_was_told_is_told_anew_at_once_without_an_al
 }
 
 #[tokio::test]
+async fn a_device_whose_countdown_stands_at_zero_has_restarted_however_often() {
+    let countdown = "[[points]]\nname = \"left\"\naddr = 13\nunit = \"s\"\n[commands.";
+    let profile = PROFILE
+        .replacen("[commands.", countdown, 1)
+        .replace("refresh_s = 20", "refresh_s = 20\ncountdown_point = \"left\"")
+        .replace("MANNERS", "")
+        .replace("WEAR", "ram");
+    for (what, left, restarts) in [("it counts: another wrote", 55, 0), ("it stands at 0", 0, 3)] {
+        let mut b = Bench::of(&profile, Some(0)).await;
+        b.cycle(None).await;
+        for _ in 0..3 {
+            b.pump.lock().unwrap().put(13, &[58]);
+            b.plan(2.0).await;
+            b.plan(2.0).await;
+            b.pump.lock().unwrap().overwrite(4_321);
+            b.pump.lock().unwrap().put(13, &[left]);
+            b.plan(2.0).await;
+        }
+        let foreign = b.health().await.unwrap().foreign.is_some();
+        assert_eq!((foreign, b.restarts().await), (restarts == 0, restarts), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn an_uptime_that_begins_anew_has_everything_told_anew_whatever_the_registers_show() {
     let uptime =
         "[[points]]\nname = \"uptime\"\naddr = 22\ntype = \"u32\"\nunit = \"s\"\nrole = \"uptime\"\n[commands.";

@@ -58,27 +58,29 @@ impl FieldDevice {
                 let shown = client.read(unit, span.table, span.addr, span.count).await;
                 shown.ok().map(|s| span.judge(&s).is_ok())
             }
-            Expect::Point { name, .. } => {
-                let point = self.map()?.points.iter().find(|p| p.name == *name)?.clone();
-                let block = BlockRead {
-                    table: point.table,
-                    addr: point.addr,
-                    count: point.count,
-                    every: Every::Fast,
-                    unit: None,
-                };
-                let words = client
-                    .read(self.wiring.unit, block.table, block.addr, block.count)
-                    .await
-                    .ok()?;
-                let map = Map {
-                    blocks: vec![],
-                    points: vec![point],
-                };
-                let values: Values = map.values(&block, &words).into_iter().collect();
-                shows(expect, &values)
-            }
+            Expect::Point { name, .. } => shows(expect, &self.read_point(client, name).await?),
         }
+    }
+
+    /// What the device shows of one point now; `None` where it has no such point or cannot be read.
+    async fn read_point(&self, client: &mut Client, name: &str) -> Option<Values> {
+        let point = self.map()?.points.iter().find(|p| p.name == name)?.clone();
+        let block = BlockRead {
+            table: point.table,
+            addr: point.addr,
+            count: point.count,
+            every: Every::Fast,
+            unit: None,
+        };
+        let words = client
+            .read(self.wiring.unit, block.table, block.addr, block.count)
+            .await
+            .ok()?;
+        let map = Map {
+            blocks: vec![],
+            points: vec![point],
+        };
+        Some(map.values(&block, &words).into_iter().collect())
     }
 
     /// After a poll: pending commands are judged, what is ours is compared, leases end.
@@ -286,10 +288,14 @@ impl FieldDevice {
         odd.polls >= POLLS_OF_NOISE || !owned::is_noise(&told.own, found)
     }
 
-    /// The device lost the command in a restart: with the value went what nobody else writes who takes it back, timers and
-    /// enables. So often that it happens once in a while; what is gone again soon after was taken by somebody.
+    /// The device lost the command in a restart: its countdown stands at 0, or with the value went what nobody else writes
+    /// who takes it back, timers and enables. The second is no proof, and counts once in a while only: what is gone again
+    /// soon after was taken by somebody.
     async fn forgot(&self, client: &mut Client, told: &Told, found: &Cells, now: Timestamp) -> bool {
         let command = told.order.command.as_str();
+        if self.has_run_out(client, command).await {
+            return true;
+        }
         let lately = self.control.forgotten.get(command);
         if lately.is_some_and(|t| now - *t < GONE) || self.control.others.contains_key(command) {
             return false;
@@ -307,6 +313,20 @@ impl FieldDevice {
                 .iter()
                 .all(|(c, word)| *word == 0 || beside.get(c).is_some_and(|w| word > w))
         })
+    }
+
+    /// The device counts down how long a written value holds, and no value is in force: nobody has written.
+    async fn has_run_out(&self, client: &mut Client, command: &str) -> bool {
+        let Some(name) = self.countdown_point(command) else {
+            return false;
+        };
+        for _ in 0..LOOKS_AT_ZEROS {
+            let shown = self.read_point(client, name).await;
+            if shown.and_then(|v| v.get(name)?.number()) != Some(0.0) {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) fn foreign(&mut self, order: &Order, found: String, now: Timestamp) {
