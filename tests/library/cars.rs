@@ -1,10 +1,10 @@
 //! Days of cars: what they cost, and that nobody leaves without the energy that was promised.
 
+use crate::support::day::day_of;
 use chrono::TimeDelta;
 use madang::backtest::{Outcome, RunSpec, run_watched, settle};
 use madang::model::Policy;
 use madang::site::{Mode, parse};
-use madang::time::local_midnight;
 use std::sync::Arc;
 
 /// A house with a car that comes at eight in the evening and leaves at half past seven; a kWh is cheap from five to eight.
@@ -79,23 +79,16 @@ fn days(site: &str, days: u32, seed: u64) -> Days {
     let (mut site, _) = parse("site.toml", site).unwrap();
     site.plant.mode = Mode::Control;
     let site = Arc::new(site);
-    let start = local_midnight(
-        site.plant.location.time_zone,
-        chrono::NaiveDate::from_ymd_opt(2026, 5, 10).unwrap(),
-    );
     let run = |policy| {
         let spec = RunSpec {
-            site: site.clone(),
             policy,
             seed,
-            start,
             days,
             cycle: TimeDelta::seconds(60),
-            wire: false,
-            faults: Vec::new(),
+            ..day_of(&site, "2026-05-10")
         };
         let outcome = run_watched(&spec, &|_| {}).unwrap();
-        let cost = settle(&site.plant, &outcome.books, None, outcome.month, start).total();
+        let cost = settle(&site.plant, &outcome.books, None, outcome.month, spec.start).total();
         (outcome, cost)
     };
     let (plan, cost) = run(Policy::Plan);

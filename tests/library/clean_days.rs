@@ -1,10 +1,10 @@
 //! Days on which every device tells the truth: plausibility must not cry wolf.
 
+use crate::support::day::day_of;
 use chrono::TimeDelta;
 use madang::backtest::{RunSpec, run_watched};
 use madang::model::Policy;
 use madang::site::builtin;
-use madang::time::local_midnight;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -23,14 +23,10 @@ fn check(name: &str) {
         let day = 1 + (seed * 17) % 360;
         let date = chrono::NaiveDate::from_yo_opt(2026, day as u32).unwrap();
         let spec = RunSpec {
-            site: site.clone(),
             policy: Policy::Rule,
             seed,
-            start: local_midnight(site.plant.location.time_zone, date),
-            days: 1,
             cycle: TimeDelta::seconds(20),
-            wire: false,
-            faults: Vec::new(),
+            ..day_of(&site, &date.to_string())
         };
         let found = RefCell::new(Vec::new());
         run_watched(&spec, &|report| {

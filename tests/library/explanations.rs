@@ -4,15 +4,14 @@
 //! Typical situations of plans in both languages, against a file that people have read: tests/golden/explanations.txt.
 //! `MADANG_BLESS=1` writes the file anew; read every changed sentence aloud before it is committed.
 
+use crate::support::day::{day_of, faults};
 use crate::support::{get, saying};
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::{CycleReport, samples};
-use madang::model::{Action, Alternative, Basis, Explanation, Language, Policy, ReasonCode as C, Seen, Target, Voice};
+use madang::model::{Action, Alternative, Basis, Explanation, Language, ReasonCode as C, Seen, Target, Voice};
 use madang::site::{Id, Mode, Plant, Site, builtin};
 use madang::telemetry::Metrics;
-use madang::time::local_midnight;
-use madang::twin::Fault;
 use madang::web::{CONNECTIONS_MAX, Exits, Hub, serve};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -474,58 +473,45 @@ fn no_sentence_has_a_sign_a_number_without_unit_or_a_word_of_mathematics() {
 }
 
 /// A day of a site in virtual time with some faults, every cycle shown to `look`.
-fn day(site: &str, seed: u64, date: (i32, u32, u32), faults: &[&str], look: &dyn Fn(&Plant, &CycleReport)) {
+fn day(site: &str, seed: u64, date: &str, said: &[&str], look: &dyn Fn(&Plant, &CycleReport)) {
     let site = Arc::new(builtin(site).unwrap());
-    let faults = faults
-        .iter()
-        .flat_map(|f| Fault::parse_all(f, &site).unwrap())
-        .collect();
-    let date = chrono::NaiveDate::from_ymd_opt(date.0, date.1, date.2).unwrap();
     let spec = RunSpec {
-        site: site.clone(),
-        policy: Policy::Plan,
         seed,
-        start: local_midnight(site.plant.location.time_zone, date),
-        days: 1,
         cycle: TimeDelta::seconds(30),
         wire: true,
-        faults,
+        faults: faults(&site, said),
+        ..day_of(&site, date)
     };
     run_watched(&spec, &|report| look(&site.plant, report)).unwrap();
 }
 
 /// Site, seed, date and faults.
-type Day = (&'static str, u64, (i32, u32, u32), &'static [&'static str]);
+type Day = (&'static str, u64, &'static str, &'static [&'static str]);
 
 /// Sites, seeds, dates and faults that the words are read under; the larger site where tests may take their time.
 fn days() -> Vec<Day> {
     let mut all: Vec<Day> = vec![
-        ("home-amsterdam", 1, (2026, 5, 12), &[]),
-        (
-            "home-amsterdam",
-            7,
-            (2026, 11, 30),
-            &["all:drop=20%", "battery:unobeyed"],
-        ),
+        ("home-amsterdam", 1, "2026-05-12", &[]),
+        ("home-amsterdam", 7, "2026-11-30", &["all:drop=20%", "battery:unobeyed"]),
         (
             "home-amsterdam",
             11,
-            (2026, 7, 4),
+            "2026-07-04",
             &["grid:zero=10%", "ev:foreign=10min", "heat-pump:dead"],
         ),
-        ("island-microgrid", 3, (2026, 6, 20), &["all:garbage=5%", "pv:asleep"]),
+        ("island-microgrid", 3, "2026-06-20", &["all:garbage=5%", "pv:asleep"]),
     ];
     if std::env::var_os("MADANG_REQUIRE_PEERS").is_some() {
-        all.push(("apartment-seoul", 2, (2026, 11, 30), &["all:spike=2%"]));
-        all.push(("apartment-seoul", 5, (2026, 7, 21), &["grid:frozen", "all:busy=30s"]));
-        all.push(("home-amsterdam", 21, (2026, 1, 15), &["pv:dead", "all:word-swap=5%"]));
+        all.push(("apartment-seoul", 2, "2026-11-30", &["all:spike=2%"]));
+        all.push(("apartment-seoul", 5, "2026-07-21", &["grid:frozen", "all:busy=30s"]));
+        all.push(("home-amsterdam", 21, "2026-01-15", &["pv:dead", "all:word-swap=5%"]));
         all.push((
             "island-microgrid",
             9,
-            (2026, 12, 31),
+            "2026-12-31",
             &["generator:delayed=60s", "all:restart=10min"],
         ));
-        all.push(("home-amsterdam", 33, (2026, 4, 2), &["grid:drop=20%", "pv:clipped=50%"]));
+        all.push(("home-amsterdam", 33, "2026-04-02", &["grid:drop=20%", "pv:clipped=50%"]));
     }
     all
 }
@@ -795,7 +781,7 @@ fn every_value_and_text_of_the_api_at_random_moments_is_that_of_the_process_imag
 #[test]
 fn every_sentence_of_a_plan_says_that_it_is_one() {
     let looked = Cell::new(0);
-    day("home-amsterdam", 1, (2026, 5, 12), &[], &|plant, report| {
+    day("home-amsterdam", 1, "2026-05-12", &[], &|plant, report| {
         let Some(schedule) = report.state.schedule.as_deref().filter(|s| s.id % 24 == 1) else {
             return;
         };

@@ -4,12 +4,11 @@
 //! used, no limit is broken, and control goes on. One on which the meter's answers are full of zeros now and then: the zeros
 //! are not believed. One on which the battery holds its commands and does not obey: that is counted, and no limit is broken.
 
+use crate::support::day::{day_of, faults};
 use chrono::TimeDelta;
 use madang::backtest::{Outcome as RunOutcome, RunSpec, run_watched};
-use madang::model::{Policy, WriteOutcome};
+use madang::model::WriteOutcome;
 use madang::site::builtin;
-use madang::time::local_midnight;
-use madang::twin::Fault;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,23 +35,12 @@ struct Seen {
 }
 
 /// A day of a site with these faults.
-fn day(name: &str, faults: &[&str]) -> (Seen, RunOutcome) {
+fn day(name: &str, said: &[&str]) -> (Seen, RunOutcome) {
     let site = Arc::new(builtin(name).unwrap());
-    let faults = faults
-        .iter()
-        .flat_map(|f| Fault::parse_all(f, &site).unwrap())
-        .collect();
-    let date = chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap();
-    let cycle = TimeDelta::seconds(10);
     let spec = RunSpec {
-        site: site.clone(),
-        policy: Policy::Plan,
-        seed: 1,
-        start: local_midnight(site.plant.location.time_zone, date),
-        days: 1,
-        cycle,
         wire: true,
-        faults,
+        faults: faults(&site, said),
+        ..day_of(&site, "2026-05-12")
     };
     let seen = RefCell::new(Seen::default());
     let outcome = run_watched(&spec, &|report| {

@@ -1,33 +1,26 @@
 //! One ledger: what the controller counts from its meters is what the report of the simulated day says, part by part, and
 //! every exit shows the same numbers.
 
+use crate::support::day::day_of;
 use madang::backtest::{Market, RunSpec, run_watched, settle};
 use madang::cycle::{CycleReport, samples};
-use madang::model::{Costs, Policy};
+use madang::model::Costs;
 use madang::site::{Site, builtin};
-use madang::time::local_midnight;
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// One day under the plan; the report of its last cycle, and the costs that the twin's exact books give.
 fn day(site: &Arc<Site>, seed: u64) -> (CycleReport, Costs) {
-    let date = chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap();
-    let start = local_midnight(site.plant.location.time_zone, date);
     let spec = RunSpec {
-        site: site.clone(),
-        policy: Policy::Plan,
         seed,
-        start,
-        days: 1,
-        cycle: chrono::TimeDelta::seconds(10),
-        wire: false,
-        faults: Vec::new(),
+        ..day_of(site, "2026-05-12")
     };
     let last = RefCell::new(None);
     let outcome = run_watched(&spec, &|report| {
         last.replace(Some(report.clone()));
     })
     .unwrap();
+    let start = spec.start;
     let end = start + chrono::TimeDelta::days(3);
     let prices = Market::of(site, end).unwrap().map(|m| m.all());
     let costs = settle(&site.plant, &outcome.books, prices.as_deref(), outcome.month, start);

@@ -1,12 +1,12 @@
 //! What people read: every word in both languages, no placeholder, no key, and no English on the Korean page.
 
+use crate::support::day::day_of;
 use crate::support::get;
 use crate::support::korean::english_in;
 use crate::support::server::{Server, published};
 use chrono::{TimeDelta, TimeZone, Utc};
 use madang::backtest::{RunSpec, run_watched};
 use madang::cycle::CycleReport;
-use madang::model::Policy;
 use madang::site::{Mode, Site};
 use madang::twin::{FAULTS, Fault};
 use serde_json::{Value, json};
@@ -201,14 +201,11 @@ fn lived_as(
 ) {
     let server = published();
     let spec = RunSpec {
-        site: site.clone(),
-        policy: Policy::Plan,
-        seed: 1,
         start: Utc.with_ymd_and_hms(2026, 5, 11, 22, 0, 0).unwrap(),
-        days: 1,
         cycle: TimeDelta::minutes(1),
         wire: true,
         faults,
+        ..day_of(site, "2026-05-12")
     };
     let told = RefCell::new(BTreeSet::new());
     let watch = |report: &CycleReport| {

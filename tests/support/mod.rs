@@ -1,6 +1,7 @@
 //! What integration tests share: other programs, their processes, small HTTP.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod day;
 pub mod eastron;
 pub mod korean;
 pub mod live;
