@@ -193,7 +193,7 @@ fn connection(view: &View<'_>, flow: &Flow<'_>, starts: &[Start<'_>], bounds: &m
     let lost = lost(view, flow, |_| 1.0);
     let most = most_others(view, flow.own);
     // what others cannot give is no room: the meter and the parts were read at different moments
-    let least = least_others(view, flow.own);
+    let least = least_others(view, flow.own, |_| 1.0);
     // where meter and parts contradict each other, limits are kept under both
     let (in_more, out_more) = view.snapshot.astray.map_or((0.0, 0.0), |a| (a.import, a.export));
     bounds.push(Bound {
@@ -256,6 +256,7 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Sta
     let lost = lost(view, flow, part);
     let name = phase_name(p);
     let [low, high] = both_looks(view, &name, seen);
+    let least = least_others(view, flow.own, part);
     bounds.push(Bound {
         code: ReasonCode::LimitFuse,
         limit: point.fuse.as_amps(),
@@ -263,10 +264,10 @@ fn phase(view: &View<'_>, p: usize, flow: &Flow<'_>, (most, starts): (f64, &[Sta
         min: -granted(view, limit, volatility(view, &name, false, seen, most)),
         starts: shares(starts.iter(), part),
         peak: limit * (1.0 + tolerated(view, TOLERATED)),
-        high: high + lost.high,
+        high: high.max(least) + lost.high,
         low: low + lost.low,
         storing: 0.0,
-        seen: seen + lost.seen,
+        seen: seen.max(least) + lost.seen,
         hard: limit * (1.0 - MARGIN),
         share,
     });

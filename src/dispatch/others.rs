@@ -6,7 +6,7 @@
 use super::may;
 use super::view::View;
 use crate::model::Quantity;
-use crate::site::{Id, Kind};
+use crate::site::{Component, Id, Kind};
 use crate::time::Timestamp;
 use crate::units::hours;
 use std::collections::BTreeMap;
@@ -37,15 +37,15 @@ fn flow_mark(name: &str) -> String {
     format!("flow/{name}")
 }
 
-/// Flow of everything but these, of the whole site (`None`) or of a phase, kW.
+/// Flow of everything but these, of the whole site (`None`) or of a phase, kW. A phase that the meter does not show has its
+/// share of the site's: others are taken to draw alike on all phases.
 pub fn others(view: &View<'_>, flow: &Flow<'_>, phase: Option<usize>) -> Option<f64> {
-    let Some(p) = phase else {
-        return Some(flow.grid? - flow.own.values().sum::<f64>());
-    };
+    let site = || Some(flow.grid? - flow.own.values().sum::<f64>());
+    let Some(p) = phase else { return site() };
     let shown = phase_flow(view, p).filter(|_| flow.fresh);
-    let before = || before(view, &phase_name(p)).map(|kw| kw + on_phase(view, flow.own, p));
-    let shown = shown.or_else(before).or(flow.grid.map(|kw| kw / view.phases() as f64));
-    Some(shown? - on_phase(view, flow.own, p))
+    let shown = shown.map(|kw| kw - on_phase(view, flow.own, p));
+    let assumed = || Some(site()? / view.phases() as f64);
+    shown.or_else(|| before(view, &phase_name(p))).or_else(assumed)
 }
 
 pub fn phase_name(p: usize) -> String {
@@ -94,10 +94,10 @@ pub fn most_others(view: &View<'_>, own: &Decided) -> f64 {
     most_load(view) + unknown.map(|(id, c)| may::lost(view, id, c).high).sum::<f64>()
 }
 
-/// Least that everything else can draw, kW: loads draw, and what is not in `own` gives its most.
-pub fn least_others(view: &View<'_>, own: &Decided) -> f64 {
+/// Least that everything else can draw within a bound, kW: loads draw, and what is not in `own` gives its most.
+pub fn least_others(view: &View<'_>, own: &Decided, share: impl Fn(&Component) -> f64) -> f64 {
     let unknown = view.plant.components.iter().filter(|(id, _)| !own.contains_key(*id));
-    -unknown.map(|(_, c)| may::gives(&c.kind)).sum::<f64>()
+    -unknown.map(|(_, c)| share(c) * may::gives(&c.kind)).sum::<f64>()
 }
 
 /// Jump assumed before any was seen, and never forgotten.

@@ -3,7 +3,7 @@
 
 use super::bench::Bench;
 use crate::model::{CommandProof, Policy, Quantity, Target};
-use crate::site::EvMode;
+use crate::site::{EvMode, Kind};
 use crate::units::Current;
 use chrono::TimeDelta;
 
@@ -317,6 +317,19 @@ fn a_load_that_seems_to_feed_in_is_no_room_for_a_car() {
     }
     let drawn = 0.69 * b.told_amps("ev");
     assert!(drawn <= 8.0, "{drawn} kW after {before} A");
+}
+
+#[test]
+fn a_fuse_holds_on_the_phase_of_a_car_though_the_meter_shows_no_phases() {
+    let mut b = with_car(home());
+    let ev = b.plant.components.get_mut("ev").unwrap();
+    ev.phases = [true, false, false];
+    let Kind::ChargePoint(c) = &mut ev.kind else { panic!() };
+    c.current_max = Current::amps(32.0);
+    let fuse = b.plant.connection.as_ref().unwrap().fuse.as_amps();
+    b.cycles(60);
+    let amps = b.told_amps("ev");
+    assert!((6.0..=fuse).contains(&amps), "{amps} of {fuse} A");
 }
 
 #[test]
