@@ -700,27 +700,59 @@ fn component_faults(plant: &Plant, report: &CycleReport, c: &Value) -> Vec<Strin
     wrong
 }
 
-/// What of `/metrics` is not so: powers by component.
+/// Value of a metric, of a component where one is named.
+fn metric(text: &str, name: &str, component: Option<&Id>) -> Option<f64> {
+    let start = format!("madang_{name}{{");
+    let own = component.map_or(String::new(), |id| format!("component=\"{id}\""));
+    let line = text.lines().find(|l| l.starts_with(&start) && l.contains(&own))?;
+    line.split("} ").nth(1)?.split(' ').next()?.parse().ok()
+}
+
+/// What of `/metrics` is not so: powers, every measured quantity and the day's money.
 fn metric_faults(plant: &Plant, report: &CycleReport, text: &str) -> Vec<String> {
-    let shown = |id: &Id, kind: &str| -> Option<f64> {
-        let name = format!("madang_{kind}_active_power_watts{{");
-        let own = format!("component=\"{id}\"");
-        let line = text.lines().find(|l| l.starts_with(&name) && l.contains(&own))?;
-        line.split("} ").nth(1)?.split(' ').next()?.parse().ok()
-    };
     let mut wrong = Vec::new();
-    for (id, c) in &plant.components {
-        let known = saying::measured(&report.snapshot, id, &c.kind).map(|kw| kw * 1e3);
-        let shown = shown(id, c.kind.name());
+    let mut compare = |name: &str, component: Option<&Id>, known: Option<f64>| {
+        let shown = metric(text, name, component);
         let same = match (shown, known) {
             (Some(a), Some(b)) => (a - b).abs() < 1e-6 * b.abs().max(1.0),
             (a, b) => a.is_none() && b.is_none(),
         };
         if !same {
-            wrong.push(format!("metric of {id}: {shown:?} for {known:?} W"));
+            wrong.push(format!("metric {name} of {component:?}: {shown:?} for {known:?}"));
+        }
+    };
+    for (id, c) in &plant.components {
+        let kind = c.kind.name();
+        let power = saying::measured(&report.snapshot, id, &c.kind).map(|kw| kw * 1e3);
+        compare(&format!("{kind}_active_power_watts"), Some(id), power);
+        let readings = report.snapshot.components.get(id).into_iter().flatten();
+        // Published counters go on where a device's own begin anew.
+        for (quantity, reading) in readings.filter(|(q, _)| !q.series().0.ends_with("_total")) {
+            let (field, factor) = quantity.series();
+            let known = reading.usable().map(|v| v * factor);
+            compare(&format!("{kind}_{field}"), Some(id), known);
         }
     }
+    let day = &report.state.today;
+    compare("day_cost", None, Some(day.costs.total()));
+    compare("day_baseline_cost", None, Some(day.baseline.total()));
+    compare("month_peak_watts", None, Some(report.state.month.peak.as_kw() * 1e3));
     wrong
+}
+
+/// What of the page's money and counts is not so.
+fn day_faults(report: &CycleReport, now: &Value) -> Vec<String> {
+    let (day, shown) = (&report.state.today, &now["today"]);
+    let pairs = [
+        ("cost", day.costs.total()),
+        ("baseline_cost", day.baseline.total()),
+        ("saved", day.saved()),
+    ];
+    let off = pairs
+        .into_iter()
+        .filter(|(key, known)| !same(&shown[*key], Some(*known)));
+    off.map(|(key, known)| format!("today {key}: {} for {known}", shown[key]))
+        .collect()
 }
 
 #[test]
@@ -747,6 +779,7 @@ fn every_value_and_text_of_the_api_at_random_moments_is_that_of_the_process_imag
             if !same(&now["grid_power_kw"], grid) {
                 found.push(format!("grid {} for {grid:?}", now["grid_power_kw"]));
             }
+            found.extend(day_faults(report, &now));
             for c in now["components"].as_array().unwrap() {
                 found.extend(component_faults(plant, report, c));
             }
