@@ -5,7 +5,7 @@ import { read, unread } from '/api.js';
 import { useWidth, Icon } from '/flow.js';
 import { rows, valueAt, stepAt, STEP } from '/rows.js';
 import { midnight } from '/format.js';
-import { RESTING, title } from '/words.js';
+import { RESTING, direction } from '/words.js';
 
 const HOUR = 3600000;
 
@@ -73,14 +73,14 @@ function Row({ row, live: present, when, frame, t, f }) {
   const known = present !== undefined ? present : when <= at ? valueAt(row.actual, when) : null;
   const meant = stepAt(when < at ? row.first : row.plan, when);
   const said = (v) => (v === null ? '–' : row.unit === '%' ? f.n0(v) : f.kwBare(Math.abs(v) < 0.05 ? 0 : v));
-  const signed = (v) => words(row.kind, v, t);
-  const number = (v) => (signed(v) ? said(Math.abs(v)) : said(v));
+  const way = (v) => direction(t, row.kind, v);
+  const number = (v) => (way(v) ? said(Math.abs(v)) : said(v));
+  const shown = when <= at ? way(known) : '';
   return html`<div class="row">
-    <div class="label"><span class="name">${t(row.kind)}</span>
+    <div class="label"><span><span class="name">${t(row.kind)}</span> <span class="word">${shown}</span></span>
       <span class="values">
         ${when <= at && html`<b>${number(known)} ${row.unit}</b>`}
-        <span class="meant">${t('planWord')} ${number(meant)}</span>
-        <span class="word">${signed(when <= at ? known : meant)}</span>
+        <span class="meant">${t('planWord')} ${number(meant)} ${way(meant) === shown ? '' : way(meant)}</span>
       </span></div>
     <div class="plot">
       <svg width=${width} height=${H} aria-hidden="true">
@@ -106,14 +106,6 @@ function live(kind, now) {
   const all = values.reduce((a, b) => a + b, 0);
   if (kind === 'soc') return (all * 100) / own.length;
   return kind === 'pv' || kind === 'generator' ? -all : all;
-}
-
-/** The word that stands for the sign. */
-function words(kind, v, t) {
-  if (v === null || Math.abs(v) < 0.05) return '';
-  if (kind === 'grid') return t(v > 0 ? 'importing' : 'exporting');
-  if (kind === 'battery') return t(v > 0 ? 'charging' : 'discharging');
-  return '';
 }
 
 function Marks({ frame }) {

@@ -144,9 +144,9 @@ const WORDS = {
   'mid-period': ['mid hours', '중간부하'],
   'off-peak-period': ['off-peak hours', '경부하'],
   external: ['Limits', '한도'],
-  externalHint: ['The tightest holds; none lifts another.', '가장 엄격한 한도가 적용되며 서로를 풀지 않습니다.'],
+  externalHint: ['The tightest limit applies; setting another never loosens it.', '가장 엄격한 한도가 적용되며, 다른 한도를 설정해도 완화되지 않습니다.'],
   siteOwn: ['the site’s own', '사이트 자체 한도'],
-  holds: ['holds', '적용 중'],
+  holds: ['in force', '적용 중'],
   import: ['Import', '수전'],
   export: ['Export', '역송'],
   set: ['Set', '적용'],
@@ -181,19 +181,31 @@ export function translator(language) {
 /** Powers below this are shown as rest, kW. */
 export const RESTING = 0.05;
 
+/** Words for a positive and a negative power. */
+const WAYS = { grid: ['importing', 'exporting'], battery: ['charging', 'discharging'], charge_point: ['charging', 'discharging'] };
+
 /** What a component does: `{text, kw, state}`; `state` is in, out, rest or lost (`in` = into the component). */
 export function doing(t, f, c) {
   const kw = c.power_kw;
   if (kw === null || kw === undefined) return { text: unknown(t, f, c), kw: null, state: 'lost' };
   const state = Math.abs(kw) < RESTING ? 'rest' : kw > 0 ? 'in' : 'out';
   if (state === 'rest') return { text: rest(t, c), kw: 0, state };
-  const word = {
-    grid: ['importing', 'exporting'], battery: ['charging', 'discharging'], charge_point: ['charging', 'discharging'],
-    pv: ['using', 'producing'], generator: ['using', 'producing'],
-  }[c.kind] || ['using', 'producing'];
+  const word = WAYS[c.kind] || ['using', 'producing'];
   // The grid's power is positive when it feeds the site, everyone else's when they take.
   const flow = c.kind === 'grid' ? (kw > 0 ? 'out' : 'in') : state;
   return { text: `${t(word[kw > 0 ? 0 : 1])} ${f.kw(Math.abs(kw))}`, kw: Math.abs(kw), state: flow };
+}
+
+/** The word that stands for the sign of a power that may flow both ways; empty at rest and for all others. */
+export function direction(t, kind, kw) {
+  const known = kw !== null && kw !== undefined && Math.abs(kw) >= RESTING;
+  return known && ['grid', 'battery'].includes(kind) ? t(WAYS[kind][kw > 0 ? 0 : 1]) : '';
+}
+
+/** A power as people say it, with its direction where it may flow both ways. */
+export function power(t, f, kind, kw) {
+  if (kw === null || kw === undefined) return '–';
+  return `${direction(t, kind, kw)} ${f.kw(Math.abs(kw) < RESTING ? 0 : Math.abs(kw))}`.trim();
 }
 
 /** Why there is no value, and since when. */
