@@ -3,12 +3,12 @@
 use crate::model::Costs;
 use crate::site::{Kind, Plant};
 use crate::state::worth;
-use crate::tariff::{Bill, MonthUse, PriceSeries, bill};
+use crate::tariff::{Bill, MonthUse, PriceFiles, bill};
 use crate::time::Timestamp;
 use crate::twin::Books;
 
 /// Settles the books of one run. `month` is the month's use when it began.
-pub fn settle(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, month: MonthUse, start: Timestamp) -> Costs {
+pub fn settle(plant: &Plant, books: &Books, prices: Option<&PriceFiles>, month: MonthUse, start: Timestamp) -> Costs {
     let bill = bill(&plant.tariff, prices, month, &books.metered);
     Costs {
         energy: bill.energy.amount(),
@@ -39,7 +39,7 @@ pub fn co2_kg(plant: &Plant, books: &Books) -> f64 {
 }
 
 /// Change of stored energy at the days' mean price; not a number where no price is known.
-fn stored(plant: &Plant, books: &Books, prices: Option<&PriceSeries>, bill: &Bill, start: Timestamp) -> f64 {
+fn stored(plant: &Plant, books: &Books, prices: Option<&PriceFiles>, bill: &Bill, start: Timestamp) -> f64 {
     let end = books.metered.last().map_or(start, |m| m.interval.end);
     let Some(price) = worth::stored_price(plant, prices, &bill.month, start, end) else {
         return f64::NAN;

@@ -1,9 +1,9 @@
-//! Dynamic prices from a file that is watched by a thread of its own: whatever lies under its name, the loop never waits for it.
+//! Dynamic prices from files, each watched by a thread of its own: whatever lies under its name, the loop never waits for it.
 
 use crate::cycle::{PricePort, Trouble};
 use crate::site::Site;
 use crate::site::file::{open_regular, read_text};
-use crate::tariff::{ImportPrice, PriceSeries};
+use crate::tariff::{PriceFiles, PriceSeries};
 use crate::time::Timestamp;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,8 +18,16 @@ const SLOW: Duration = Duration::from_secs(10);
 /// The first plan waits this long for the first prices.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Prices as last read; a file that cannot be read is told, and the last good prices stay.
+/// Prices of every file that the site's tariff follows.
 pub struct WatchedPrices {
+    files: Vec<WatchedFile>,
+    known: Option<Arc<PriceFiles>>,
+}
+
+/// Prices of one file as last read; a file that cannot be read is told, and the last good prices stay.
+struct WatchedFile {
+    /// As the site file names it.
+    name: String,
     path: PathBuf,
     shared: Arc<Mutex<Shared>>,
     /// As last taken from the reader, for when it is busy.
@@ -40,29 +48,35 @@ struct Shared {
 }
 
 impl WatchedPrices {
-    /// Starts the reader. `None` where the site's tariff has no price file or the site is inside the binary.
+    /// Starts the readers. `None` where the site's tariff has no price file or the site is inside the binary.
     pub fn of(site: &Site) -> Result<Option<Self>, String> {
-        let (ImportPrice::Dynamic { file }, Some(folder)) = (&site.plant.tariff.import, &site.folder) else {
+        let tariff = &site.plant.tariff;
+        let (names, Some(folder)) = (tariff.price_files(), &site.folder) else {
             return Ok(None);
         };
-        let path = folder.join(file);
+        let watch = |(_, name): (_, &str)| WatchedFile::of(name, folder.join(name), &tariff.currency);
+        let files: Vec<WatchedFile> = names.into_iter().map(watch).collect::<Result<_, _>>()?;
+        Ok((!files.is_empty()).then_some(Self { files, known: None }))
+    }
+}
+
+impl WatchedFile {
+    fn of(name: &str, path: PathBuf, currency: &str) -> Result<Self, String> {
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let (of_thread, reader) = (
-            Arc::downgrade(&shared),
-            Reader::new(path.clone(), &site.plant.tariff.currency),
-        );
+        let (of_thread, reader) = (Arc::downgrade(&shared), Reader::new(path.clone(), currency));
         let thread = std::thread::Builder::new().name("prices".into());
         thread
             .spawn(move || serve(reader, &of_thread))
             .map_err(|e| format!("cannot start a thread for the prices: {e}"))?;
         await_first(&shared);
-        Ok(Some(Self {
+        Ok(Self {
+            name: name.to_owned(),
             path,
             shared,
             prices: None,
             version: 0,
             trouble: None,
-        }))
+        })
     }
 
     fn take(&mut self) {
@@ -179,22 +193,30 @@ fn stamp(path: &Path) -> Result<Stamp, String> {
 }
 
 impl PricePort for WatchedPrices {
-    fn current(&mut self, _now: Timestamp) -> Option<Arc<PriceSeries>> {
-        self.take();
-        self.prices.clone()
+    fn current(&mut self, _now: Timestamp) -> Option<Arc<PriceFiles>> {
+        let before = self.version();
+        self.files.iter_mut().for_each(WatchedFile::take);
+        if self.version() != before {
+            let known = self
+                .files
+                .iter()
+                .filter_map(|f| Some((f.name.clone(), f.prices.clone()?)));
+            self.known = Some(Arc::new(known.collect()));
+        }
+        self.known.clone()
     }
 
     fn version(&self) -> u64 {
-        self.version
+        self.files.iter().map(|f| f.version).sum()
     }
 
     fn trouble(&self) -> Option<Trouble> {
-        let why = self.trouble.as_ref()?;
+        let (file, why) = self.files.iter().find_map(|f| Some((&f.path, f.trouble.as_ref()?)))?;
         Some(Trouble {
             code: "prices_unreadable",
             part: None,
-            en: format!("the price file {} cannot be read: {why}", self.path.display()),
-            ko: format!("요금 파일 {}을(를) 읽을 수 없음", self.path.display()),
+            en: format!("the price file {} cannot be read: {why}", file.display()),
+            ko: format!("요금 파일 {}을(를) 읽을 수 없음", file.display()),
         })
     }
 }
@@ -267,16 +289,21 @@ mod tests {
             looks_since: Some(long_ago),
             ..Shared::default()
         };
-        let mut prices = WatchedPrices {
+        let file = WatchedFile {
+            name: "prices.csv".into(),
             path: "prices.csv".into(),
             shared: Arc::new(Mutex::new(shared)),
             prices: None,
             version: 0,
             trouble: None,
         };
+        let mut prices = WatchedPrices {
+            files: vec![file],
+            known: None,
+        };
         assert_eq!(prices.current(chrono::DateTime::UNIX_EPOCH), None);
         assert!(prices.trouble().unwrap().en.contains("does not answer"));
-        let shared = prices.shared.clone();
+        let shared = prices.files[0].shared.clone();
         let _held = shared.lock().unwrap();
         assert_eq!(
             prices.current(chrono::DateTime::UNIX_EPOCH),

@@ -16,7 +16,7 @@ use crate::model::{
     WriteOutcome, WriteReport,
 };
 use crate::site::{Id, Mode, Plant};
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::{Interval, TimeGrid, Timestamp, floor_to};
 use crate::{dispatch, forecast, state};
 pub use aside::Aside;
@@ -236,7 +236,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     }
 
     /// Books, sessions, forecaster memory; collects triggers.
-    fn learn(&mut self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) {
+    fn learn(&mut self, snapshot: &Snapshot, prices: Option<&PriceFiles>, now: Timestamp) {
         let plant = self.plant_now();
         let dt = self
             .last_cycle
@@ -293,7 +293,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
     }
 
     /// Asks for a plan when one is due, adopts one that is ready.
-    fn slow_loop(&mut self, snapshot: &Arc<Snapshot>, prices: Option<&PriceSeries>, now: Timestamp) {
+    fn slow_loop(&mut self, snapshot: &Arc<Snapshot>, prices: Option<&PriceFiles>, now: Timestamp) {
         if !matches!(self.config.policy, Policy::Plan | Policy::Perfect) || self.clock.is_wrong() {
             return;
         }
@@ -331,7 +331,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
         }
     }
 
-    fn forecast(&self, snapshot: &Snapshot, prices: Option<&PriceSeries>, now: Timestamp) -> Forecast {
+    fn forecast(&self, snapshot: &Snapshot, prices: Option<&PriceFiles>, now: Timestamp) -> Forecast {
         let timing = self.config.plant.timing;
         let grid = TimeGrid::aligned(now, timing.interval, timing.horizon);
         let plant = &self.config.plant;

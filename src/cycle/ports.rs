@@ -4,7 +4,7 @@ use super::delta::Delta;
 use super::kept::{Notice, Told};
 use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, Words, WriteReport};
 use crate::site::Mode;
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub trait FieldPort {
 /// Where dynamic prices come from (a watched file, or the twin's market).
 pub trait PricePort: Send {
     /// What is published at `now`; `None` where the site has no dynamic price or nothing is known.
-    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>>;
+    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceFiles>>;
     /// Rises whenever something new was published.
     fn version(&self) -> u64;
     /// Why what is known may be old.
@@ -137,7 +137,7 @@ pub struct CycleReport {
     pub cycle_ms: f64,
     pub alarms: Vec<Alarm>,
     /// Dynamic prices as published at that moment.
-    pub prices: Option<Arc<PriceSeries>>,
+    pub prices: Option<Arc<PriceFiles>>,
     pub counts: Counts,
 }
 

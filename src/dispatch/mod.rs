@@ -27,7 +27,7 @@ use crate::model::{
     ControllerState, DecisionId, LastTarget, Policy, Reason, ReasonCode, Rung, Setpoint, Snapshot, Target,
 };
 use crate::site::{Kind, Plant};
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::Timestamp;
 use crate::units::Power;
 use chrono::TimeDelta;
@@ -54,7 +54,7 @@ pub fn decide(
     policy: Policy,
     snapshot: &Snapshot,
     state: &mut ControllerState,
-    prices: Option<&PriceSeries>,
+    prices: Option<&PriceFiles>,
     now: Timestamp,
 ) -> Decision {
     let rung = ladder::climb(plant, policy, snapshot, state, now);

@@ -5,7 +5,7 @@ use crate::model::{
     CommandHealth, ControllerState, DeviceHealth, LastTarget, OnLoss, Policy, Quantity, Schedule, Snapshot, Target,
 };
 use crate::site::{Battery, ChargePoint, Component, Id, Kind, Plant, command_of};
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::{Interval, Timestamp};
 use crate::units::{Power, hours};
 use chrono::TimeDelta;
@@ -23,7 +23,7 @@ pub struct View<'a> {
     pub plant: &'a Plant,
     pub snapshot: &'a Snapshot,
     pub state: &'a ControllerState,
-    pub prices: Option<&'a PriceSeries>,
+    pub prices: Option<&'a PriceFiles>,
     pub policy: Policy,
     pub now: Timestamp,
     /// The plan in force and its current step, where the plan leads.

@@ -14,7 +14,7 @@ pub use memory::{issued, observe};
 
 use crate::model::{ControllerState, Forecast, Quantiles, Snapshot};
 use crate::site::{Id, Kind, Plant};
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::{Interval, TimeGrid, Timestamp};
 use slots::Slots;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub fn forecast(
     plant: &Plant,
     state: &ControllerState,
     snapshot: Option<&Snapshot>,
-    prices: Option<&PriceSeries>,
+    prices: Option<&PriceFiles>,
     grid: TimeGrid,
     now: Timestamp,
 ) -> Forecast {

@@ -5,7 +5,7 @@ use super::reader::{Reader, Section, line_of};
 use super::values::nearest;
 use super::{Fault, Severity, Site, parse, prices};
 use crate::profile;
-use crate::tariff::{ImportPrice, PriceSeries};
+use crate::tariff::PriceSeries;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,9 @@ impl Source {
     pub fn check(&self, now: Timestamp) -> Vec<Fault> {
         match self.site() {
             Ok((site, mut faults)) => {
-                faults.extend(self.price_file(&site, now));
+                for (table, file) in site.plant.tariff.price_files() {
+                    faults.extend(self.price_file(&site, (table, file), now));
+                }
                 faults
             }
             Err(faults) => faults,
@@ -127,10 +129,7 @@ impl Source {
 
     /// A price file may appear later (it is watched); one that is there must be readable, in the tariff's unit, and should
     /// know what holds now. The shipped sites' files are those of a simulated market.
-    fn price_file(&self, site: &Site, now: Timestamp) -> Vec<Fault> {
-        let ImportPrice::Dynamic { file } = &site.plant.tariff.import else {
-            return Vec::new();
-        };
+    fn price_file(&self, site: &Site, (table, file): (&str, &str), now: Timestamp) -> Vec<Fault> {
         let currency = &site.plant.tariff.currency;
         let found = match site.read_file(file).map(|text| PriceSeries::parse(&text, currency)) {
             Err(why) => vec![(
@@ -150,8 +149,8 @@ impl Source {
         };
         let fault = |(severity, message)| Fault {
             file: self.file.clone(),
-            line: line_of(&self.text, &["tariff", "import", "file"]),
-            key: "tariff.import.file".into(),
+            line: line_of(&self.text, &["tariff", table, "file"]),
+            key: format!("tariff.{table}.file"),
             message,
             severity,
         };

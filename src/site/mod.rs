@@ -11,6 +11,7 @@ mod parse;
 mod parse_components;
 mod parse_heat;
 mod parse_loads;
+mod parse_periods;
 mod parse_ratings;
 mod parse_sources;
 mod parse_storage;

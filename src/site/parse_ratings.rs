@@ -76,6 +76,17 @@ pub fn price(s: &Section, key: &str, currency: &str, default: Option<&str>, doc:
     Some(Price::per_kwh(value))
 }
 
+/// A price per kWh of any sign; `None` where the key is absent, or faulty (then it is reported).
+pub fn price_or_none(s: &Section, key: &str, currency: &str, doc: &'static str) -> Option<Price> {
+    let example = "0.32 EUR/kWh";
+    let (value, unit) = s.quantity_opt(key, example, doc, |t| parse_money_per(t, "kWh", example))?;
+    if !is_in(&unit, currency) {
+        s.fault(key, format!("is in {unit}, but the tariff's currency is {currency}"));
+        return None;
+    }
+    Some(Price::per_kwh(value))
+}
+
 /// A price per kWh above 0 that may be absent; outer `None`: faulty.
 pub fn price_opt(s: &Section, key: &str, currency: &str, doc: &'static str) -> Option<Option<Price>> {
     price_per(s, key, currency, "kWh", "0.32 EUR/kWh", doc).map(|price| price.map(Price::per_kwh))

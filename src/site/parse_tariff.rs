@@ -1,23 +1,16 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
-use super::parse_ratings::{carbon_per_kwh, is_in, price};
+use super::parse_periods::time_of_use;
+use super::parse_ratings::{carbon_per_kwh, is_in, price, price_or_none};
 use super::reader::Section;
 use super::shape::Holds;
-use super::values::{share, text, whole};
+use super::values::{share, text};
 use crate::tariff::{
-    Block, CapacityCharge, DemandCharge, ExportPrice, ImportPrice, Overrun, Period, Tariff, TimeOfUse,
+    Block, Bounds, CapacityCharge, DemandCharge, Export, ExportPrice, Fee, ImportPrice, Overrun, Tariff,
 };
-use crate::time::DayKind;
 use crate::units::{Energy, Money, Power, Price, parse_duration, parse_money_per};
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
-
-const DAYS: [(&str, &[DayKind]); 4] = [
-    ("work", &[DayKind::Work]),
-    ("saturday", &[DayKind::Saturday]),
-    ("sunday", &[DayKind::Sunday]),
-    ("all", &[DayKind::Work, DayKind::Saturday, DayKind::Sunday]),
-];
 
 /// The currency that a file's tariff names; empty where it names none that is one, and the example's where there is no tariff.
 pub fn currency_of<'a>(root: &Section<'a, '_>) -> &'a str {
@@ -31,23 +24,28 @@ fn is_currency(text: &str) -> bool {
 
 /// Reads the tariff of a site in `tz`.
 pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
-    let currency = s.parsed("currency", "ISO 4217 code of all prices", |t| {
-        if is_currency(t) {
-            Ok(t.to_owned())
-        } else {
-            Err(format!("`{t}` is not a currency code such as EUR or KRW"))
-        }
-    });
-    let unknown = if s.is_there() { "" } else { "EUR" };
-    let currency = currency.unwrap_or_else(|| unknown.to_owned());
-    let import_fee = price(
-        s,
-        "import_fee",
-        &currency,
-        Some("0"),
-        "fees and levies on each imported kWh, before tax",
+    let currency = currency(s);
+    let import_fee = import_fee(s, &currency);
+    let tax = tax(s);
+    let tax_on_negative = s.flag_or(
+        "tax_on_negative",
+        true,
+        "whether price and fees below zero are taxed too (NL, SE: yes; DE, FI: no)",
     );
-    let tax = s.quantity_or("tax", "21 %", "0 %", "tax on price and fees", share);
+    let import_bounds = Bounds {
+        floor: price_or_none(
+            s,
+            "import_floor",
+            &currency,
+            "lowest price of an imported kWh with fees and tax",
+        ),
+        cap: price_or_none(
+            s,
+            "import_cap",
+            &currency,
+            "highest price of an imported kWh with fees and tax",
+        ),
+    };
     let grid_carbon = s.quantity_or(
         "grid_carbon",
         "0.42 kg/kWh",
@@ -55,22 +53,15 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         "CO₂ of an imported kWh",
         carbon_per_kwh,
     );
-    let holidays = s.list(
-        "holidays",
-        Holds::Text,
-        false,
-        "days billed like Sundays besides the country's own",
-        |v| {
-            let t = text(v)?;
-            NaiveDate::parse_from_str(&t, "%Y-%m-%d").map_err(|_| format!("`{t}` is not a date such as 2026-05-01"))
-        },
-    );
+    let holidays = holidays(s);
     let import = import(&s.section("import", true, "price of imported energy"), &currency);
-    let export = export(
-        &s.section("export", false, "what exported energy is paid; absent: nothing"),
-        &currency,
-    );
-    let grid_renewable = s.quantity_or("grid_renewable", "40 %", "0 %", "share of it that is renewable", share);
+    let followed = match &import {
+        Some(ImportPrice::Dynamic { file, .. }) => Some(file.as_str()),
+        _ => None,
+    };
+    let export = s.section("export", false, "what exported energy is paid; absent: nothing");
+    let export = export_of(&export, &currency, followed);
+    let grid_renewable = grid_renewable(s);
     let demand = demand(
         &s.section("demand", false, "charge on the highest mean of a metering window"),
         &currency,
@@ -80,27 +71,7 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         &currency,
     );
     s.finish();
-    if grid_renewable.is_some_and(|r| !(0.0..=1.0).contains(&r)) {
-        s.fault("grid_renewable", "must lie between 0 % and 100 %");
-    }
-    if let (Some(d), Some(c)) = (&demand, &capacity)
-        && d.window != c.window
-    {
-        s.fault(
-            "capacity",
-            "its window must be that of [tariff.demand]: there is one meter",
-        );
-    }
-    if tax.is_some_and(|t| !(0.0..=5.0).contains(&t)) {
-        s.fault("tax", "must lie between 0 % and 500 %");
-    }
-    if matches!(export, Some(ExportPrice::Dynamic { .. })) && !matches!(import, Some(ImportPrice::Dynamic { .. })) {
-        s.fault(
-            "export",
-            "a dynamic export price needs a dynamic import price (it follows the same file)",
-        );
-    }
-    Some(Tariff {
+    let read = Tariff {
         currency,
         time_zone: tz,
         country: country.to_owned(),
@@ -108,16 +79,103 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         import: import?,
         import_fee: import_fee?,
         tax: tax?,
+        tax_on_negative,
+        import_bounds,
         export: export?,
         demand,
         capacity,
         grid_carbon: grid_carbon?,
         grid_renewable: grid_renewable?,
+    };
+    together(s, &read);
+    Some(read)
+}
+
+/// Faults of what does not hold together.
+fn together(s: &Section, t: &Tariff) {
+    if let (Some(d), Some(c)) = (&t.demand, &t.capacity)
+        && d.window != c.window
+    {
+        s.fault(
+            "capacity",
+            "its window must be that of [tariff.demand]: there is one meter",
+        );
+    }
+    keep_order(s, ("import_floor", "import_cap"), &t.import_bounds);
+    if matches!(t.import, ImportPrice::Blocks(_)) && !t.import_bounds.is_none() {
+        s.fault("import", "blocks take neither `import_floor` nor `import_cap`");
+    }
+}
+
+fn keep_order(s: &Section, (floor, cap): (&str, &str), bounds: &Bounds) {
+    if bounds.floor.zip(bounds.cap).is_some_and(|(floor, cap)| floor > cap) {
+        s.fault(floor, format!("must not be above `{cap}`"));
+    }
+}
+
+/// Lowest and highest value of the price that a table is about.
+fn bounds(s: &Section, currency: &str) -> Bounds {
+    let bounds = Bounds {
+        floor: price_or_none(s, "floor", currency, "lowest value of this price, before fees and tax"),
+        cap: price_or_none(s, "cap", currency, "highest value of this price, before fees and tax"),
+    };
+    keep_order(s, ("floor", "cap"), &bounds);
+    bounds
+}
+
+/// The tariff's currency; empty where the file names none that is one.
+fn currency(s: &Section) -> String {
+    let named = s.parsed("currency", "ISO 4217 code of all prices", |t| {
+        if is_currency(t) {
+            Ok(t.to_owned())
+        } else {
+            Err(format!("`{t}` is not a currency code such as EUR or KRW"))
+        }
+    });
+    let unknown = if s.is_there() { "" } else { "EUR" };
+    named.unwrap_or_else(|| unknown.to_owned())
+}
+
+/// One price a kWh, or a table of prices by time.
+fn import_fee(s: &Section, currency: &str) -> Option<Fee> {
+    let doc = "fees and levies on each imported kWh, before tax; or by time: `[[tariff.import_fee.period]]` rows";
+    let by_time = s.table_instead("import_fee", doc, |s| price(s, "import_fee", currency, Some("0"), doc));
+    match by_time {
+        Err(price) => price.map(Fee::Flat),
+        Ok(table) => {
+            let read = time_of_use(&table, currency, false).map(Fee::TimeOfUse);
+            table.finish();
+            read
+        }
+    }
+}
+
+fn tax(s: &Section) -> Option<f64> {
+    let tax = s.quantity_or("tax", "21 %", "0 %", "tax on price and fees", share)?;
+    if !(0.0..=5.0).contains(&tax) {
+        s.fault("tax", "must lie between 0 % and 500 %");
+    }
+    Some(tax)
+}
+
+fn grid_renewable(s: &Section) -> Option<f64> {
+    let share = s.quantity_or("grid_renewable", "40 %", "0 %", "share of it that is renewable", share)?;
+    if !(0.0..=1.0).contains(&share) {
+        s.fault("grid_renewable", "must lie between 0 % and 100 %");
+    }
+    Some(share)
+}
+
+fn holidays(s: &Section) -> Option<Vec<NaiveDate>> {
+    let doc = "days billed like Sundays besides the country's own";
+    s.list("holidays", Holds::Text, false, doc, |v| {
+        let t = text(v)?;
+        NaiveDate::parse_from_str(&t, "%Y-%m-%d").map_err(|_| format!("`{t}` is not a date such as 2026-05-01"))
     })
 }
 
 const IMPORTS: [&str; 4] = ["flat", "time-of-use", "dynamic", "blocks"];
-const EXPORTS: [&str; 2] = ["flat", "dynamic"];
+const EXPORTS: [&str; 3] = ["flat", "time-of-use", "dynamic"];
 
 /// The word under `kind`.
 fn kind<'w>(s: &Section, words: &[&'w str]) -> Option<&'w str> {
@@ -135,34 +193,70 @@ fn import(s: &Section, currency: &str) -> Option<ImportPrice> {
 fn import_as(form: &str, s: &Section, currency: &str) -> Option<ImportPrice> {
     match form {
         "flat" => price(s, "price", currency, None, "price per kWh").map(ImportPrice::Flat),
-        "dynamic" => s
-            .text("file", "CSV or JSON in the site folder, watched: ts_utc, price")
-            .map(|file| ImportPrice::Dynamic { file }),
-        "time-of-use" => time_of_use(s, currency).map(ImportPrice::TimeOfUse),
+        "dynamic" => {
+            let file = s.text("file", "CSV or JSON in the site folder, watched: ts_utc, price");
+            let bounds = bounds(s, currency);
+            file.map(|file| ImportPrice::Dynamic { file, bounds })
+        }
+        "time-of-use" => time_of_use(s, currency, true).map(ImportPrice::TimeOfUse),
         _ => blocks(s, currency).map(ImportPrice::Blocks),
     }
 }
 
-fn export(s: &Section, currency: &str) -> Option<ExportPrice> {
-    s.forms(&EXPORTS, |form, s| export_as(form, s, currency));
+/// `followed`: the file of a dynamic import price, which the export price follows where it names no other.
+fn export_of(s: &Section, currency: &str, followed: Option<&str>) -> Option<Export> {
+    s.forms(&EXPORTS, |form, s| export_price(form, s, currency));
     let form = kind(s, &EXPORTS);
+    let unpaid_below = price_or_none(
+        s,
+        "unpaid_below",
+        currency,
+        "day-ahead price below which nothing is paid (DE: \"0 EUR/kWh\")",
+    );
+    let file = s.text_opt(
+        "file",
+        "its own day-ahead prices, as in [tariff.import]; absent: the import price's",
+    );
+    let bounds = bounds(s, currency);
     if !s.is_there() {
-        return Some(ExportPrice::Flat(Price::ZERO));
+        return Some(Export::flat(Price::ZERO));
     }
-    let read = export_as(form?, s, currency);
+    let price = export_price(form?, s, currency);
     s.finish();
-    read
+    let follows = unpaid_below.is_some() || matches!(price, Some(ExportPrice::Dynamic { .. }));
+    if !follows && file.is_some() {
+        s.fault(
+            "file",
+            "a price by `kind = \"dynamic\"` or `unpaid_below` follows a file; this one does not",
+        );
+    }
+    let file = file.or_else(|| followed.map(str::to_owned)).filter(|_| follows);
+    if follows && file.is_none() {
+        s.fault(
+            "kind",
+            "follows day-ahead prices: write `file = \"prices.csv\"` (the import price has no file that it could follow)",
+        );
+    }
+    Some(Export {
+        price: price?,
+        file,
+        unpaid_below,
+        bounds,
+    })
 }
 
-fn export_as(form: &str, s: &Section, currency: &str) -> Option<ExportPrice> {
-    if form == "flat" {
-        return price(s, "price", currency, None, "price per kWh").map(ExportPrice::Flat);
+fn export_price(form: &str, s: &Section, currency: &str) -> Option<ExportPrice> {
+    match form {
+        "flat" => price(s, "price", currency, None, "price per kWh").map(ExportPrice::Flat),
+        "time-of-use" => time_of_use(s, currency, false).map(ExportPrice::TimeOfUse),
+        _ => {
+            let share = s.quantity_or("share", "100 %", "100 %", "share of the day-ahead price", share);
+            let adder = price(s, "adder", currency, Some("0"), "added to it per kWh; may be negative");
+            share
+                .zip(adder)
+                .map(|(share, adder)| ExportPrice::Dynamic { share, adder })
+        }
     }
-    let share = s.quantity_or("share", "100 %", "100 %", "share of the day-ahead price", share);
-    let adder = price(s, "adder", currency, Some("0"), "added to it per kWh; may be negative");
-    share
-        .zip(adder)
-        .map(|(share, adder)| ExportPrice::Dynamic { share, adder })
 }
 
 fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
@@ -253,11 +347,7 @@ fn overrun(text: &str, currency: &str) -> Result<Overrun, String> {
 
 fn blocks(s: &Section, currency: &str) -> Option<Vec<Block>> {
     let mut blocks = Vec::new();
-    for row in s.rows(
-        "block",
-        true,
-        "[[tariff.import.block]] rows, cheapest first; the last without `up_to`",
-    ) {
+    for row in s.rows("block", true, "rows, cheapest first; the last without `up_to`") {
         let up_to = row.quantity_opt("up_to", "200 kWh", "upper end in the month's kWh", Energy::parse);
         let price = price(&row, "price", currency, None, "per kWh in this block");
         row.finish();
@@ -270,136 +360,4 @@ fn blocks(s: &Section, currency: &str) -> Option<Vec<Block>> {
         return None;
     }
     Some(blocks)
-}
-
-fn time_of_use(s: &Section, currency: &str) -> Option<TimeOfUse> {
-    let rows = s.rows(
-        "period",
-        true,
-        "[[tariff.import.period]] rows; together they cover every hour exactly once",
-    );
-    let read: Vec<(Option<Cover>, Option<Period>)> = rows.iter().map(|r| period(r, currency)).collect();
-    let (covers, periods): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-    // A row whose hours are not known leaves a gap of its own making; a row whose price is not known does not.
-    let covers: Option<Vec<Cover>> = covers.into_iter().collect();
-    if let Some(why) = gap_or_overlap(&covers?) {
-        s.fault("period", why);
-        return None;
-    }
-    let periods: Option<Vec<Period>> = periods.into_iter().collect();
-    periods.map(|periods| TimeOfUse { periods })
-}
-
-/// When a row holds.
-#[derive(Debug, Clone)]
-struct Cover {
-    months: Vec<u32>,
-    days: Vec<DayKind>,
-    minutes: Vec<(u32, u32)>,
-}
-
-fn period(row: &Section, currency: &str) -> (Option<Cover>, Option<Period>) {
-    let name = row.text("name", "shown to people: peak, mid, off-peak");
-    let cover = cover(row);
-    let price = price(row, "price", currency, None, "price per kWh");
-    row.finish();
-    let period = cover.clone().zip(name).zip(price).map(|((c, name), price)| Period {
-        name,
-        months: c.months,
-        days: c.days,
-        minutes: c.minutes,
-        price,
-    });
-    (cover, period)
-}
-
-fn cover(row: &Section) -> Option<Cover> {
-    let doc = "months it holds in; absent: all";
-    let months = row.list("months", Holds::Whole(1, 12), false, doc, |v| whole(v, (1, 12)));
-    let words = DAYS.iter().map(|(n, _)| (*n).into()).collect();
-    let days = row.list("days", Holds::Words(words), true, "kinds of day", |v| {
-        let word = text(v)?;
-        let found = DAYS.iter().find(|(n, _)| *n == word);
-        found
-            .map(|(_, k)| *k)
-            .ok_or_else(|| format!("`{word}` is no kind of day; allowed: work, saturday, sunday, all"))
-    });
-    let doc = "local hours such as \"09:00-12:00\"; may pass midnight";
-    let hours = row.list("hours", Holds::Text, true, doc, |v| minutes(&text(v)?));
-    let months = if row.is_absent("months") {
-        (1..=12).collect()
-    } else {
-        months?.into_iter().map(|n| n as u32).collect()
-    };
-    Some(Cover {
-        months,
-        days: days?.concat(),
-        minutes: hours?.concat(),
-    })
-}
-
-/// `"22:00-08:00"` → minutes of day, split at midnight.
-fn minutes(range: &str) -> Result<Vec<(u32, u32)>, String> {
-    let wrong = || format!("`{range}` is not a range of hours such as \"09:00-12:00\"");
-    let minute = |t: &str| -> Result<u32, String> {
-        let (h, m) = t.trim().split_once(':').ok_or_else(wrong)?;
-        let (h, m): (u32, u32) = (h.parse().map_err(|_| wrong())?, m.parse().map_err(|_| wrong())?);
-        if h <= 24 && m < 60 && h * 60 + m <= 1440 {
-            Ok(h * 60 + m)
-        } else {
-            Err(wrong())
-        }
-    };
-    let (from, to) = range.split_once('-').ok_or_else(wrong)?;
-    let (from, to) = (minute(from)?, minute(to)?);
-    match from.cmp(&to) {
-        std::cmp::Ordering::Less => Ok(vec![(from, to)]),
-        std::cmp::Ordering::Equal => Err(format!("`{range}` is empty; a whole day is 00:00-24:00")),
-        std::cmp::Ordering::Greater if to == 0 => Ok(vec![(from, 1440)]),
-        std::cmp::Ordering::Greater => Ok(vec![(from, 1440), (0, to)]),
-    }
-}
-
-/// The first minute of a month and kind of day that no row or more than one row covers.
-fn gap_or_overlap(rows: &[Cover]) -> Option<String> {
-    let kinds = [
-        (DayKind::Work, "working days"),
-        (DayKind::Saturday, "Saturdays"),
-        (DayKind::Sunday, "Sundays"),
-    ];
-    (1..=12)
-        .flat_map(|month| kinds.map(|(kind, name)| (month, kind, name)))
-        .find_map(|(month, kind, name)| {
-            let (minute, times) = miscovered(rows, month, kind)?;
-            let what = if times == 0 { "no price" } else { "more than one price" };
-            let (h, m) = (minute / 60, minute % 60);
-            Some(format!("{what} for month {month}, {name}, {h:02}:{m:02}"))
-        })
-}
-
-/// The first minute that is not covered once, and how often it is.
-fn miscovered(rows: &[Cover], month: u32, kind: DayKind) -> Option<(usize, u32)> {
-    let mut cover = [0u32; 1440];
-    // Each mention counts, so that a month or day named twice shows as an overlap.
-    for row in rows {
-        let times =
-            row.months.iter().filter(|m| **m == month).count() * row.days.iter().filter(|d| **d == kind).count();
-        for (from, to) in &row.minutes {
-            let hours = cover.iter_mut().take(*to as usize).skip(*from as usize);
-            hours.for_each(|c| *c += times as u32);
-        }
-    }
-    cover.iter().enumerate().find(|(_, c)| **c != 1).map(|(m, c)| (m, *c))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hours_may_pass_midnight_and_faults_are_named() {
-        assert_eq!(minutes("22:00-08:00"), Ok(vec![(1320, 1440), (0, 480)]));
-        assert_eq!(minutes("00:00-24:00"), Ok(vec![(0, 1440)]));
-        assert!(minutes("9-12").is_err() && minutes("10:00-10:00").is_err() && minutes("25:00-26:00").is_err());
-    }
 }

@@ -386,6 +386,21 @@ impl<'a, 't> Section<'a, 't> {
         self.keys.borrow_mut().adopt(key, &inner.keys);
         inner
     }
+    /// The table under a key that otherwise holds what `value` reads; `Err` with that where the file has no table there.
+    pub fn table_instead<T>(&self, key: &str, doc: &'static str, value: impl Fn(&Self) -> T) -> Result<Self, T> {
+        let found = self.get(key).and_then(|(v, _)| v.get_ref().as_table());
+        if found.is_none() && !self.blank {
+            return Err(value(self));
+        }
+        if self.blank {
+            // both forms are asked for; the answer of a blank table says nothing
+            let _nothing = value(self);
+        }
+        self.know(key, Holds::Table, Wanted::Optional, doc);
+        let inner = self.inner(self.name(key), found, self.key_span(key));
+        self.keys.borrow_mut().adopt(key, &inner.keys);
+        Ok(inner)
+    }
     fn key_span(&self, key: &str) -> Range<usize> {
         let found = self
             .table

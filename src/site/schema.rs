@@ -56,6 +56,13 @@ fn object(keys: &[KeySpec]) -> Value {
 
 fn of(holds: &Holds, key: &KeySpec) -> Value {
     match holds {
+        Holds::Quantity(_) if key.inner.is_some() => {
+            let alone = KeySpec {
+                inner: None,
+                ..key.clone()
+            };
+            json!({ "anyOf": [of(holds, &alone), table(&key.inner())] })
+        }
         // A number and something behind it: a bare number is refused.
         Holds::Quantity(example) => {
             json!({ "type": "string", "pattern": r"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*[^-+0-9.\s].*$", "examples": [example] })
@@ -134,7 +141,11 @@ fn rows(out: &mut String, keys: &[KeySpec]) {
         let write = describe(&key.holds)
             .replace("write for example ", "")
             .replace("write ", "");
-        *out += &format!("| `{}` | {} | {write} | {default} |\n", key.key, key.doc);
+        let or = match (&key.holds, &key.inner) {
+            (Holds::Quantity(_), Some(_)) => ", or a table",
+            _ => "",
+        };
+        *out += &format!("| `{}` | {} | {write}{or} | {default} |\n", key.key, key.doc);
     }
     out.push('\n');
 }

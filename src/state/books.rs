@@ -10,7 +10,7 @@ use crate::model::{
     StoredEnergy, Unknown, WindowUse,
 };
 use crate::site::{Generator, Id, Kind, Plant};
-use crate::tariff::{MonthUse, PriceSeries, window_charge};
+use crate::tariff::{MonthUse, PriceFiles, window_charge};
 use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Energy, Money, Power, hours};
 use chrono::TimeDelta;
@@ -23,7 +23,7 @@ pub fn update(
     plant: &Plant,
     snapshot: &Snapshot,
     state: &mut ControllerState,
-    prices: Option<&PriceSeries>,
+    prices: Option<&PriceFiles>,
     dt: TimeDelta,
     now: Timestamp,
 ) {
@@ -83,7 +83,7 @@ pub fn window_length(plant: &Plant) -> TimeDelta {
 struct Books<'a> {
     plant: &'a Plant,
     snapshot: &'a Snapshot,
-    prices: Option<&'a PriceSeries>,
+    prices: Option<&'a PriceFiles>,
     dt: TimeDelta,
     now: Timestamp,
 }

@@ -1,14 +1,14 @@
 //! What stored energy, fuel and wear are worth: one rule for live books and for the report of a simulated day.
 
 use crate::site::{Generator, Kind, Plant};
-use crate::tariff::{MonthUse, PriceSeries};
+use crate::tariff::{MonthUse, PriceFiles};
 use crate::time::Timestamp;
 
 /// Price that a stored kWh is valued at over `[from, to)`, before losses: the mean import price; on an island what a kWh
 /// from its first generator costs at full load. `None` where no price is known.
 pub fn stored_price(
     plant: &Plant,
-    prices: Option<&PriceSeries>,
+    prices: Option<&PriceFiles>,
     month: &MonthUse,
     from: Timestamp,
     to: Timestamp,

@@ -1,7 +1,7 @@
 //! The one function that turns metered energy into money.
 
 use super::lookup::block_price;
-use super::{Block, ImportPrice, MonthUse, Overrun, PriceSeries, Tariff};
+use super::{Block, ImportPrice, MonthUse, Overrun, PriceFiles, Tariff};
 use crate::time::{Interval, Timestamp, floor_to};
 use crate::units::{Energy, Money, Power, Price};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Bill {
 
 /// Bills consecutive metering intervals, starting from the month's use so far. A new local month starts its use at zero
 /// and its peak at zero.
-pub fn bill(tariff: &Tariff, prices: Option<&PriceSeries>, month: MonthUse, metered: &[MeterInterval]) -> Bill {
+pub fn bill(tariff: &Tariff, prices: Option<&PriceFiles>, month: MonthUse, metered: &[MeterInterval]) -> Bill {
     let mut bill = Bill {
         energy: Money::ZERO,
         demand: Money::ZERO,
@@ -67,11 +67,12 @@ pub fn bill(tariff: &Tariff, prices: Option<&PriceSeries>, month: MonthUse, mete
     bill
 }
 
-fn energy_cost(tariff: &Tariff, prices: Option<&PriceSeries>, month: &MonthUse, m: &MeterInterval) -> Option<Money> {
+fn energy_cost(tariff: &Tariff, prices: Option<&PriceFiles>, month: &MonthUse, m: &MeterInterval) -> Option<Money> {
     let import = if m.import == Energy::ZERO {
         Money::ZERO
     } else if let ImportPrice::Blocks(blocks) = &tariff.import {
-        with_fees(tariff, blocks_cost(blocks, month.imported, m.import)?, m.import)
+        let fee = tariff.fee_over(m.interval)?;
+        blocks_cost(blocks, month.imported, m.import, |price| tariff.all_in(price, fee))?
     } else {
         let known = tariff.buy_over(m.interval, prices, month)?;
         m.import * known.price
@@ -84,15 +85,11 @@ fn energy_cost(tariff: &Tariff, prices: Option<&PriceSeries>, month: &MonthUse, 
     Some(import - export)
 }
 
-fn with_fees(tariff: &Tariff, bare: Money, energy: Energy) -> Money {
-    (bare + energy * tariff.import_fee) * (1.0 + tariff.tax)
-}
-
-/// Cost of `energy` on top of `used`, crossing blocks exactly.
-fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy) -> Option<Money> {
+/// Cost of `energy` on top of `used`, crossing blocks exactly; `all_in` is what a block's price comes to.
+fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy, all_in: impl Fn(Price) -> Price) -> Option<Money> {
     let (mut used, mut left, mut cost) = (used, energy, Money::ZERO);
     while left > Energy::ZERO {
-        let price: Price = block_price(blocks, used)?;
+        let price = all_in(block_price(blocks, used)?);
         let end = blocks.iter().filter_map(|b| b.up_to).find(|end| used < *end);
         let part = end.map_or(left, |end| left.min(end - used));
         cost += part * price;
@@ -134,7 +131,7 @@ pub fn window_charge(tariff: &Tariff, peak: Power, energy: Energy) -> (Money, Po
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{CapacityCharge, DemandCharge, ExportPrice};
+    use crate::tariff::{Bounds, CapacityCharge, DemandCharge, Export, Fee};
     use chrono::{TimeDelta, TimeZone, Utc};
 
     fn tariff(import: ImportPrice, demand: Option<f64>) -> Tariff {
@@ -144,9 +141,11 @@ mod tests {
             country: "KR".into(),
             holidays: vec![],
             import,
-            import_fee: Price::ZERO,
+            import_fee: Fee::Flat(Price::ZERO),
             tax: 0.0,
-            export: ExportPrice::Flat(Price::per_kwh(0.05)),
+            tax_on_negative: true,
+            import_bounds: Bounds::default(),
+            export: Export::flat(Price::per_kwh(0.05)),
             demand: demand.map(|per_kw| DemandCharge {
                 per_kw: Money::of(per_kw),
                 window: TimeDelta::minutes(15),
@@ -288,7 +287,11 @@ mod tests {
 
     #[test]
     fn an_unknown_price_is_counted_not_billed_as_free() {
-        let t = tariff(ImportPrice::Dynamic { file: "p".into() }, None);
+        let dynamic = ImportPrice::Dynamic {
+            file: "p".into(),
+            bounds: Bounds::default(),
+        };
+        let t = tariff(dynamic, None);
         assert_eq!(bill(&t, None, month(0.0, 0.0), &metered(1, &[(1.0, 0.0)])).unpriced, 1);
     }
 }

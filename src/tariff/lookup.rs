@@ -1,20 +1,43 @@
 //! What a kWh costs at some instant, as known.
 
-use super::{Block, ExportPrice, ImportPrice, KnownPrice, MonthUse, Period, PriceSeries, Tariff};
-use crate::time::{Interval, Timestamp, day_kind, floor_to, local_midnight};
+use super::{
+    Block, ExportPrice, Fee, ImportPrice, KnownPrice, MonthUse, Period, PriceFiles, PriceSeries, Tariff, TimeOfUse,
+};
+use crate::time::{Interval, Timestamp, local_midnight};
 use crate::units::{Energy, Price};
-use chrono::{Datelike, TimeDelta, Timelike};
+use chrono::{Datelike, TimeDelta};
 
 /// Longest stretch that a mean price is formed over: a leap year.
 const MOST_QUARTERS: i64 = 366 * 96;
 
 impl Tariff {
-    /// All-in price of an imported kWh at `t`: (price + fee) × (1 + tax). Hours not yet published are filled from the
+    /// All-in price of an imported kWh at `t`: (price + fee) × (1 + tax), within its bounds. Hours not yet published are filled from the
     /// latest known day and marked; `None` if nothing is known.
-    pub fn buy(&self, t: Timestamp, prices: Option<&PriceSeries>, month: &MonthUse) -> Option<KnownPrice> {
+    pub fn buy(&self, t: Timestamp, prices: Option<&PriceFiles>, month: &MonthUse) -> Option<KnownPrice> {
         let (bare, estimated) = self.bare_import(t, prices, month)?;
-        let price = Price::per_kwh((bare.as_per_kwh() + self.import_fee.as_per_kwh()) * (1.0 + self.tax));
+        let price = self.all_in(bare, self.fee(t)?);
         Some(KnownPrice { price, estimated })
+    }
+
+    /// Price of an imported kWh with its fee and tax, within its bounds.
+    pub fn all_in(&self, bare: Price, fee: Price) -> Price {
+        let total = bare.as_per_kwh() + fee.as_per_kwh();
+        let taxed = total > 0.0 || self.tax_on_negative;
+        let tax = if taxed { self.tax } else { 0.0 };
+        self.import_bounds.keep(Price::per_kwh(total * (1.0 + tax)))
+    }
+
+    /// Fee on an imported kWh at `t`, before tax.
+    pub fn fee(&self, t: Timestamp) -> Option<Price> {
+        match &self.import_fee {
+            Fee::Flat(price) => Some(*price),
+            Fee::TimeOfUse(table) => self.row(table, t).map(|p| p.price),
+        }
+    }
+
+    /// Mean fee on a kWh over a stretch of time, weighted by how long each holds.
+    pub(super) fn fee_over(&self, i: Interval) -> Option<Price> {
+        Some(self.mean_over(i, None, |t| self.fee(t).map(published))?.price)
     }
 
     /// Mean all-in import price over `[from, to)`, sampled each quarter of an hour: the plain mean, so that no way of using
@@ -23,7 +46,7 @@ impl Tariff {
         &self,
         from: Timestamp,
         to: Timestamp,
-        prices: Option<&PriceSeries>,
+        prices: Option<&PriceFiles>,
         month: &MonthUse,
     ) -> Option<Price> {
         let quarters = (to - from).num_minutes().clamp(0, MOST_QUARTERS * 15) / 15;
@@ -36,35 +59,42 @@ impl Tariff {
     }
 
     /// What an exported kWh is paid at `t`; may be negative.
-    pub fn sell(&self, t: Timestamp, prices: Option<&PriceSeries>) -> Option<Price> {
-        match &self.export {
-            ExportPrice::Flat(price) => Some(*price),
-            ExportPrice::Dynamic { share, adder } => {
-                let (day_ahead, _) = day_ahead(prices?, t)?;
-                Some(Price::per_kwh(day_ahead.as_per_kwh() * share + adder.as_per_kwh()))
-            }
+    pub fn sell(&self, t: Timestamp, prices: Option<&PriceFiles>) -> Option<Price> {
+        let export = &self.export;
+        let day_ahead = || Some(day_ahead(prices?.of(export.file.as_deref()?)?, t)?.0);
+        if let Some(below) = export.unpaid_below
+            && day_ahead()? < below
+        {
+            return Some(Price::ZERO);
         }
+        let price = match &export.price {
+            ExportPrice::Flat(price) => *price,
+            ExportPrice::TimeOfUse(table) => self.row(table, t)?.price,
+            ExportPrice::Dynamic { share, adder } => {
+                Price::per_kwh(day_ahead()?.as_per_kwh() * share + adder.as_per_kwh())
+            }
+        };
+        Some(export.bounds.keep(price))
     }
 
     /// Mean of [`Self::buy`] over a stretch of time, weighted by how long each price holds; estimated where a part is, and
     /// `None` where a part is unknown. The blocks' price is that of the next kWh throughout.
-    pub fn buy_over(&self, i: Interval, prices: Option<&PriceSeries>, month: &MonthUse) -> Option<KnownPrice> {
+    pub fn buy_over(&self, i: Interval, prices: Option<&PriceFiles>, month: &MonthUse) -> Option<KnownPrice> {
         self.mean_over(i, prices, |t| self.buy(t, prices, month))
     }
 
     /// Mean of [`Self::sell`] over a stretch of time; `None` where a part of it is unknown.
-    pub fn sell_over(&self, i: Interval, prices: Option<&PriceSeries>) -> Option<Price> {
-        let known = |price| KnownPrice {
-            price,
-            estimated: false,
-        };
-        Some(self.mean_over(i, prices, |t| self.sell(t, prices).map(known))?.price)
+    pub fn sell_over(&self, i: Interval, prices: Option<&PriceFiles>) -> Option<Price> {
+        Some(
+            self.mean_over(i, prices, |t| self.sell(t, prices).map(published))?
+                .price,
+        )
     }
 
     fn mean_over(
         &self,
         i: Interval,
-        prices: Option<&PriceSeries>,
+        prices: Option<&PriceFiles>,
         at: impl Fn(Timestamp) -> Option<KnownPrice>,
     ) -> Option<KnownPrice> {
         let first = at(i.start)?;
@@ -85,57 +115,43 @@ impl Tariff {
     }
 
     /// The next instant at which a price may change.
-    fn changes_after(&self, t: Timestamp, prices: Option<&PriceSeries>) -> Timestamp {
-        let table = match &self.import {
-            ImportPrice::TimeOfUse(_) => Some(self.period_ends(t)),
-            _ => None,
-        };
-        let published = prices.and_then(|p| p.changes_after(t));
+    fn changes_after(&self, t: Timestamp, prices: Option<&PriceFiles>) -> Timestamp {
+        let tables = self.tables().map(|table| self.row_ends(table, t)).min();
+        let files = self.price_files();
+        let series = files.iter().filter_map(|(_, file)| prices?.of(file));
+        let published = series.clone().filter_map(|p| p.changes_after(t)).min();
         // Where an earlier day stands in, its rows change too.
-        let estimated = prices.filter(|p| p.at(t).is_none()).and_then(|p| {
+        let estimated = series.filter(|p| p.at(t).is_none()).filter_map(|p| {
             let day = days_back(p, t)?;
             Some(p.changes_after(t - day)? + day)
         });
-        let all = [table, published, estimated];
+        let all = [tables, published, estimated.min()];
         all.into_iter().flatten().min().unwrap_or(Timestamp::MAX_UTC)
     }
 
-    /// End of the minutes that share a row of the time-of-use table with `t`; looked at anew at each half hour of UTC, so
-    /// that a change of the clocks moves no boundary.
-    fn period_ends(&self, t: Timestamp) -> Timestamp {
-        let half_hour = TimeDelta::minutes(30);
-        let again = floor_to(t, half_hour) + half_hour;
-        let ImportPrice::TimeOfUse(table) = &self.import else {
-            return again;
+    /// Every price that follows the time of day.
+    fn tables(&self) -> impl Iterator<Item = &TimeOfUse> {
+        let import = match &self.import {
+            ImportPrice::TimeOfUse(table) => Some(table),
+            _ => None,
         };
-        let local = t.with_timezone(&self.time_zone);
-        let second = local.num_seconds_from_midnight();
-        let bounds = table
-            .periods
-            .iter()
-            .flat_map(|p| &p.minutes)
-            .flat_map(|(from, to)| [*from, *to]);
-        let next = bounds
-            .map(|minute| minute.saturating_mul(60))
-            .filter(|s| *s > second)
-            .min();
-        let whole = t - TimeDelta::nanoseconds(i64::from(t.timestamp_subsec_nanos()));
-        next.map_or(again, |s| again.min(whole + TimeDelta::seconds(i64::from(s - second))))
+        let fee = match &self.import_fee {
+            Fee::TimeOfUse(table) => Some(table),
+            Fee::Flat(_) => None,
+        };
+        let export = match &self.export.price {
+            ExportPrice::TimeOfUse(table) => Some(table),
+            _ => None,
+        };
+        import.into_iter().chain(fee).chain(export)
     }
 
-    /// The row of the time-of-use table in force at `t`.
+    /// The row of the time-of-use import price in force at `t`.
     pub fn period(&self, t: Timestamp) -> Option<&Period> {
-        let ImportPrice::TimeOfUse(table) = &self.import else {
-            return None;
-        };
-        let local = t.with_timezone(&self.time_zone);
-        let kind = day_kind(local.date_naive(), &self.country, &self.holidays);
-        let minute = local.hour() * 60 + local.minute();
-        table.periods.iter().find(|p| {
-            p.months.contains(&local.month())
-                && p.days.contains(&kind)
-                && p.minutes.iter().any(|(from, to)| (*from..*to).contains(&minute))
-        })
+        match &self.import {
+            ImportPrice::TimeOfUse(table) => self.row(table, t),
+            _ => None,
+        }
     }
 
     /// First instant of the local billing month that holds `t`.
@@ -144,13 +160,23 @@ impl Tariff {
         local_midnight(self.time_zone, date.with_day(1).unwrap_or(date))
     }
 
-    fn bare_import(&self, t: Timestamp, prices: Option<&PriceSeries>, month: &MonthUse) -> Option<(Price, bool)> {
+    fn bare_import(&self, t: Timestamp, prices: Option<&PriceFiles>, month: &MonthUse) -> Option<(Price, bool)> {
         match &self.import {
             ImportPrice::Flat(price) => Some((*price, false)),
             ImportPrice::TimeOfUse(_) => self.period(t).map(|p| (p.price, false)),
-            ImportPrice::Dynamic { .. } => day_ahead(prices?, t),
+            ImportPrice::Dynamic { file, bounds } => {
+                let (price, estimated) = day_ahead(prices?.of(file)?, t)?;
+                Some((bounds.keep(price), estimated))
+            }
             ImportPrice::Blocks(blocks) => block_price(blocks, month.imported).map(|p| (p, false)),
         }
+    }
+}
+
+fn published(price: Price) -> KnownPrice {
+    KnownPrice {
+        price,
+        estimated: false,
     }
 }
 
@@ -178,7 +204,7 @@ fn days_back(prices: &PriceSeries, t: Timestamp) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::TimeOfUse;
+    use crate::tariff::{Bounds, Export};
     use crate::time::DayKind;
     use chrono::{TimeZone, Utc};
 
@@ -189,17 +215,36 @@ mod tests {
             country: "KR".into(),
             holidays: vec![],
             import,
-            import_fee: Price::per_kwh(0.1),
+            import_fee: Fee::Flat(Price::per_kwh(0.1)),
             tax: 0.21,
-            export: ExportPrice::Dynamic {
-                share: 1.0,
-                adder: Price::per_kwh(-0.01),
+            tax_on_negative: true,
+            import_bounds: Bounds::default(),
+            export: Export {
+                price: ExportPrice::Dynamic {
+                    share: 1.0,
+                    adder: Price::per_kwh(-0.01),
+                },
+                file: Some("p.csv".into()),
+                unpaid_below: None,
+                bounds: Bounds::default(),
             },
             demand: None,
             capacity: None,
             grid_carbon: 0.4,
             grid_renewable: 0.0,
         }
+    }
+
+    fn dynamic() -> ImportPrice {
+        ImportPrice::Dynamic {
+            file: "p.csv".into(),
+            bounds: Bounds::default(),
+        }
+    }
+
+    fn known(rows: &str) -> PriceFiles {
+        let series = PriceSeries::parse(rows, "EUR").unwrap();
+        PriceFiles::from_iter([("p.csv".to_owned(), series.into())])
     }
 
     fn month() -> MonthUse {
@@ -212,12 +257,8 @@ mod tests {
 
     #[test]
     fn an_unknown_price_is_unknown_and_a_filled_one_is_marked() {
-        let t = tariff(ImportPrice::Dynamic { file: "p.csv".into() });
-        let series = PriceSeries::parse(
-            "ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T01:00:00Z,-0.3\n",
-            "EUR",
-        )
-        .unwrap();
+        let t = tariff(dynamic());
+        let series = known("ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T01:00:00Z,-0.3\n");
         let at = |h| chrono::DateTime::UNIX_EPOCH + TimeDelta::hours(h);
         let buy = |h| t.buy(at(h), Some(&series), &month());
         assert!((buy(0).unwrap().price.as_per_kwh() - 0.242).abs() < 1e-12);
@@ -260,10 +301,10 @@ mod tests {
 
     #[test]
     fn a_stretch_costs_the_mean_of_its_rows_weighted_by_time() {
-        let t = tariff(ImportPrice::Dynamic { file: "p.csv".into() });
+        let t = tariff(dynamic());
         let rows = "ts_utc,price\n1970-01-01T00:00:00Z,0.1\n1970-01-01T00:05:00Z,0.2\n1970-01-01T00:10:00Z,0.9\n\
                     1970-01-01T00:15:00Z,\n1970-01-01T00:20:00Z,0.4\n";
-        let series = PriceSeries::parse(rows, "EUR").unwrap();
+        let series = known(rows);
         let at = |m| chrono::DateTime::UNIX_EPOCH + TimeDelta::minutes(m);
         let buy = |from, to| {
             let i = Interval {
@@ -307,7 +348,7 @@ mod tests {
                 period("night", &[(0, 375), (1275, 1440)], 1.0),
             ],
         }));
-        (t.time_zone, t.import_fee, t.tax) = (chrono_tz::Europe::Berlin, Price::ZERO, 0.0);
+        (t.time_zone, t.import_fee, t.tax) = (chrono_tz::Europe::Berlin, Fee::Flat(Price::ZERO), 0.0);
         let buy = |from: &str, to: &str| {
             let (start, end) = (from.parse().unwrap(), to.parse().unwrap());
             t.buy_over(Interval { start, end }, None, &month())

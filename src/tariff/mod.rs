@@ -14,18 +14,22 @@
     )
 )]
 
-use crate::time::{DayKind, Timestamp};
+use crate::time::Timestamp;
 use crate::units::{Energy, Money, Power, Price};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 mod bill;
+mod files;
 mod lookup;
 mod price_file;
 mod series;
+mod time_of_use;
 pub use bill::{Bill, MeterInterval, bill, window_charge};
+pub use files::PriceFiles;
 pub use series::{PriceSeries, published_until};
+pub use time_of_use::{Period, TimeOfUse};
 
 /// What the site pays and is paid.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,10 +43,14 @@ pub struct Tariff {
     pub holidays: Vec<chrono::NaiveDate>,
     pub import: ImportPrice,
     /// Added to each imported kWh after the price (grid fee, levy).
-    pub import_fee: Price,
+    pub import_fee: Fee,
     /// Share added on price + fee (VAT).
     pub tax: f64,
-    pub export: ExportPrice,
+    /// Price + fee below zero is taxed too.
+    pub tax_on_negative: bool,
+    /// Of the price of an imported kWh with fee and tax.
+    pub import_bounds: Bounds,
+    pub export: Export,
     pub demand: Option<DemandCharge>,
     /// Subscribed power and what going beyond it costs.
     pub capacity: Option<CapacityCharge>,
@@ -70,6 +78,25 @@ impl Tariff {
     }
 }
 
+impl Tariff {
+    /// The same contract for when nobody knows what hour it is: no hour has a price.
+    pub fn without_hours(&self) -> Self {
+        let mut unknown = self.clone();
+        unknown.import = ImportPrice::Dynamic {
+            file: String::new(),
+            bounds: Bounds::default(),
+        };
+        if !matches!(unknown.export.price, ExportPrice::Flat(_)) {
+            unknown.export.file = Some(String::new());
+            unknown.export.price = ExportPrice::Dynamic {
+                share: 1.0,
+                adder: Price::ZERO,
+            };
+        }
+        unknown
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum ImportPrice {
     Flat(Price),
@@ -78,37 +105,71 @@ pub enum ImportPrice {
     /// From a watched file; hours not yet published are estimated from known ones, and marked.
     Dynamic {
         file: String,
+        /// Of the day-ahead price, before fee and tax.
+        bounds: Bounds,
     },
     /// Monthly blocks of use, each with its price; the last block has no end.
     Blocks(Vec<Block>),
 }
 
+/// What is added to the price of each imported kWh.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Fee {
+    Flat(Price),
+    /// By season, day kind and local hours; every instant is covered exactly once (checked when parsed).
+    TimeOfUse(TimeOfUse),
+}
+
+/// Lowest and highest value of a price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Bounds {
+    pub floor: Option<Price>,
+    pub cap: Option<Price>,
+}
+
+impl Bounds {
+    fn keep(&self, price: Price) -> Price {
+        let raised = self.floor.map_or(price, |floor| price.max(floor));
+        self.cap.map_or(raised, |cap| raised.min(cap))
+    }
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What an exported kWh is paid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Export {
+    pub price: ExportPrice,
+    /// Day-ahead prices that the export price follows.
+    pub file: Option<String>,
+    /// Nothing is paid while the day-ahead price lies below (DE: EEG 2023 § 51).
+    pub unpaid_below: Option<Price>,
+    pub bounds: Bounds,
+}
+
+impl Export {
+    /// The same price for each kWh at any time.
+    pub fn flat(price: Price) -> Self {
+        Self {
+            price: ExportPrice::Flat(price),
+            file: None,
+            unpaid_below: None,
+            bounds: Bounds::default(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum ExportPrice {
     Flat(Price),
+    /// By season, day kind and local hours; every instant is covered exactly once (checked when parsed).
+    TimeOfUse(TimeOfUse),
     /// Day-ahead price × share + adder (no tax).
     Dynamic {
         share: f64,
         adder: Price,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TimeOfUse {
-    pub periods: Vec<Period>,
-}
-
-/// One row of a time-of-use table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Period {
-    /// Shown to people: `peak`, `mid`, `off-peak`.
-    pub name: String,
-    /// 1..=12.
-    pub months: Vec<u32>,
-    pub days: Vec<DayKind>,
-    /// Local minutes of day `[from, to)`; 1440 ends the day. A period over midnight is two entries.
-    pub minutes: Vec<(u32, u32)>,
-    pub price: Price,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

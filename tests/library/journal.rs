@@ -5,7 +5,7 @@ use madang::cycle::{Config, Controller, JournalPort, Planner, PricePort, Record,
 use madang::journal::{FileJournal, Limits, Place, read_segment, segments};
 use madang::model::{ControllerState, Direction, ExternalLimit, PeopleInput, Policy, Rung, Source, Words};
 use madang::site::{Mode, Plant, Site, builtin, builtin_names};
-use madang::tariff::PriceSeries;
+use madang::tariff::{PriceFiles, PriceSeries};
 use madang::time::{Pacer, SteppedClock, Timestamp};
 use madang::twin::{Direct, World};
 use madang::units::Power;
@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, mpsc as channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-struct SitePrices(Option<Arc<PriceSeries>>);
+struct SitePrices(Option<Arc<PriceFiles>>);
 
 impl PricePort for SitePrices {
-    fn current(&mut self, _now: Timestamp) -> Option<Arc<PriceSeries>> {
+    fn current(&mut self, _now: Timestamp) -> Option<Arc<PriceFiles>> {
         self.0.clone()
     }
     fn version(&self) -> u64 {
@@ -71,7 +71,8 @@ fn run_site(name: &str, folder: &Path, length: TimeDelta, limits: Limits) -> Con
     let prices = site
         .read_file("prices.csv")
         .ok()
-        .and_then(|t| PriceSeries::parse(&t, &site.plant.tariff.currency).ok());
+        .and_then(|t| PriceSeries::parse(&t, &site.plant.tariff.currency).ok())
+        .map(|series| PriceFiles::from_iter([("prices.csv".to_owned(), Arc::new(series))]));
     let config = Config {
         plant: Arc::new(site.plant.clone()),
         policy: Policy::Plan,

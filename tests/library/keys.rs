@@ -111,14 +111,41 @@ bucket = "b"
 token_env = "TOKEN"
 "#;
 
+/// A fee by time of day in place of one number, and prices with bounds.
+const FEES: &str = r#"
+[[tariff.import_fee.period]]
+months = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+days = ["all"]
+hours = ["00:00-24:00"]
+price = "0.1 EUR/kWh"
+[tariff.export]
+unpaid_below = "-0.1 EUR/kWh"
+floor = "-0.2 EUR/kWh"
+cap = "0.4 EUR/kWh"
+file = "outgoing.csv"
+[tariff.import]
+floor = "-0.1 EUR/kWh"
+cap = "0.9 EUR/kWh"
+[tariff]
+tax_on_negative = false
+import_floor = "0 EUR/kWh"
+import_cap = "1 EUR/kWh"
+"#;
+
 /// Keys whose only value says what the file is.
 const FIXED: [&str; 1] = ["schema"];
 
 /// Keys that hold together with others: another value of one alone is refused, which reads it too.
-const TOGETHER: [&str; 6] = [
+const TOGETHER: [&str; 12] = [
     "components.*.grid_forming",
     "devices.*.components",
     "tariff.capacity.window",
+    "tariff.export.period[].days",
+    "tariff.export.period[].hours",
+    "tariff.export.period[].months",
+    "tariff.import_fee.period[].days",
+    "tariff.import_fee.period[].hours",
+    "tariff.import_fee.period[].months",
     "tariff.import.period[].days",
     "tariff.import.period[].hours",
     "tariff.import.period[].months",
@@ -217,6 +244,10 @@ fn leaves(file: &Value, schema: &Json, at: &mut Vec<String>, name: &str, all: &m
         let fits = |f: &&Json| f["properties"]["kind"]["const"].as_str() == kind;
         forms.iter().find(fits).unwrap_or(schema)
     });
+    let schema = schema["anyOf"].as_array().map_or(schema, |forms| {
+        let fits = |f: &&Json| (f["type"] == "object") == file.is_table();
+        forms.iter().find(fits).unwrap_or(schema)
+    });
     match file {
         Value::Table(t) => {
             for (key, value) in t {
@@ -243,7 +274,11 @@ fn leaves(file: &Value, schema: &Json, at: &mut Vec<String>, name: &str, all: &m
 
 /// Every key of the schema that holds a value.
 fn keys(schema: &Json, name: &str, all: &mut BTreeSet<String>) {
-    for form in schema["oneOf"].as_array().into_iter().flatten() {
+    for form in ["oneOf", "anyOf"]
+        .iter()
+        .filter_map(|word| schema[word].as_array())
+        .flatten()
+    {
         keys(form, name, all);
     }
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
@@ -256,7 +291,7 @@ fn keys(schema: &Json, name: &str, all: &mut BTreeSet<String>) {
         keys(&schema["items"], &format!("{name}[]"), all);
         return;
     }
-    let is_table = schema["type"] == "object" || schema["oneOf"].is_array();
+    let is_table = schema["type"] == "object" || schema["oneOf"].is_array() || schema["anyOf"].is_array();
     if !is_table {
         all.insert(name.trim_start_matches('.').to_owned());
     }
@@ -291,6 +326,8 @@ fn another_value_of_any_key_makes_another_site() {
     let mut whole = table(&text("home-amsterdam"));
     merged(&mut whole, table(MORE));
     files.push(whole);
+    let paid_by_time = "kind = \"time-of-use\"\n[[period]]\nmonths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]\ndays = [\"all\"]\n\
+                        hours = [\"00:00-24:00\"]\nprice = \"0.1 EUR/kWh\"";
     let kinds = [
         "kind = \"flat\"\nprice = \"0.3 EUR/kWh\"",
         "kind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"200 kWh\"\nprice = \"0.2 EUR/kWh\"\n[[tariff.import.block]]\nprice = \"0.3 EUR/kWh\"",
@@ -299,11 +336,19 @@ fn another_value_of_any_key_makes_another_site() {
         let mut file = table(&text("home-amsterdam"));
         let tariff = file.get_mut("tariff").and_then(Value::as_table_mut).unwrap();
         tariff.remove("import");
-        tariff.insert("export".into(), table("kind = \"flat\"\nprice = \"0.1 EUR/kWh\""));
+        let export = match kind.contains("blocks") {
+            true => paid_by_time,
+            false => "kind = \"flat\"\nprice = \"0.1 EUR/kWh\"",
+        };
+        tariff.insert("export".into(), table(export));
         tariff.insert("holidays".into(), Value::Array(vec!["2026-05-01".into()]));
         merged(&mut file, table(&format!("[tariff.import]\n{kind}")));
         files.push(file);
     }
+    let mut fees = table(&text("home-amsterdam"));
+    fees["tariff"].as_table_mut().unwrap().remove("import_fee");
+    merged(&mut fees, table(FEES));
+    files.push(fees);
     let mut twin = table(&text("home-amsterdam"));
     merged(
         &mut twin,

@@ -16,4 +16,5 @@ mod layers;
 mod money;
 mod real_input;
 mod sites;
+mod tariffs;
 mod words;

@@ -68,7 +68,7 @@ home | latitude = "52.37 deg" | latitude = "152 deg" | location.latitude | betwe
 home | interval = "15 min" | interval = "7 min" | timing.interval | divide an hour |
 home | cycle = "1 s" | cycle = "-1e300 s" | timing.cycle | not finite |
 home | tax = "21 %" | tax = "-21 %" | tariff.tax | between 0 % |
-home | kind = "dynamic"⏎share | kind = "market"⏎share | tariff.export.kind | allowed: flat, dynamic | kind = "market"
+home | kind = "dynamic"⏎share | kind = "market"⏎share | tariff.export.kind | allowed: flat, time-of-use, dynamic | kind = "market"
 home | battery = "40 %" | pv = "40 %" | twin.soc_start.pv | not a battery |
 home | [twin.visits.ev] | [twin.visits.evv] | twin.visits.evv | did you mean `ev` |
 home | cloudiness = [0.72, | cloudiness = [7.2, | twin.cloudiness | 12 numbers from 0 to 1 |
@@ -459,7 +459,7 @@ fn broken_toml_is_a_fault_with_a_line() {
 
 /// What of JSON Schema our schema uses, checked: the faults of `value`.
 fn faults_by_schema(schema: &Value, value: &Value, at: &str) -> Vec<String> {
-    if let Some(forms) = schema["oneOf"].as_array() {
+    if let Some(forms) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
         let fits = forms
             .iter()
             .filter(|f| faults_by_schema(f, value, at).is_empty())

@@ -8,7 +8,7 @@ use madang::journal::HashJournal;
 use madang::model::{Policy, Rung};
 use madang::reading::Quality;
 use madang::site::{Mode, Site, builtin};
-use madang::tariff::PriceSeries;
+use madang::tariff::{PriceFiles, PriceSeries};
 use madang::time::{Timestamp, Turn, Word};
 use madang::twin::{Direct, World};
 use serde_json::Value;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const CYCLE: TimeDelta = TimeDelta::seconds(10);
 
 /// Three days of hourly prices.
-fn hourly(from: Timestamp) -> Option<Arc<PriceSeries>> {
+fn hourly(from: Timestamp) -> Option<Arc<PriceFiles>> {
     let row = |h| {
         format!(
             "{},0.1\n",
@@ -30,14 +30,14 @@ fn hourly(from: Timestamp) -> Option<Arc<PriceSeries>> {
     // A year that no price file may name has none.
     PriceSeries::parse(&format!("ts_utc,price\n{rows}"), "EUR")
         .ok()
-        .map(Arc::new)
+        .map(|series| Arc::new(PriceFiles::from_iter([("prices.csv".to_owned(), Arc::new(series))])))
 }
 
 /// Prices at every hour of every year.
-struct Always((Timestamp, Option<Arc<PriceSeries>>));
+struct Always((Timestamp, Option<Arc<PriceFiles>>));
 
 impl PricePort for Always {
-    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceSeries>> {
+    fn current(&mut self, now: Timestamp) -> Option<Arc<PriceFiles>> {
         let from = madang::time::floor_to(now, TimeDelta::hours(1)) - TimeDelta::hours(24);
         if self.0.0 != from {
             self.0 = (from, hourly(from));

@@ -5,7 +5,6 @@ use crate::cycle::ports::{Alarm, FieldPort, JournalPort, Record};
 use crate::model::Trigger;
 use crate::site::Plant;
 use crate::state;
-use crate::tariff::ImportPrice;
 use crate::time::{Timestamp, Turn, Word};
 use chrono::TimeDelta;
 use std::sync::Arc;
@@ -86,7 +85,7 @@ impl<F: FieldPort, J: JournalPort> Controller<F, J> {
                 tracing::error!("{}", self.distrust(now).0);
                 self.state.schedule = None;
                 let mut plant = (*self.config.plant).clone();
-                plant.tariff.import = ImportPrice::Dynamic { file: String::new() };
+                plant.tariff = plant.tariff.without_hours();
                 self.clock.priceless = Some(Arc::new(plant));
             }
         }

@@ -12,7 +12,7 @@ use crate::model::{
     Snapshot, Target,
 };
 use crate::site::{Component, Id, Kind, Mode, Plant};
-use crate::tariff::PriceSeries;
+use crate::tariff::PriceFiles;
 use crate::time::Timestamp;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub struct Seen<'a> {
     pub snapshot: &'a Snapshot,
     pub state: &'a ControllerState,
     pub setpoints: &'a [Setpoint],
-    pub prices: Option<&'a PriceSeries>,
+    pub prices: Option<&'a PriceFiles>,
 }
 
 /// Who decides what a component does.

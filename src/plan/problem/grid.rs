@@ -92,15 +92,16 @@ fn blocks(x: &Context<'_>) -> Vec<BlockProblem> {
     if !rising || left.last().is_none_or(|b| b.up_to.is_some()) {
         left.clear();
     }
-    let Some(now) = left.first().map(|b| b.price.as_per_kwh()) else {
+    let (Some(now), Some(fee)) = (left.first().map(|b| b.price), x.plant.tariff.fee(x.now())) else {
         return Vec::new();
     };
+    let all_in = |price| x.plant.tariff.all_in(price, fee).as_per_kwh();
     let mut from = used;
     left.into_iter()
         .map(|b| {
             let size_kwh = b.up_to.map(|e| e.as_kwh() - from);
             from = b.up_to.map_or(from, |e| e.as_kwh());
-            let price = x.plant.objective.money * (b.price.as_per_kwh() - now) * (1.0 + x.plant.tariff.tax);
+            let price = x.plant.objective.money * (all_in(b.price) - all_in(now));
             BlockProblem { size_kwh, price }
         })
         .collect()

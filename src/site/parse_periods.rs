@@ -1,0 +1,147 @@
+//! Rows by season, kind of day and local hours; a table with a gap or an overlap is a fault.
+
+use super::parse_ratings::price;
+use super::reader::Section;
+use super::shape::Holds;
+use super::values::{text, whole};
+use crate::tariff::{Period, TimeOfUse};
+use crate::time::DayKind;
+
+const DAYS: [(&str, &[DayKind]); 4] = [
+    ("work", &[DayKind::Work]),
+    ("saturday", &[DayKind::Saturday]),
+    ("sunday", &[DayKind::Sunday]),
+    ("all", &[DayKind::Work, DayKind::Saturday, DayKind::Sunday]),
+];
+
+/// The `period` rows of a table; those of the import price have a name, which people see.
+pub fn time_of_use(s: &Section, currency: &str, named: bool) -> Option<TimeOfUse> {
+    let rows = s.rows("period", true, "rows that together cover every hour exactly once");
+    let read: Vec<(Option<Cover>, Option<Period>)> = rows.iter().map(|r| period(r, currency, named)).collect();
+    let (covers, periods): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    // A row whose hours are not known leaves a gap of its own making; a row whose price is not known does not.
+    let covers: Option<Vec<Cover>> = covers.into_iter().collect();
+    if let Some(why) = gap_or_overlap(&covers?) {
+        s.fault("period", why);
+        return None;
+    }
+    let periods: Option<Vec<Period>> = periods.into_iter().collect();
+    periods.map(|periods| TimeOfUse { periods })
+}
+
+/// When a row holds.
+#[derive(Debug, Clone)]
+struct Cover {
+    months: Vec<u32>,
+    days: Vec<DayKind>,
+    minutes: Vec<(u32, u32)>,
+}
+
+fn period(row: &Section, currency: &str, named: bool) -> (Option<Cover>, Option<Period>) {
+    let name = match named {
+        true => row.text("name", "shown to people: peak, mid, off-peak"),
+        false => Some(String::new()),
+    };
+    let cover = cover(row);
+    let price = price(row, "price", currency, None, "price per kWh");
+    row.finish();
+    let period = cover.clone().zip(name).zip(price).map(|((c, name), price)| Period {
+        name,
+        months: c.months,
+        days: c.days,
+        minutes: c.minutes,
+        price,
+    });
+    (cover, period)
+}
+
+fn cover(row: &Section) -> Option<Cover> {
+    let doc = "months it holds in; absent: all";
+    let months = row.list("months", Holds::Whole(1, 12), false, doc, |v| whole(v, (1, 12)));
+    let words = DAYS.iter().map(|(n, _)| (*n).into()).collect();
+    let days = row.list("days", Holds::Words(words), true, "kinds of day", |v| {
+        let word = text(v)?;
+        let found = DAYS.iter().find(|(n, _)| *n == word);
+        found
+            .map(|(_, k)| *k)
+            .ok_or_else(|| format!("`{word}` is no kind of day; allowed: work, saturday, sunday, all"))
+    });
+    let doc = "local hours such as \"09:00-12:00\"; may pass midnight";
+    let hours = row.list("hours", Holds::Text, true, doc, |v| minutes(&text(v)?));
+    let months = if row.is_absent("months") {
+        (1..=12).collect()
+    } else {
+        months?.into_iter().map(|n| n as u32).collect()
+    };
+    Some(Cover {
+        months,
+        days: days?.concat(),
+        minutes: hours?.concat(),
+    })
+}
+
+/// `"22:00-08:00"` → minutes of day, split at midnight.
+fn minutes(range: &str) -> Result<Vec<(u32, u32)>, String> {
+    let wrong = || format!("`{range}` is not a range of hours such as \"09:00-12:00\"");
+    let minute = |t: &str| -> Result<u32, String> {
+        let (h, m) = t.trim().split_once(':').ok_or_else(wrong)?;
+        let (h, m): (u32, u32) = (h.parse().map_err(|_| wrong())?, m.parse().map_err(|_| wrong())?);
+        if h <= 24 && m < 60 && h * 60 + m <= 1440 {
+            Ok(h * 60 + m)
+        } else {
+            Err(wrong())
+        }
+    };
+    let (from, to) = range.split_once('-').ok_or_else(wrong)?;
+    let (from, to) = (minute(from)?, minute(to)?);
+    match from.cmp(&to) {
+        std::cmp::Ordering::Less => Ok(vec![(from, to)]),
+        std::cmp::Ordering::Equal => Err(format!("`{range}` is empty; a whole day is 00:00-24:00")),
+        std::cmp::Ordering::Greater if to == 0 => Ok(vec![(from, 1440)]),
+        std::cmp::Ordering::Greater => Ok(vec![(from, 1440), (0, to)]),
+    }
+}
+
+/// The first minute of a month and kind of day that no row or more than one row covers.
+fn gap_or_overlap(rows: &[Cover]) -> Option<String> {
+    let kinds = [
+        (DayKind::Work, "working days"),
+        (DayKind::Saturday, "Saturdays"),
+        (DayKind::Sunday, "Sundays"),
+    ];
+    (1..=12)
+        .flat_map(|month| kinds.map(|(kind, name)| (month, kind, name)))
+        .find_map(|(month, kind, name)| {
+            let (minute, times) = miscovered(rows, month, kind)?;
+            let what = if times == 0 { "no price" } else { "more than one price" };
+            let (h, m) = (minute / 60, minute % 60);
+            Some(format!("{what} for month {month}, {name}, {h:02}:{m:02}"))
+        })
+}
+
+/// The first minute that is not covered once, and how often it is.
+fn miscovered(rows: &[Cover], month: u32, kind: DayKind) -> Option<(usize, u32)> {
+    let mut cover = [0u32; 1440];
+    // Each mention counts, so that a month or day named twice shows as an overlap.
+    for row in rows {
+        let times =
+            row.months.iter().filter(|m| **m == month).count() * row.days.iter().filter(|d| **d == kind).count();
+        for (from, to) in &row.minutes {
+            let hours = cover.iter_mut().take(*to as usize).skip(*from as usize);
+            hours.for_each(|c| *c += times as u32);
+        }
+    }
+    cover.iter().enumerate().find(|(_, c)| **c != 1).map(|(m, c)| (m, *c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_may_pass_midnight_and_faults_are_named() {
+        assert_eq!(minutes("22:00-08:00"), Ok(vec![(1320, 1440), (0, 480)]));
+        assert_eq!(minutes("00:00-24:00"), Ok(vec![(0, 1440)]));
+        assert!(minutes("9-12").is_err() && minutes("10:00-10:00").is_err() && minutes("25:00-26:00").is_err());
+    }
+}

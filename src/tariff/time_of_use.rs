@@ -1,0 +1,63 @@
+//! Prices by season, kind of day and local hours.
+
+use super::Tariff;
+use crate::time::{DayKind, Timestamp, day_kind, floor_to};
+use crate::units::Price;
+use chrono::{Datelike, TimeDelta, Timelike};
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TimeOfUse {
+    pub periods: Vec<Period>,
+}
+
+/// One row of a time-of-use table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Period {
+    /// Shown to people: `peak`, `mid`, `off-peak`.
+    pub name: String,
+    /// 1..=12.
+    pub months: Vec<u32>,
+    pub days: Vec<DayKind>,
+    /// Local minutes of day `[from, to)`; 1440 ends the day. A period over midnight is two entries.
+    pub minutes: Vec<(u32, u32)>,
+    pub price: Price,
+}
+
+impl Period {
+    fn holds(&self, month: u32, kind: DayKind, minute: u32) -> bool {
+        self.months.contains(&month)
+            && self.days.contains(&kind)
+            && self.minutes.iter().any(|(from, to)| (*from..*to).contains(&minute))
+    }
+}
+
+impl Tariff {
+    /// The row of a table in force at `t`.
+    pub(super) fn row<'t>(&self, table: &'t TimeOfUse, t: Timestamp) -> Option<&'t Period> {
+        let local = t.with_timezone(&self.time_zone);
+        let kind = day_kind(local.date_naive(), &self.country, &self.holidays);
+        let minute = local.hour() * 60 + local.minute();
+        table.periods.iter().find(|p| p.holds(local.month(), kind, minute))
+    }
+
+    /// End of the minutes that share a row of the table with `t`; looked at anew at each half hour of UTC, so that a change
+    /// of the clocks moves no boundary.
+    pub(super) fn row_ends(&self, table: &TimeOfUse, t: Timestamp) -> Timestamp {
+        let half_hour = TimeDelta::minutes(30);
+        let again = floor_to(t, half_hour) + half_hour;
+        let local = t.with_timezone(&self.time_zone);
+        let second = local.num_seconds_from_midnight();
+        let bounds = table
+            .periods
+            .iter()
+            .flat_map(|p| &p.minutes)
+            .flat_map(|(from, to)| [*from, *to]);
+        let next = bounds
+            .map(|minute| minute.saturating_mul(60))
+            .filter(|s| *s > second)
+            .min();
+        let whole = t - TimeDelta::nanoseconds(i64::from(t.timestamp_subsec_nanos()));
+        next.map_or(again, |s| again.min(whole + TimeDelta::seconds(i64::from(s - second))))
+    }
+}

@@ -1,0 +1,260 @@
+//! Prices that people's contracts have, each from a site file to the price of a kWh: the right answers are worked out by hand.
+
+use madang::site::{Plant, parse};
+use madang::tariff::{MonthUse, PriceFiles, PriceSeries};
+use madang::units::{Energy, Power};
+
+/// A home in Berlin with this tariff.
+fn plant(tariff: &str) -> Result<Plant, String> {
+    let text = format!(
+        "schema = \"site/1\"\nname = \"b\"\nmode = \"observe\"\n[location]\nlatitude = \"52.5 deg\"\nlongitude = \"13.4 deg\"\n\
+         time_zone = \"Europe/Berlin\"\ncountry = \"DE\"\n[connection_point]\nimport_max = \"11 kW\"\nexport_max = \"11 kW\"\n\
+         fuse = \"25 A\"\nmeter = \"grid\"\n[components.grid]\nkind = \"meter\"\n[components.home]\nkind = \"load\"\n\
+         daily = \"10 kWh\"\nshape = \"household\"\nmax = \"9 kW\"\n[devices.meter]\naddress = \"tcp://127.0.0.1:15600\"\n\
+         profile = \"sunspec\"\ncomponents = [\"grid\"]\n{tariff}"
+    );
+    let faults = |all: Vec<madang::site::Fault>| all.iter().map(|f| format!("{}: {}; ", f.key, f.message)).collect();
+    parse("site.toml", &text).map(|(site, _)| site.plant).map_err(faults)
+}
+
+/// `p.csv` with these prices, `out.csv` with half of them.
+fn day_ahead(rows: &[(&str, f64)]) -> PriceFiles {
+    let file = |name: &str, share: f64| {
+        let rows: String = rows.iter().map(|(t, p)| format!("{t},{}\n", share * p)).collect();
+        let series = PriceSeries::parse(&format!("ts_utc,price\n{rows}"), "EUR").unwrap();
+        (name.to_owned(), series.into())
+    };
+    [file("p.csv", 1.0), file("out.csv", 0.5)].into_iter().collect()
+}
+
+const MARCH: [(&str, f64); 3] = [
+    ("2026-03-31T16:00:00Z", 0.10),
+    ("2026-03-31T17:00:00Z", 0.20),
+    ("2026-04-01T16:00:00Z", 0.30),
+];
+
+/// §14a EnWG, module 3: grid fee by the quarter of an hour, only in the first and last quarter of the year.
+const MODULE_3: &str = r#"
+[tariff]
+currency = "EUR"
+tax = "19 %"
+[[tariff.import_fee.period]]
+months = [1, 2, 3, 10, 11, 12]
+days = ["all"]
+hours = ["02:30-05:00"]
+price = "0.01 EUR/kWh"
+[[tariff.import_fee.period]]
+months = [1, 2, 3, 10, 11, 12]
+days = ["all"]
+hours = ["05:00-18:15", "21:15-02:30"]
+price = "0.10 EUR/kWh"
+[[tariff.import_fee.period]]
+months = [1, 2, 3, 10, 11, 12]
+days = ["all"]
+hours = ["18:15-21:15"]
+price = "0.15 EUR/kWh"
+[[tariff.import_fee.period]]
+months = [4, 5, 6, 7, 8, 9]
+days = ["all"]
+hours = ["00:00-24:00"]
+price = "0.10 EUR/kWh"
+"#;
+
+fn month(at: madang::time::Timestamp) -> MonthUse {
+    MonthUse {
+        month_start: at,
+        imported: Energy::ZERO,
+        peak: Power::ZERO,
+    }
+}
+
+/// `from|to` (UTC) and the import and export price of it.
+fn check(tariff: &str, prices: &[(&str, f64)], rows: &[(&str, f64, f64)]) {
+    let tariff = plant(tariff).unwrap_or_else(|why| panic!("{why}")).tariff;
+    let prices = day_ahead(prices);
+    for (span, buy, sell) in rows {
+        let (start, end) = span.split_once('|').unwrap();
+        let (start, end) = (start.parse().unwrap(), end.parse().unwrap());
+        let i = madang::time::Interval { start, end };
+        let found = tariff.buy_over(i, Some(&prices), &month(start)).unwrap();
+        let near = |found: f64, right: f64| (found - right).abs() < 1e-12;
+        assert!(
+            near(found.price.as_per_kwh(), *buy),
+            "{span}: bought at {found:?}, right is {buy}"
+        );
+        let paid = tariff.sell_over(i, Some(&prices)).unwrap().as_per_kwh();
+        assert!(near(paid, *sell), "{span}: sold at {paid}, right is {sell}");
+    }
+}
+
+#[test]
+fn a_fee_by_time_of_day_adds_to_any_import_price() {
+    let dynamic = format!("{MODULE_3}[tariff.import]\nkind = \"dynamic\"\nfile = \"p.csv\"\n");
+    let rows = [
+        // 18:00 to 18:15 and on to 18:30 local, 0.10 from the market
+        ("2026-03-31T16:00:00Z|2026-03-31T16:15:00Z", 1.19 * 0.20, 0.0),
+        ("2026-03-31T16:15:00Z|2026-03-31T16:30:00Z", 1.19 * 0.25, 0.0),
+        // half of this half hour has the high fee
+        ("2026-03-31T16:00:00Z|2026-03-31T16:30:00Z", 1.19 * 0.225, 0.0),
+        ("2026-03-31T17:15:00Z|2026-03-31T17:30:00Z", 1.19 * 0.35, 0.0),
+        // from 1 April one fee
+        ("2026-04-01T16:15:00Z|2026-04-01T16:30:00Z", 1.19 * 0.40, 0.0),
+    ];
+    check(&dynamic, &MARCH, &rows);
+    let flat = format!("{MODULE_3}[tariff.import]\nkind = \"flat\"\nprice = \"0.10 EUR/kWh\"\n");
+    let rows = [
+        ("2026-03-31T00:15:00Z|2026-03-31T00:30:00Z", 1.19 * 0.20, 0.0),
+        ("2026-03-31T00:30:00Z|2026-03-31T00:45:00Z", 1.19 * 0.11, 0.0),
+        ("2026-03-31T03:00:00Z|2026-03-31T03:15:00Z", 1.19 * 0.20, 0.0),
+        // 21:15 local
+        ("2026-03-31T19:00:00Z|2026-03-31T19:30:00Z", 1.19 * 0.225, 0.0),
+        ("2026-04-01T00:30:00Z|2026-04-01T00:45:00Z", 1.19 * 0.20, 0.0),
+    ];
+    check(&flat, &MARCH, &rows);
+    // 120 kWh of the month are used up within the quarter of an hour: 30 at 0.2, 10 at 0.4, the fee 0.1 until 18:15 local
+    let blocks = "[tariff.import]\nkind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"120 kWh\"\nprice = \"0.2 EUR/kWh\"\n\
+                  [[tariff.import.block]]\nprice = \"0.4 EUR/kWh\"\n";
+    let tariff = plant(&format!("{MODULE_3}{blocks}")).unwrap().tariff;
+    let (start, end) = (
+        "2026-03-31T16:00:00Z".parse().unwrap(),
+        "2026-03-31T16:30:00Z".parse().unwrap(),
+    );
+    let used = MonthUse {
+        imported: Energy::kwh(90.0),
+        ..month(tariff.month_start(start))
+    };
+    let metered = madang::tariff::MeterInterval {
+        interval: madang::time::Interval { start, end },
+        import: Energy::kwh(40.0),
+        export: Energy::ZERO,
+    };
+    let bill = madang::tariff::bill(&tariff, None, used, &[metered]);
+    assert!(
+        (bill.energy.amount() - 1.19 * (30.0 * 0.325 + 10.0 * 0.525)).abs() < 1e-9,
+        "{bill:?}"
+    );
+}
+
+#[test]
+fn a_fee_table_with_a_gap_is_refused_with_its_minute() {
+    let gap = MODULE_3.replace("02:30-05:00", "02:45-05:00");
+    let flat = "[tariff.import]\nkind = \"flat\"\nprice = \"0.10 EUR/kWh\"\n";
+    let why = plant(&format!("{gap}{flat}")).unwrap_err();
+    assert!(
+        why.contains("tariff.import_fee.period: no price for month 1, working days, 02:30"),
+        "{why}"
+    );
+}
+
+/// An hour at 0.30, one at −0.50, one at 0.02, one at 0.90; UTC.
+const MAY: [(&str, f64); 4] = [
+    ("2026-05-10T09:00:00Z", 0.30),
+    ("2026-05-10T10:00:00Z", -0.50),
+    ("2026-05-10T11:00:00Z", 0.02),
+    ("2026-05-10T12:00:00Z", 0.90),
+];
+
+const HOURS: [&str; 4] = [
+    "2026-05-10T09:00:00Z|2026-05-10T10:00:00Z",
+    "2026-05-10T10:00:00Z|2026-05-10T11:00:00Z",
+    "2026-05-10T11:00:00Z|2026-05-10T12:00:00Z",
+    "2026-05-10T12:00:00Z|2026-05-10T13:00:00Z",
+];
+
+/// `tariff` and what the four hours cost and pay.
+fn check_may(tariff: &str, buy: [f64; 4], sell: [f64; 4]) {
+    let head = "[tariff]\ncurrency = \"EUR\"\n";
+    let rows: Vec<_> = (0..4).map(|i| (HOURS[i], buy[i], sell[i])).collect();
+    check(&format!("{head}{tariff}"), &MAY, &rows);
+}
+
+#[test]
+fn prices_below_zero_are_taxed_floored_and_capped_as_the_contract_says() {
+    let dynamic = "[tariff.import]\nkind = \"dynamic\"\nfile = \"p.csv\"\n";
+    let fee = "import_fee = \"0.13 EUR/kWh\"\ntax = \"19 %\"\n";
+    let (high, low, top) = (1.19 * 0.43, 1.19 * 0.15, 1.19 * 1.03);
+    let none = [0.0; 4];
+    // NL and SE tax a negative total: 1.19 × (0.13 − 0.50)
+    check_may(&format!("{fee}{dynamic}"), [high, -0.4403, low, top], none);
+    // DE and FI do not
+    check_may(
+        &format!("{fee}tax_on_negative = false\n{dynamic}"),
+        [high, -0.37, low, top],
+        none,
+    );
+    // a contract whose price with fee and tax is never below 0, nor above 1
+    let whole = "import_floor = \"0 EUR/kWh\"\nimport_cap = \"1 EUR/kWh\"\n";
+    check_may(&format!("{fee}{whole}{dynamic}"), [high, 0.0, low, 1.0], none);
+    // one whose energy price is: the fee stays
+    let energy = "floor = \"0 EUR/kWh\"\ncap = \"0.40 EUR/kWh\"\n";
+    check_may(
+        &format!("{fee}{dynamic}{energy}"),
+        [high, 1.19 * 0.13, low, 1.19 * 0.53],
+        none,
+    );
+    // half of an hour with a floor and half of one without: the mean of the bounded prices, not the bounded mean
+    let rows = [("2026-05-10T09:30:00Z|2026-05-10T10:30:00Z", 0.5 * high, 0.0)];
+    check(
+        &format!("[tariff]\ncurrency = \"EUR\"\n{fee}{whole}{dynamic}"),
+        &MAY,
+        &rows,
+    );
+}
+
+#[test]
+fn feed_in_follows_its_own_file_and_is_unpaid_or_bounded_where_the_contract_says() {
+    let flat = "[tariff.import]\nkind = \"flat\"\nprice = \"0.31 EUR/kWh\"\n";
+    let dynamic = "[tariff.import]\nkind = \"dynamic\"\nfile = \"p.csv\"\n";
+    let (by_hour, always) = ([0.30, -0.50, 0.02, 0.90], [0.31; 4]);
+    // DE since February 2025: the fixed feed-in price is not paid in hours of a negative day-ahead price
+    let unpaid = "[tariff.export]\nkind = \"flat\"\nprice = \"0.0786 EUR/kWh\"\nunpaid_below = \"0 EUR/kWh\"\n";
+    check_may(
+        &format!("{flat}{unpaid}file = \"p.csv\"\n"),
+        always,
+        [0.0786, 0.0, 0.0786, 0.0786],
+    );
+    check_may(&format!("{dynamic}{unpaid}"), by_hour, [0.0786, 0.0, 0.0786, 0.0786]);
+    let own = "[tariff.export]\nkind = \"dynamic\"\nfile = \"out.csv\"\n";
+    check_may(&format!("{flat}{own}"), always, [0.15, -0.25, 0.01, 0.45]);
+    check_may(&format!("{dynamic}{own}"), by_hour, [0.15, -0.25, 0.01, 0.45]);
+    let adder = "share = \"80 %\"\nadder = \"-0.01 EUR/kWh\"\n";
+    check_may(&format!("{flat}{own}{adder}"), always, [0.11, -0.21, -0.002, 0.35]);
+    check_may(
+        &format!("{flat}{own}{adder}floor = \"0 EUR/kWh\"\ncap = \"0.30 EUR/kWh\"\n"),
+        always,
+        [0.11, 0.0, 0.0, 0.30],
+    );
+    // 09:00 to 13:00 UTC is 11:00 to 15:00 in Berlin
+    let by_time = "[tariff.export]\nkind = \"time-of-use\"\n[[tariff.export.period]]\ndays = [\"all\"]\nhours = [\"12:00-14:00\"]\n\
+                   price = \"0.02 EUR/kWh\"\n[[tariff.export.period]]\ndays = [\"all\"]\nhours = [\"14:00-12:00\"]\nprice = \"0.10 EUR/kWh\"\n";
+    check_may(&format!("{flat}{by_time}"), always, [0.10, 0.02, 0.02, 0.10]);
+}
+
+#[test]
+fn export_prices_that_follow_nothing_are_refused_with_what_to_write() {
+    let flat =
+        "[tariff]\ncurrency = \"EUR\"\n[tariff.import]\nkind = \"flat\"\nprice = \"0.31 EUR/kWh\"\n[tariff.export]\n";
+    let rows = [
+        ("kind = \"dynamic\"", "file = \"prices.csv\""),
+        (
+            "kind = \"flat\"\nprice = \"0.08 EUR/kWh\"\nunpaid_below = \"0 EUR/kWh\"",
+            "file = \"prices.csv\"",
+        ),
+        (
+            "kind = \"flat\"\nprice = \"0.08 EUR/kWh\"\nfile = \"p.csv\"",
+            "this one does not",
+        ),
+        (
+            "kind = \"flat\"\nprice = \"0.08 EUR/kWh\"\nfloor = \"1 EUR/kWh\"\ncap = \"0 EUR/kWh\"",
+            "above `cap`",
+        ),
+        (
+            "kind = \"flat\"\nprice = \"0.08 EUR/kWh\"\nfloor = \"1 USD/kWh\"",
+            "currency is EUR",
+        ),
+    ];
+    for (export, part) in rows {
+        let why = plant(&format!("{flat}{export}\n")).unwrap_err();
+        assert!(why.contains("tariff.export") && why.contains(part), "{export}: {why}");
+    }
+}
