@@ -99,6 +99,34 @@ pub fn random(seed: u64) -> Problem {
     p
 }
 
+/// A charge on the highest windows or days of one or two billing months; dice of its own leave all other draws as they were.
+fn demand_charges(d: &mut Dice, steps: usize) -> Vec<DemandProblem> {
+    if d.chance(0.7) {
+        return Vec::new();
+    }
+    let next = if d.chance(0.5) { d.index(steps) } else { steps };
+    let a_day = d.chance(0.5);
+    let mut month = |held: std::ops::Range<usize>, known: usize| DemandProblem {
+        charge_per_kw: d.range(0.1, 3.0),
+        peaks: 1 + d.index(3),
+        minimum_kw: if d.chance(0.3) { d.range(0.0, 4.0) } else { 0.0 },
+        known: (0..known)
+            .map(|i| KnownPeak {
+                kw: d.range(0.0, 5.0),
+                group: (i == 0 && a_day).then_some(0),
+            })
+            .collect(),
+        // an even number of steps, so that those of one metering window share a group
+        groups: (0..steps)
+            .map(|t| {
+                let group = if a_day { t / 6 } else { t / 2 };
+                (held.contains(&(t / 2 * 2)) && t % 10 < 8).then_some(group)
+            })
+            .collect(),
+    };
+    vec![month(0..next, 2), month(next..steps, 0)]
+}
+
 fn grid(d: &mut Dice, steps: usize) -> GridProblem {
     let lowest = if d.chance(0.2) { -0.2 } else { 0.05 };
     let buy = d.series(steps, lowest, 0.5);
@@ -123,10 +151,13 @@ fn grid(d: &mut Dice, steps: usize) -> GridProblem {
             past_hours: d.range(0.0, 0.3),
         }),
         self_sufficiency_per_kwh: if d.chance(0.2) { d.range(0.0, 0.1) } else { 0.0 },
+        demand: demand_charges(&mut Dice(d.0 ^ 0x5eed), steps),
         capacity: d.chance(0.2).then(|| CapacityProblem {
             subscribed_kw: d.range(0.0, 5.0),
             overrun_per_kw: if d.chance(0.5) { d.range(0.0, 5.0) } else { 0.0 },
             overrun_per_kwh: if d.chance(0.5) { d.range(0.0, 1.0) } else { 0.0 },
+            peak_so_far_kw: 0.0,
+            next_month_step: None,
         }),
         outages: if d.chance(0.15) {
             let from_step = d.index(steps);

@@ -91,6 +91,9 @@ pub fn halved(p: &Problem) -> Problem {
             .demand_window
             .as_ref()
             .map(|w| w.iter().flat_map(|w| [*w, *w]).collect());
+        for d in &mut g.demand {
+            d.groups = d.groups.iter().flat_map(|g| [*g, *g]).collect();
+        }
         for o in &mut g.outages {
             (o.from_step, o.to_step) = (2 * o.from_step, 2 * o.to_step);
         }

@@ -137,7 +137,7 @@ fn assemble(
     let prices = super::market::Market::of(site, end)?.map(|m| m.all());
     let parts: BTreeMap<Policy, Costs> = outcomes
         .iter()
-        .map(|(p, o)| (*p, settle(plant, &o.books, prices.as_deref(), o.month, start)))
+        .map(|(p, o)| (*p, settle(plant, &o.books, prices.as_deref(), o.month.clone(), start)))
         .collect();
     let plan = outcomes.get(&Policy::Plan).ok_or("the plan's run is missing")?;
     let idle = outcomes.get(&Policy::Idle).ok_or("the idle run is missing")?;

@@ -131,7 +131,7 @@ async fn closed_loop<F: FieldPort>(
     };
     let journal = HashJournal::new();
     let mut controller = Controller::new(config, field, journal, prices, Planner::inline(), None, spec.start);
-    let month = controller.state.month;
+    let month = controller.state.month.clone();
     let (_keep, told) = watch::channel(false);
     let (_people, mut inbox) = mpsc::channel(1);
     let moved = world.clone();

@@ -68,7 +68,7 @@ pub fn day(site: &Arc<Site>, date: NaiveDate, seed: u64, cycle: TimeDelta) -> Re
             faults: Vec::new(),
         };
         let o = run_policy(&spec, &|_| {})?;
-        result.cost[i] = settle(&site.plant, &o.books, prices.as_deref(), o.month, start).total();
+        result.cost[i] = settle(&site.plant, &o.books, prices.as_deref(), o.month.clone(), start).total();
         result.ev_shortfall_kwh[i] = o.books.ev_shortfall_kwh();
         result.unserved_kwh[i] = o.books.unserved_kwh;
         result.discomfort_kh[i] = o.books.discomfort_kh;

@@ -466,10 +466,12 @@ impl Sim {
         let price = g.buy[0] + g.self_sufficiency_per_kwh + p.co2_price_per_kg * g.co2_kg_per_kwh.at(0).unwrap_or(0.0);
         self.cost += dt * (price * net.max(0.0) - g.sell[0] * (-net).max(0.0));
         self.bought = (self.bought.0 + dt * price, self.bought.1 + dt);
-        let peak = self.memory.month.peak.as_kw();
-        if g.demand_charge_per_kw > 0.0 && net > peak {
-            self.cost += g.demand_charge_per_kw * (net - peak);
-            self.memory.month.peak = Power::kw(net);
+        let tariff = &self.plant.tariff;
+        if let (Some(_), Some(window)) = (&tariff.demand, tariff.power_window()) {
+            // what flows in one step is taken as the mean of its window
+            let energy = Power::kw(net.max(0.0)) * window;
+            let charge = tariff.window_charge(&mut self.memory.month.peaks, self.now, energy);
+            self.cost += self.plant.objective.money * charge.amount();
         }
     }
 

@@ -54,19 +54,19 @@ fn hours(p: &Problem, t: usize) -> f64 {
     p.step_hours.at(t).unwrap_or(f64::NAN)
 }
 
-/// Hours and imported energy of each demand window, in order.
-fn windows(p: &Problem, g: &GridProblem, plan: &PlanValues) -> Vec<(f64, f64)> {
-    let mut all: std::collections::BTreeMap<usize, (f64, f64)> = std::collections::BTreeMap::new();
+/// First step, hours and imported energy of each demand window, in order.
+fn windows(p: &Problem, g: &GridProblem, plan: &PlanValues) -> Vec<(usize, f64, f64)> {
+    let mut all: std::collections::BTreeMap<usize, (usize, f64, f64)> = std::collections::BTreeMap::new();
     for t in 0..p.steps {
         let key = g.demand_window.as_ref().map_or(t, |w| w[t]);
-        let entry = all.entry(key).or_insert((0.0, 0.0));
+        let entry = all.entry(key).or_insert((t, 0.0, 0.0));
         if t == 0
             && let Some(first) = g.first_window
         {
-            *entry = (first.past_hours, first.imported_kwh);
+            *entry = (t, first.past_hours, first.imported_kwh);
         }
-        entry.0 += hours(p, t);
-        entry.1 += hours(p, t) * plan.import_kw[t];
+        entry.1 += hours(p, t);
+        entry.2 += hours(p, t) * plan.import_kw[t];
     }
     all.into_values().collect()
 }

@@ -14,7 +14,7 @@ fn over(p: &Problem, f: impl Fn(usize) -> f64) -> f64 {
 pub fn peak(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
     windows(p, g, plan)
         .into_iter()
-        .map(|(h, kwh)| kwh / h)
+        .map(|(_, h, kwh)| kwh / h)
         .fold(g.peak_so_far_kw, f64::max)
 }
 
@@ -67,7 +67,17 @@ fn grid_cost(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
         blocks += b.price * used;
         left -= used;
     }
-    energy + blocks + g.demand_charge_per_kw * peak(p, g, plan)
+    energy + blocks + demand_cost(p, g, plan)
+}
+
+/// Each charge on its highest windows, as far as they count.
+fn demand_cost(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
+    let windows = windows(p, g, plan);
+    let cost = |d: &crate::model::DemandProblem| {
+        let counted = windows.iter().filter_map(|(t, h, kwh)| Some((d.groups[*t]?, kwh / h)));
+        d.charge_per_kw * d.billed(counted)
+    };
+    g.demands(p.steps).iter().map(cost).sum()
 }
 
 fn battery_cost(p: &Problem, b: &crate::model::BatteryProblem, plan: &PlanValues) -> f64 {

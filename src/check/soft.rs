@@ -81,13 +81,17 @@ fn car<'a>(p: &'a Problem, ev: &'a EvProblem, plan: &PlanValues, all: &mut Vec<M
 fn capacity<'a>(p: &'a Problem, g: &'a GridProblem, plan: &PlanValues, all: &mut Vec<Miss<'a>>) {
     let Some(c) = g.capacity else { return };
     let windows = windows(p, g, plan);
-    let highest = windows
-        .iter()
-        .map(|(h, kwh)| kwh / h - c.subscribed_kw)
-        .fold(0.0, f64::max);
+    // the highest overrun of each billing month
+    let mut months = std::collections::BTreeMap::new();
+    for (t, h, kwh) in &windows {
+        let is_next = c.next_month_step.is_some_and(|next| *t >= next);
+        let highest = months.entry(is_next).or_insert(0.0_f64);
+        *highest = highest.max(kwh / h - c.free_kw(*t));
+    }
+    let highest = months.into_values().sum();
     let energy = windows
         .iter()
-        .map(|(h, kwh)| (kwh - h * c.subscribed_kw).max(0.0))
+        .map(|(_, h, kwh)| (kwh - h * c.subscribed_kw).max(0.0))
         .sum();
     all.push(miss("capacity_overrun", "grid", highest, c.overrun_per_kw));
     all.push(miss("capacity_energy", "grid", energy, c.overrun_per_kwh));

@@ -218,7 +218,7 @@ fn money(all: &mut Collector, plant: &Plant, report: &CycleReport) {
         state.today.exported.as_kwh() * 1e3,
     );
     all.add("day", "co2_grams", None, state.today.co2_kg * 1e3);
-    all.add("month", "peak_watts", None, state.month.peak.as_kw() * 1e3);
+    all.add("month", "peak_watts", None, state.month.peaks.peak.as_kw() * 1e3);
     all.add(
         "month",
         "energy_import_watthours",

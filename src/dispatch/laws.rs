@@ -221,10 +221,15 @@ fn demand_target(view: &View<'_>) -> Option<f64> {
 fn allowed_peak(view: &View<'_>) -> Option<f64> {
     let (schedule, _) = view.plan?;
     let tariff = &view.plant.tariff;
-    let planned = schedule.peak_kw?;
+    let window = view.state.window.start;
+    if !tariff.counts(window) && tariff.capacity.is_none() {
+        return None;
+    }
+    let next = schedule.next_peak.filter(|next| window >= next.from);
+    let planned = next.map_or(schedule.peak_kw?, |next| next.kw);
     match tariff.capacity.filter(|_| tariff.demand.is_none()) {
         Some(c) if matches!(c.overrun, Overrun::Energy(_)) => Some(c.subscribed.as_kw().max(view.planned_grid()?)),
-        _ => Some(planned.max(view.state.month.peak.as_kw())),
+        _ => Some(planned.max(tariff.free_peak(&view.state.month.peaks, window).as_kw())),
     }
 }
 

@@ -4,6 +4,7 @@
 //! parts and their [`Costs::total`].
 
 use crate::site::Id;
+use crate::tariff::Peaks;
 use crate::time::Timestamp;
 use crate::units::{Energy, Power};
 use chrono::TimeDelta;
@@ -184,12 +185,13 @@ pub enum Unknown {
 }
 
 /// What the month's demand charge would be counted on with the batteries at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineUse {
     /// Imported in the current metering window.
     pub window: Energy,
-    /// Highest window mean of the month.
-    pub peak: Power,
+    /// Highest window means of the month.
+    #[serde(flatten)]
+    pub peaks: Peaks,
     /// Generators of an island would be running.
     pub running: bool,
 }

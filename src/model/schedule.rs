@@ -175,6 +175,13 @@ pub struct Duals {
     pub wishes: Vec<f64>,
 }
 
+/// Highest window mean that the plan pays for from the beginning of the next billing month on, kW.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NextPeak {
+    pub from: Timestamp,
+    pub kw: f64,
+}
+
 /// A checked plan that may be dispatched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -188,6 +195,9 @@ pub struct Schedule {
     pub marginal_value: BTreeMap<Id, Vec<f64>>,
     /// Highest window mean of import the plan pays for, kW; dispatch keeps below it. `None` where power has no price.
     pub peak_kw: Option<f64>,
+    /// The same of a billing month that begins within the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_peak: Option<NextPeak>,
     /// Import and export prices the plan was made with, per step.
     pub buy: Vec<Option<f64>>,
     pub sell: Vec<Option<f64>>,

@@ -12,7 +12,7 @@ use crate::site::{EvMode, Id, Mode, Plant};
 use crate::tariff::MonthUse;
 use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Energy, Power};
-use chrono::{Datelike, TimeDelta};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,7 +111,6 @@ impl ControllerState {
         let tz = plant.location.time_zone;
         let today = now.with_timezone(&tz).date_naive();
         let window = plant.tariff.power_window().unwrap_or(chrono::TimeDelta::minutes(15));
-        let peak = plant.tariff.peak_so_far();
         Self {
             mode: plant.mode,
             file_mode: plant.mode,
@@ -120,11 +119,7 @@ impl ControllerState {
             next_decision: DecisionId(1),
             schedule: None,
             day_plan: None,
-            month: MonthUse {
-                month_start: local_midnight(tz, today.with_day(1).unwrap_or(today)),
-                imported: Energy::ZERO,
-                peak,
-            },
+            month: MonthUse::first(&plant.tariff, now),
             window: WindowUse {
                 start: floor_to(now, window),
                 imported: Energy::ZERO,
@@ -182,7 +177,7 @@ impl ControllerState {
             next_decision: self.next_decision,
             schedule: self.schedule.clone(),
             day_plan: self.day_plan.clone(),
-            month: self.month,
+            month: self.month.clone(),
             window: self.window.clone(),
             sessions: self.sessions.clone(),
             overrides: self.overrides.clone(),
@@ -198,7 +193,7 @@ impl ControllerState {
             marks: self.marks.clone(),
             field: self.field.clone(),
             started: self.started,
-            baseline: self.baseline,
+            baseline: self.baseline.clone(),
             today: self.today.clone(),
         }
     }
@@ -329,7 +324,7 @@ impl ControllerState {
     /// Remembers the lowest peak that a plan of the day means to keep.
     fn keep_peak(&mut self, schedule: &Schedule) {
         let Some(kw) = schedule.peak_kw else { return };
-        let peak = Power::kw(kw).max(self.month.peak);
+        let peak = Power::kw(kw).max(self.month.peaks.peak);
         if self.today.kept_peak.is_none_or(|k| peak < k.peak) {
             let said_at = schedule.made_at;
             self.today.kept_peak = Some(KeptPeak { peak, said_at });

@@ -229,7 +229,11 @@ impl Facts<'_> {
     }
     /// The bus price is above the meter's: the demand peak binds here.
     fn peak_binds(&self, t: usize) -> bool {
-        let charged = self.problem.grid.as_ref().is_some_and(|g| g.demand_charge_per_kw > 0.0);
+        let charged = self
+            .problem
+            .grid
+            .as_ref()
+            .is_some_and(|g| !g.demands(self.problem.steps).is_empty());
         let dearer = match (self.bus(t), self.buy[t]) {
             (Some(bus), Some(buy)) => bus > 1.02 * buy + 1e-6,
             _ => false,
@@ -245,7 +249,7 @@ impl Facts<'_> {
     }
     /// Subscribed power, where more would be bought if it were free to go beyond it, kW.
     fn subscribed_binds(&self, t: usize) -> Option<f64> {
-        let kw = self.problem.grid.as_ref()?.capacity.as_ref()?.subscribed_kw;
+        let kw = self.problem.grid.as_ref()?.capacity.as_ref()?.free_kw(t);
         let dearer = self.bus(t)? > 1.02 * self.buy[t]? + 1e-6;
         (dearer && (self.import(t) - kw).abs() <= IDLE).then_some(kw)
     }

@@ -374,8 +374,7 @@ pub fn duals(m: &Model<'_>, answer: &Answer) -> Option<Duals> {
         peak: m
             .grid
             .iter()
-            .flat_map(|g| &g.peak_rows)
-            .flatten()
+            .flat_map(|g| g.peak_rows.values())
             .map(|r| d[r.0].abs())
             .sum(),
         nodes: super::sensitivity::node_adders(m, d),

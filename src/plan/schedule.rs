@@ -3,7 +3,9 @@
 use super::Sensitivity;
 use super::explain;
 use super::problem::{component_of, effective_prices};
-use crate::model::{CheckReport, Forecast, PlacedProblem, PlanValues, Schedule, Solution, Trigger};
+use crate::model::{
+    CheckReport, Forecast, GridProblem, NextPeak, PlacedProblem, PlanValues, Schedule, Solution, Trigger,
+};
 use crate::site::{Id, Kind, Plant};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -40,6 +42,7 @@ pub fn schedule(made: Made<'_>) -> Schedule {
         marginal_value.insert(Id::new(component_of(&id)), values);
     }
     let (buy, sell) = effective_prices(plant, forecast);
+    let (peak_kw, next_peak) = peak(placed, &solution.plan);
     let steps = placed.problem.steps;
     let why = explain::why(&explain::Facts {
         plant,
@@ -57,7 +60,8 @@ pub fn schedule(made: Made<'_>) -> Schedule {
         id: made.id,
         made_at: made.now,
         grid: placed.grid.clone(),
-        peak_kw: peak(placed, &solution.plan),
+        peak_kw,
+        next_peak,
         price_estimated: (0..steps)
             .map(|t| forecast.buy.get(t).copied().flatten().is_none_or(|p| p.estimated))
             .collect(),
@@ -173,26 +177,50 @@ fn marginal_values(placed: &PlacedProblem, solution: &Solution) -> BTreeMap<Id, 
     all
 }
 
-/// Highest window mean of import the plan pays for; `None` where power has no price.
-fn peak(placed: &PlacedProblem, plan: &PlanValues) -> Option<f64> {
+/// Highest window mean of import the plan pays for in the billing month that runs, and in the one that begins within the
+/// horizon; `None` where power has no price.
+fn peak(placed: &PlacedProblem, plan: &PlanValues) -> (Option<f64>, Option<NextPeak>) {
     let p = &placed.problem;
-    let g = p.grid.as_ref()?;
-    let paid = match g.capacity {
-        _ if g.demand_charge_per_kw > 0.0 => g.peak_so_far_kw,
-        Some(capacity) => capacity.subscribed_kw,
-        None => return None,
+    let Some(g) = &p.grid else { return (None, None) };
+    let windows = window_means(placed, g, plan);
+    let mut months = g.demands(p.steps).into_iter().map(|d| {
+        let first = d.groups.iter().position(Option::is_some);
+        let counted = windows.iter().filter(|(t, _)| d.groups[*t].is_some());
+        let paid = if d.peaks == 1 { d.billed([]) } else { 0.0 };
+        (first, counted.map(|(_, kw)| *kw).fold(paid, f64::max))
+    });
+    if let Some((_, now)) = months.next() {
+        let next = months.next().and_then(|(first, kw)| next_peak(placed, first?, kw));
+        return (Some(now), next);
+    }
+    let Some(c) = g.capacity else { return (None, None) };
+    let next = c.next_month_step.unwrap_or(p.steps);
+    let of = |steps: std::ops::Range<usize>| {
+        let counted = windows.iter().filter(|(t, _)| steps.contains(t));
+        counted.map(|(_, kw)| *kw).fold(c.free_kw(steps.start), f64::max)
     };
-    let hours = placed.grid.hours();
-    let mut windows: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    for (t, dt) in hours.iter().enumerate() {
-        let window = g.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t);
+    (
+        Some(of(0..next)),
+        c.next_month_step.and_then(|t| next_peak(placed, t, of(t..p.steps))),
+    )
+}
+
+fn next_peak(placed: &PlacedProblem, step: usize, kw: f64) -> Option<NextPeak> {
+    let from = placed.grid.intervals().nth(step)?.start;
+    Some(NextPeak { from, kw })
+}
+
+/// First step and mean import of each metering window.
+fn window_means(placed: &PlacedProblem, g: &GridProblem, plan: &PlanValues) -> Vec<(usize, f64)> {
+    let mut windows: BTreeMap<usize, (usize, f64, f64)> = BTreeMap::new();
+    for (t, dt) in placed.grid.hours().iter().enumerate() {
         let first = g
             .first_window
             .filter(|_| t == 0)
-            .map_or((0.0, 0.0), |w| (w.past_hours, w.imported_kwh));
-        let entry = windows.entry(window).or_insert(first);
-        entry.0 += dt;
-        entry.1 += dt * plan.import_kw[t];
+            .map_or((t, 0.0, 0.0), |w| (t, w.past_hours, w.imported_kwh));
+        let entry = windows.entry(g.window(t)).or_insert(first);
+        entry.1 += dt;
+        entry.2 += dt * plan.import_kw[t];
     }
-    Some(windows.values().map(|(hours, kwh)| kwh / hours).fold(paid, f64::max))
+    windows.into_values().map(|(t, hours, kwh)| (t, kwh / hours)).collect()
 }

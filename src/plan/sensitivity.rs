@@ -5,7 +5,7 @@
 //! with the same whole numbers, so it is not used there.
 
 use super::formulation::Model;
-use super::program::{Program, Var};
+use super::program::{Program, RowId, Var};
 use super::solver::Answer;
 use std::collections::BTreeMap;
 
@@ -91,26 +91,14 @@ pub fn two_sided(m: &Model<'_>, x: &[f64]) -> Vec<bool> {
 /// kW that each step's metering window is below the peak that is paid; `None` without demand charge.
 fn peak_slack(m: &Model<'_>, x: &[f64]) -> Option<Vec<f64>> {
     let g = m.p.grid.as_ref()?;
-    let vars = m.grid.as_ref().filter(|_| g.demand_charge_per_kw > 0.0)?;
-    let mut rows: BTreeMap<usize, f64> = BTreeMap::new();
-    let window = |t: usize| g.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t);
-    let mut names: Vec<usize> = m.steps().map(window).collect();
-    names.sort_unstable();
-    names.dedup();
-    for (name, row) in names.into_iter().zip(&vars.peak_rows) {
-        // a window without a row cannot reach the peak
-        let Some(row) = row.map(|r| &m.program.rows[r.0]) else {
-            rows.insert(name, f64::INFINITY);
-            continue;
-        };
-        let left: f64 = row.terms.iter().map(|(v, k)| k * x[v.0]).sum();
-        rows.insert(name, row.rhs - left);
-    }
-    Some(
-        m.steps()
-            .map(|t| rows.get(&window(t)).copied().unwrap_or(0.0))
-            .collect(),
-    )
+    let vars = m.grid.as_ref().filter(|_| !g.demands(m.p.steps).is_empty())?;
+    let left = |row: &RowId| {
+        let row = &m.program.rows[row.0];
+        row.rhs - row.terms.iter().map(|(v, k)| k * x[v.0]).sum::<f64>()
+    };
+    // a window without a row cannot reach the peak
+    let slack = |t| vars.peak_rows.get(&g.window(t)).map_or(f64::INFINITY, left);
+    Some(m.steps().map(slack).collect())
 }
 
 /// What wishes of the whole site add to the price of an imported kWh, by step; empty without such wishes.

@@ -5,7 +5,7 @@ use crate::check::check;
 use crate::model::*;
 use crate::reading::Reading;
 use crate::site::{Id, Kind, Plant, builtin};
-use crate::tariff::KnownPrice;
+use crate::tariff::{KnownPrice, Peaks};
 use crate::time::{Stopwatch, TimeGrid, Timestamp};
 use crate::units::{Energy, Power, Price};
 use chrono::{TimeDelta, TimeZone, Utc};
@@ -259,11 +259,11 @@ fn the_peak_already_paid_is_used_before_a_new_one_is_made() {
     let plant = plant("apartment-seoul");
     let mut state = ControllerState::fresh(&plant, now());
     let forecast = forecast(&plant, true);
-    state.month.peak = Power::kw(5.0);
+    state.month.peaks = Peaks::of(Power::kw(5.0));
     let low = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state)
         .peak_kw
         .unwrap();
-    state.month.peak = Power::kw(70.0);
+    state.month.peaks = Peaks::of(Power::kw(70.0));
     let high = planned(&plant, &snapshot(&plant, Some(0.5)), &forecast, &state)
         .peak_kw
         .unwrap();

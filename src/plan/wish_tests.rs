@@ -102,7 +102,7 @@ fn of_the_months_highest_overrun_only_what_is_new_is_paid_and_of_energy_all_with
         let placed = problem(&plant, &snapshot(&plant, Some(0.3)), &forecast(&plant, false), &state);
         let c = placed.problem.grid.unwrap().capacity.unwrap();
         assert_eq!(
-            (c.subscribed_kw, c.overrun_per_kw, c.overrun_per_kwh),
+            (c.free_kw(0), c.overrun_per_kw, c.overrun_per_kwh),
             (subscribed, per_kw, per_kwh)
         );
     }

@@ -12,6 +12,7 @@ mod parse_components;
 mod parse_heat;
 mod parse_loads;
 mod parse_periods;
+mod parse_power;
 mod parse_ratings;
 mod parse_sources;
 mod parse_storage;

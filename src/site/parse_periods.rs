@@ -4,23 +4,24 @@ use super::parse_ratings::price;
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{text, whole};
-use crate::tariff::{Period, TimeOfUse};
+use crate::tariff::{Hours, Period, TimeOfUse};
 use crate::time::DayKind;
 
 const DAYS: [(&str, &[DayKind]); 4] = [
     ("work", &[DayKind::Work]),
     ("saturday", &[DayKind::Saturday]),
     ("sunday", &[DayKind::Sunday]),
-    ("all", &[DayKind::Work, DayKind::Saturday, DayKind::Sunday]),
+    ("all", &ALL_DAYS),
 ];
+const ALL_DAYS: [DayKind; 3] = [DayKind::Work, DayKind::Saturday, DayKind::Sunday];
 
 /// The `period` rows of a table; those of the import price have a name, which people see.
 pub fn time_of_use(s: &Section, currency: &str, named: bool) -> Option<TimeOfUse> {
     let rows = s.rows("period", true, "rows that together cover every hour exactly once");
-    let read: Vec<(Option<Cover>, Option<Period>)> = rows.iter().map(|r| period(r, currency, named)).collect();
+    let read: Vec<(Option<Hours>, Option<Period>)> = rows.iter().map(|r| period(r, currency, named)).collect();
     let (covers, periods): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     // A row whose hours are not known leaves a gap of its own making; a row whose price is not known does not.
-    let covers: Option<Vec<Cover>> = covers.into_iter().collect();
+    let covers: Option<Vec<Hours>> = covers.into_iter().collect();
     if let Some(why) = gap_or_overlap(&covers?) {
         s.fault("period", why);
         return None;
@@ -29,54 +30,68 @@ pub fn time_of_use(s: &Section, currency: &str, named: bool) -> Option<TimeOfUse
     periods.map(|periods| TimeOfUse { periods })
 }
 
-/// When a row holds.
-#[derive(Debug, Clone)]
-struct Cover {
-    months: Vec<u32>,
-    days: Vec<DayKind>,
-    minutes: Vec<(u32, u32)>,
-}
-
-fn period(row: &Section, currency: &str, named: bool) -> (Option<Cover>, Option<Period>) {
+fn period(row: &Section, currency: &str, named: bool) -> (Option<Hours>, Option<Period>) {
     let name = match named {
         true => row.text("name", "shown to people: peak, mid, off-peak"),
         false => Some(String::new()),
     };
-    let cover = cover(row);
+    let hours = hours(row, true);
     let price = price(row, "price", currency, None, "price per kWh");
     row.finish();
-    let period = cover.clone().zip(name).zip(price).map(|((c, name), price)| Period {
-        name,
-        months: c.months,
-        days: c.days,
-        minutes: c.minutes,
-        price,
-    });
-    (cover, period)
+    let period = hours
+        .clone()
+        .zip(name)
+        .zip(price)
+        .map(|((hours, name), price)| Period { name, hours, price });
+    (hours, period)
 }
 
-fn cover(row: &Section) -> Option<Cover> {
+/// Months, days and hours that a table may leave out: `Some(None)` where it has none of them, `None` where one is faulty.
+pub fn hours_opt(s: &Section) -> Option<Option<Hours>> {
+    let read = hours(s, false);
+    let none = ["months", "days", "hours"].iter().all(|key| s.is_absent(key));
+    if none { Some(None) } else { read.map(Some) }
+}
+
+/// When a row holds; where `needed` is not, absent days and hours are all.
+fn hours(row: &Section, needed: bool) -> Option<Hours> {
     let doc = "months it holds in; absent: all";
     let months = row.list("months", Holds::Whole(1, 12), false, doc, |v| whole(v, (1, 12)));
     let words = DAYS.iter().map(|(n, _)| (*n).into()).collect();
-    let days = row.list("days", Holds::Words(words), true, "kinds of day", |v| {
+    let doc = if needed {
+        "kinds of day"
+    } else {
+        "kinds of day that count; absent: all"
+    };
+    let days = row.list("days", Holds::Words(words), needed, doc, |v| {
         let word = text(v)?;
         let found = DAYS.iter().find(|(n, _)| *n == word);
         found
             .map(|(_, k)| *k)
             .ok_or_else(|| format!("`{word}` is no kind of day; allowed: work, saturday, sunday, all"))
     });
-    let doc = "local hours such as \"09:00-12:00\"; may pass midnight";
-    let hours = row.list("hours", Holds::Text, true, doc, |v| minutes(&text(v)?));
-    let months = if row.is_absent("months") {
-        (1..=12).collect()
-    } else {
-        months?.into_iter().map(|n| n as u32).collect()
+    let doc = match needed {
+        true => "local hours such as \"09:00-12:00\"; may pass midnight",
+        false => "local hours of windows that count, such as \"06:00-22:00\"; absent: all",
     };
-    Some(Cover {
+    let hours = row.list("hours", Holds::Text, needed, doc, |v| minutes(&text(v)?));
+    let months = match row.is_absent("months") {
+        true => (1..=12).collect(),
+        false => months?.into_iter().map(|n| n as u32).collect(),
+    };
+    let is_left_out = |key| !needed && row.is_absent(key);
+    Some(Hours {
         months,
-        days: days?.concat(),
-        minutes: hours?.concat(),
+        days: if is_left_out("days") {
+            ALL_DAYS.to_vec()
+        } else {
+            days?.concat()
+        },
+        minutes: if is_left_out("hours") {
+            vec![(0, 1440)]
+        } else {
+            hours?.concat()
+        },
     })
 }
 
@@ -103,7 +118,7 @@ fn minutes(range: &str) -> Result<Vec<(u32, u32)>, String> {
 }
 
 /// The first minute of a month and kind of day that no row or more than one row covers.
-fn gap_or_overlap(rows: &[Cover]) -> Option<String> {
+fn gap_or_overlap(rows: &[Hours]) -> Option<String> {
     let kinds = [
         (DayKind::Work, "working days"),
         (DayKind::Saturday, "Saturdays"),
@@ -120,7 +135,7 @@ fn gap_or_overlap(rows: &[Cover]) -> Option<String> {
 }
 
 /// The first minute that is not covered once, and how often it is.
-fn miscovered(rows: &[Cover], month: u32, kind: DayKind) -> Option<(usize, u32)> {
+fn miscovered(rows: &[Hours], month: u32, kind: DayKind) -> Option<(usize, u32)> {
     let mut cover = [0u32; 1440];
     // Each mention counts, so that a month or day named twice shows as an overlap.
     for row in rows {

@@ -1,15 +1,14 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
 use super::parse_periods::time_of_use;
-use super::parse_ratings::{carbon_per_kwh, is_in, price, price_or_none};
+use super::parse_power::{capacity, demand};
+use super::parse_ratings::{carbon_per_kwh, price, price_or_none};
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{share, text};
-use crate::tariff::{
-    Block, Bounds, CapacityCharge, DemandCharge, Export, ExportPrice, Fee, ImportPrice, Overrun, Tariff,
-};
-use crate::units::{Energy, Money, Power, Price, parse_duration, parse_money_per};
-use chrono::{NaiveDate, TimeDelta};
+use crate::tariff::{Block, Bounds, DemandCharge, Export, ExportPrice, Fee, ImportPrice, Overrun, Tariff};
+use crate::units::{Energy, Price};
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 /// The currency that a file's tariff names; empty where it names none that is one, and the example's where there is no tariff.
@@ -62,8 +61,14 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
     let export = s.section("export", false, "what exported energy is paid; absent: nothing");
     let export = export_of(&export, &currency, followed);
     let grid_renewable = grid_renewable(s);
+    let billing_day = s.whole(
+        "billing_day",
+        (1, 28),
+        Some(1),
+        "day on which each billing month begins",
+    );
     let demand = demand(
-        &s.section("demand", false, "charge on the highest mean of a metering window"),
+        &s.section("demand", false, "charge on the highest means of a metering window"),
         &currency,
     );
     let capacity = capacity(
@@ -75,6 +80,7 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
         currency,
         time_zone: tz,
         country: country.to_owned(),
+        billing_day: u32::try_from(billing_day?).ok()?,
         holidays: holidays.unwrap_or_default(),
         import: import?,
         import_fee: import_fee?,
@@ -99,6 +105,15 @@ fn together(s: &Section, t: &Tariff) {
         s.fault(
             "capacity",
             "its window must be that of [tariff.demand]: there is one meter",
+        );
+    }
+    let counts_all = |d: &DemandCharge| d.hours.is_none();
+    if matches!(t.capacity, Some(c) if matches!(c.overrun, Overrun::Highest(_)))
+        && !t.demand.as_ref().is_none_or(counts_all)
+    {
+        s.fault(
+            "capacity",
+            "an overrun a kW counts every window, but [tariff.demand] has `days`, `hours` or `months`",
         );
     }
     keep_order(s, ("import_floor", "import_cap"), &t.import_bounds);
@@ -256,92 +271,6 @@ fn export_price(form: &str, s: &Section, currency: &str) -> Option<ExportPrice> 
                 .zip(adder)
                 .map(|(share, adder)| ExportPrice::Dynamic { share, adder })
         }
-    }
-}
-
-fn demand(s: &Section, currency: &str) -> Option<DemandCharge> {
-    let per_kw = s.quantity("price", "6490 KRW/kW", "per kW and month", |t| {
-        parse_money_per(t, "kW", "6490 KRW/kW")
-    });
-    let (window, peak) = (window(s), peak_so_far(s));
-    let contract = s.quantity_opt("contract", "120 kW", "contracted power", Power::parse);
-    if !s.is_there() {
-        return None;
-    }
-    s.finish();
-    let (value, unit) = per_kw?;
-    if !is_in(&unit, currency) {
-        s.fault(
-            "price",
-            format!("is in {unit}, but the tariff's currency is {currency}"),
-        );
-    }
-    if value < 0.0 {
-        s.fault("price", "must not be negative");
-    }
-    Some(DemandCharge {
-        per_kw: Money::of(value),
-        window: window?,
-        peak_so_far: peak?,
-        contract,
-    })
-}
-
-/// Metering window of power.
-fn window(s: &Section) -> Option<TimeDelta> {
-    let window = s.quantity_or("window", "15 min", "15 min", "metering window", parse_duration)?;
-    if !(TimeDelta::minutes(1)..=TimeDelta::hours(1)).contains(&window) {
-        s.fault("window", "must lie between 1 min and 60 min");
-    }
-    Some(window)
-}
-
-fn peak_so_far(s: &Section) -> Option<Power> {
-    let doc = "highest mean already paid this month";
-    let peak = s.quantity_or("peak_so_far", "70 kW", "0 kW", doc, Power::parse)?;
-    if peak < Power::ZERO {
-        s.fault("peak_so_far", "must not be negative");
-    }
-    Some(peak)
-}
-
-fn capacity(s: &Section, currency: &str) -> Option<CapacityCharge> {
-    let subscribed = s.quantity("subscribed", "6 kW", "power that is paid for anyway", Power::parse);
-    let overrun = s.parsed(
-        "overrun",
-        "of the month's highest mean beyond it (\"9 EUR/kW\"), or of every kWh beyond it (\"0.40 EUR/kWh\")",
-        |text| overrun(text, currency),
-    );
-    let (window, peak) = (window(s), peak_so_far(s));
-    if !s.is_there() {
-        return None;
-    }
-    s.finish();
-    if subscribed.is_some_and(|p| !(p > Power::ZERO && p.as_kw() <= 1e6)) {
-        s.fault("subscribed", "must be above 0");
-    }
-    Some(CapacityCharge {
-        subscribed: subscribed?,
-        overrun: overrun?,
-        window: window?,
-        peak_so_far: peak?,
-    })
-}
-
-/// `"9 EUR/kW"` or `"0.40 EUR/kWh"`.
-fn overrun(text: &str, currency: &str) -> Result<Overrun, String> {
-    let read = |unit, example| parse_money_per(text, unit, example).map_err(|why| why.to_string());
-    let ((value, unit), per_kwh) = match text.trim_end().ends_with("/kWh") {
-        true => (read("kWh", "0.40 EUR/kWh")?, true),
-        false => (read("kW", "9 EUR/kW")?, false),
-    };
-    if !is_in(&unit, currency) {
-        return Err(format!("is in {unit}, but the tariff's currency is {currency}"));
-    }
-    match (value >= 0.0, per_kwh) {
-        (false, _) => Err("must not be negative".into()),
-        (true, true) => Ok(Overrun::Energy(Price::per_kwh(value))),
-        (true, false) => Ok(Overrun::Highest(Money::of(value))),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::{
     StoredEnergy, Unknown, WindowUse,
 };
 use crate::site::{Generator, Id, Kind, Plant};
-use crate::tariff::{MonthUse, PriceFiles, window_charge};
+use crate::tariff::PriceFiles;
 use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Energy, Money, Power, hours};
 use chrono::TimeDelta;
@@ -225,10 +225,10 @@ impl Books<'_> {
     /// The same cycle with the batteries at rest; where that is not known, the cycle as it was: a saving is claimed only
     /// for time in which it is measured.
     fn at_rest_part(&self, state: &mut ControllerState, flows: &Flows, was: &Part) -> Part {
-        let peak = state.month.peak;
+        let peaks = state.month.peaks.clone();
         let use_at_rest = state.baseline.get_or_insert(BaselineUse {
             window: Energy::ZERO,
-            peak,
+            peaks,
             running: false,
         });
         let net = flows.at_rest.filter(|_| flows.missing.is_none());
@@ -343,14 +343,15 @@ fn turn_window(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     }
     // Where the clock was set back in the window, a part of it was passed twice.
     let share = length.as_seconds_f64() / measured(&state.window, length).as_seconds_f64();
-    let (charge, peak) = window_charge(&plant.tariff, state.month.peak, state.window.imported * share);
+    let (ended, imported) = (state.window.start, state.window.imported * share);
+    let before = state.month.peaks.peak;
+    let charge = plant.tariff.window_charge(&mut state.month.peaks, ended, imported);
     state.today.costs.demand += charge.amount();
-    miss_peak(state, length, peak);
-    state.month.peak = peak;
+    miss_peak(state, length, before);
     if let Some(rest) = &mut state.baseline {
-        let (charge, peak) = window_charge(&plant.tariff, rest.peak, rest.window * share);
+        let charge = plant.tariff.window_charge(&mut rest.peaks, ended, rest.window * share);
         state.today.baseline.demand += charge.amount();
-        (rest.peak, rest.window) = (peak, Energy::ZERO);
+        rest.window = Energy::ZERO;
     }
     // Prices of the day may have arrived since.
     state.today.stored_price = None;
@@ -362,9 +363,10 @@ const PEAK_TOLERANCE: f64 = 0.02;
 
 /// The window that ends raised the month's peak above what a plan of the day meant to keep. The next plan means to keep what
 /// it is then.
-fn miss_peak(state: &mut ControllerState, length: TimeDelta, peak: Power) {
+fn miss_peak(state: &mut ControllerState, length: TimeDelta, before: Power) {
     let Some(kept) = state.today.kept_peak else { return };
-    if peak <= state.month.peak || peak <= kept.peak * (1.0 + PEAK_TOLERANCE) {
+    let peak = state.month.peaks.peak;
+    if peak <= before || peak <= kept.peak * (1.0 + PEAK_TOLERANCE) {
         return;
     }
     let window = state.window.start;
@@ -409,11 +411,7 @@ fn fresh_window(start: Timestamp) -> WindowUse {
 fn turn_month(plant: &Plant, state: &mut ControllerState, now: Timestamp) {
     let start = plant.tariff.month_start(now);
     if start > state.month.month_start {
-        state.month = MonthUse {
-            month_start: start,
-            imported: Energy::ZERO,
-            peak: Power::ZERO,
-        };
+        state.month = state.month.next(&plant.tariff, start);
         state.baseline = None;
     }
 }
@@ -448,7 +446,7 @@ mod tests {
         let length = window_length(&plant);
         let start = chrono::DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let mut state = ControllerState::fresh(&plant, start);
-        state.month.peak = Power::kw(before);
+        state.month.peaks = crate::tariff::Peaks::of(Power::kw(before));
         state.window.imported = Power::kw(reached) * length;
         state.today.kept_peak = kept.map(|kw| KeptPeak {
             peak: Power::kw(kw),

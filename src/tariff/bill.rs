@@ -1,9 +1,9 @@
 //! The one function that turns metered energy into money.
 
 use super::lookup::block_price;
-use super::{Block, ImportPrice, MonthUse, Overrun, PriceFiles, Tariff};
+use super::{Block, ImportPrice, MonthUse, PriceFiles, Tariff};
 use crate::time::{Interval, Timestamp, floor_to};
-use crate::units::{Energy, Money, Power, Price};
+use crate::units::{Energy, Money, Price};
 use serde::{Deserialize, Serialize};
 
 /// Energy through the connection point in one metering interval.
@@ -41,11 +41,7 @@ pub fn bill(tariff: &Tariff, prices: Option<&PriceFiles>, month: MonthUse, meter
         let start = tariff.month_start(m.interval.start);
         if start > bill.month.month_start {
             close_window(tariff, &mut bill, window.take());
-            bill.month = MonthUse {
-                month_start: start,
-                imported: Energy::ZERO,
-                peak: Power::ZERO,
-            };
+            bill.month = bill.month.next(tariff, start);
         }
         match energy_cost(tariff, prices, &bill.month, m) {
             Some(cost) => bill.energy += cost,
@@ -100,38 +96,15 @@ fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy, all_in: impl Fn(P
 }
 
 fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Energy)>) {
-    let Some((_, energy)) = window else { return };
-    let (charge, peak) = window_charge(tariff, bill.month.peak, energy);
-    bill.demand += charge;
-    bill.month.peak = peak;
-}
-
-/// What a complete metering window with the imported `energy` adds to the demand charge, tax included, and the month's
-/// peak after it: the kW by which the window raises the peak, and what lies above the subscribed power. Nothing where the
-/// tariff bills no power.
-pub fn window_charge(tariff: &Tariff, peak: Power, energy: Energy) -> (Money, Power) {
-    let Some(length) = tariff.power_window() else {
-        return (Money::ZERO, peak);
-    };
-    let mean = energy / length;
-    let above = |floor: Power| (mean - floor).max(Power::ZERO);
-    let mut charge = Money::ZERO;
-    if let Some(demand) = &tariff.demand {
-        charge += demand.per_kw * above(peak).as_kw();
-    }
-    if let Some(c) = &tariff.capacity {
-        charge += match c.overrun {
-            Overrun::Highest(per_kw) => per_kw * above(peak.max(c.subscribed)).as_kw(),
-            Overrun::Energy(price) => above(c.subscribed) * length * price,
-        };
-    }
-    (charge * (1.0 + tariff.tax), peak.max(mean))
+    let Some((start, energy)) = window else { return };
+    bill.demand += tariff.window_charge(&mut bill.month.peaks, start, energy);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{Bounds, CapacityCharge, DemandCharge, Export, Fee};
+    use crate::tariff::{Bounds, CapacityCharge, DemandCharge, Export, Fee, Overrun, Peaks};
+    use crate::units::Power;
     use chrono::{TimeDelta, TimeZone, Utc};
 
     fn tariff(import: ImportPrice, demand: Option<f64>) -> Tariff {
@@ -139,6 +112,7 @@ mod tests {
             currency: "KRW".into(),
             time_zone: chrono_tz::UTC,
             country: "KR".into(),
+            billing_day: 1,
             holidays: vec![],
             import,
             import_fee: Fee::Flat(Price::ZERO),
@@ -149,6 +123,11 @@ mod tests {
             demand: demand.map(|per_kw| DemandCharge {
                 per_kw: Money::of(per_kw),
                 window: TimeDelta::minutes(15),
+                peaks: 1,
+                one_a_day: false,
+                hours: None,
+                minimum: Power::ZERO,
+                ratchet: None,
                 peak_so_far: Power::kw(10.0),
                 contract: None,
             }),
@@ -178,7 +157,7 @@ mod tests {
         MonthUse {
             month_start: Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap(),
             imported: Energy::kwh(imported),
-            peak: Power::kw(peak),
+            peaks: Peaks::of(Power::kw(peak)),
         }
     }
 
@@ -220,7 +199,7 @@ mod tests {
             0.0,
             4.0 * 6490.0,
         );
-        assert_eq!(b.month.peak, Power::kw(14.0));
+        assert_eq!(b.month.peaks.peak, Power::kw(14.0));
     }
 
     #[test]
@@ -239,7 +218,7 @@ mod tests {
         };
         let highest = with(Overrun::Highest(Money::of(7.0)));
         let b = check(&highest, month(0.0, 0.0), &rows, 0.0, 4.0 * 7.0);
-        assert_eq!(b.month.peak, Power::kw(14.0));
+        assert_eq!(b.month.peaks.peak, Power::kw(14.0));
         // 13 kW were already paid this month
         check(&highest, month(0.0, 13.0), &rows, 0.0, 7.0);
         // (4 + 2) kW for a quarter of an hour each, whatever was paid before

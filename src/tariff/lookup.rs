@@ -5,7 +5,7 @@ use super::{
 };
 use crate::time::{Interval, Timestamp, local_midnight};
 use crate::units::{Energy, Price};
-use chrono::{Datelike, TimeDelta};
+use chrono::{Datelike, Months, NaiveDate, TimeDelta};
 
 /// Longest stretch that a mean price is formed over: a leap year.
 const MOST_QUARTERS: i64 = 366 * 96;
@@ -156,8 +156,22 @@ impl Tariff {
 
     /// First instant of the local billing month that holds `t`.
     pub fn month_start(&self, t: Timestamp) -> Timestamp {
-        let date = t.with_timezone(&self.time_zone).date_naive();
-        local_midnight(self.time_zone, date.with_day(1).unwrap_or(date))
+        let date = self.date(t);
+        let begun = match date.day() >= self.billing_day {
+            true => date,
+            false => date - Months::new(1),
+        };
+        local_midnight(self.time_zone, begun.with_day(self.billing_day).unwrap_or(begun))
+    }
+
+    /// Local day of `t`.
+    pub fn date(&self, t: Timestamp) -> NaiveDate {
+        t.with_timezone(&self.time_zone).date_naive()
+    }
+
+    /// Local month of `t`, 1..=12.
+    pub(super) fn month_of(&self, t: Timestamp) -> u32 {
+        self.date(t).month()
     }
 
     fn bare_import(&self, t: Timestamp, prices: Option<&PriceFiles>, month: &MonthUse) -> Option<(Price, bool)> {
@@ -204,7 +218,7 @@ fn days_back(prices: &PriceSeries, t: Timestamp) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{Bounds, Export};
+    use crate::tariff::{Bounds, Export, Hours, Peaks};
     use crate::time::DayKind;
     use chrono::{TimeZone, Utc};
 
@@ -213,6 +227,7 @@ mod tests {
             currency: "EUR".into(),
             time_zone: chrono_tz::Asia::Seoul,
             country: "KR".into(),
+            billing_day: 1,
             holidays: vec![],
             import,
             import_fee: Fee::Flat(Price::per_kwh(0.1)),
@@ -251,7 +266,7 @@ mod tests {
         MonthUse {
             month_start: chrono::DateTime::UNIX_EPOCH,
             imported: Energy::kwh(250.0),
-            peak: crate::units::Power::ZERO,
+            peaks: Peaks::of(crate::units::Power::ZERO),
         }
     }
 
@@ -271,9 +286,11 @@ mod tests {
     fn time_of_use_speaks_local_time_and_knows_holidays() {
         let period = |name: &str, days: &[DayKind], minutes: &[(u32, u32)], price| Period {
             name: name.into(),
-            months: (1..=12).collect(),
-            days: days.to_vec(),
-            minutes: minutes.to_vec(),
+            hours: Hours {
+                months: (1..=12).collect(),
+                days: days.to_vec(),
+                minutes: minutes.to_vec(),
+            },
             price: Price::per_kwh(price),
         };
         let t = tariff(ImportPrice::TimeOfUse(TimeOfUse {
@@ -337,9 +354,11 @@ mod tests {
     fn a_stretch_over_the_end_of_a_period_costs_the_mean_of_both() {
         let period = |name: &str, minutes: &[(u32, u32)], price| Period {
             name: name.into(),
-            months: (1..=12).collect(),
-            days: vec![DayKind::Work, DayKind::Saturday, DayKind::Sunday],
-            minutes: minutes.to_vec(),
+            hours: Hours {
+                months: (1..=12).collect(),
+                days: vec![DayKind::Work, DayKind::Saturday, DayKind::Sunday],
+                minutes: minutes.to_vec(),
+            },
             price: Price::per_kwh(price),
         };
         let mut t = tariff(ImportPrice::TimeOfUse(TimeOfUse {

@@ -21,15 +21,17 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 mod bill;
+mod demand;
 mod files;
 mod lookup;
 mod price_file;
 mod series;
 mod time_of_use;
-pub use bill::{Bill, MeterInterval, bill, window_charge};
+pub use bill::{Bill, MeterInterval, bill};
+pub use demand::{DayPeak, DemandCharge, PastPeak, Peaks, Ratchet};
 pub use files::PriceFiles;
 pub use series::{PriceSeries, published_until};
-pub use time_of_use::{Period, TimeOfUse};
+pub use time_of_use::{Hours, Period, TimeOfUse};
 
 /// What the site pays and is paid.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +41,8 @@ pub struct Tariff {
     pub time_zone: Tz,
     /// ISO 3166, for public holidays.
     pub country: String,
+    /// Day on which each billing month begins, 1..=28.
+    pub billing_day: u32,
     /// Days billed like Sundays besides the country's holidays.
     pub holidays: Vec<chrono::NaiveDate>,
     pub import: ImportPrice,
@@ -179,18 +183,6 @@ pub struct Block {
     pub price: Price,
 }
 
-/// Charge on the highest mean import of a metering window in the billing month.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DemandCharge {
-    /// Money per kW and month.
-    pub per_kw: Money,
-    pub window: TimeDelta,
-    /// Highest window mean already paid for this month (or looked back to) when the site starts.
-    pub peak_so_far: Power,
-    /// Contracted power, shown as a target; `None` where there is none.
-    pub contract: Option<Power>,
-}
-
 /// Subscribed power: import above it, as the mean of a metering window, costs extra.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CapacityCharge {
@@ -212,13 +204,14 @@ pub enum Overrun {
 }
 
 /// Use of the current billing month, needed for blocks and demand.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MonthUse {
     /// First instant of the local billing month.
     pub month_start: Timestamp,
     pub imported: Energy,
-    /// Highest window mean so far.
-    pub peak: Power,
+    /// Highest window means so far.
+    #[serde(flatten)]
+    pub peaks: Peaks,
 }
 
 /// A price of one interval as known at some moment.

@@ -16,16 +16,22 @@ pub struct TimeOfUse {
 pub struct Period {
     /// Shown to people: `peak`, `mid`, `off-peak`.
     pub name: String,
+    pub hours: Hours,
+    pub price: Price,
+}
+
+/// Local hours of some kinds of day in some months.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hours {
     /// 1..=12.
     pub months: Vec<u32>,
     pub days: Vec<DayKind>,
     /// Local minutes of day `[from, to)`; 1440 ends the day. A period over midnight is two entries.
     pub minutes: Vec<(u32, u32)>,
-    pub price: Price,
 }
 
-impl Period {
-    fn holds(&self, month: u32, kind: DayKind, minute: u32) -> bool {
+impl Hours {
+    fn hold(&self, month: u32, kind: DayKind, minute: u32) -> bool {
         self.months.contains(&month)
             && self.days.contains(&kind)
             && self.minutes.iter().any(|(from, to)| (*from..*to).contains(&minute))
@@ -35,10 +41,14 @@ impl Period {
 impl Tariff {
     /// The row of a table in force at `t`.
     pub(super) fn row<'t>(&self, table: &'t TimeOfUse, t: Timestamp) -> Option<&'t Period> {
+        table.periods.iter().find(|p| self.is_in(&p.hours, t))
+    }
+
+    /// Whether `t` lies in these hours.
+    pub(super) fn is_in(&self, hours: &Hours, t: Timestamp) -> bool {
         let local = t.with_timezone(&self.time_zone);
         let kind = day_kind(local.date_naive(), &self.country, &self.holidays);
-        let minute = local.hour() * 60 + local.minute();
-        table.periods.iter().find(|p| p.holds(local.month(), kind, minute))
+        hours.hold(local.month(), kind, local.hour() * 60 + local.minute())
     }
 
     /// End of the minutes that share a row of the table with `t`; looked at anew at each half hour of UTC, so that a change
@@ -51,7 +61,7 @@ impl Tariff {
         let bounds = table
             .periods
             .iter()
-            .flat_map(|p| &p.minutes)
+            .flat_map(|p| &p.hours.minutes)
             .flat_map(|(from, to)| [*from, *to]);
         let next = bounds
             .map(|minute| minute.saturating_mul(60))

@@ -38,7 +38,7 @@ pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
         },
         "today": today(&state.today),
         "month": {
-            "peak_kw": state.month.peak.as_kw(), "imported_kwh": state.month.imported.as_kwh(),
+            "peak_kw": state.month.peaks.peak.as_kw(), "imported_kwh": state.month.imported.as_kwh(),
             "contract_kw": plant.tariff.contracted().map(|p| p.as_kw()),
             "demand_charge": plant.tariff.demand.is_some(),
         },

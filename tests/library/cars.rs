@@ -88,7 +88,7 @@ fn days(site: &str, days: u32, seed: u64) -> Days {
             ..day_of(&site, "2026-05-10")
         };
         let outcome = run_watched(&spec, &|_| {}).unwrap();
-        let cost = settle(&site.plant, &outcome.books, None, outcome.month, spec.start).total();
+        let cost = settle(&site.plant, &outcome.books, None, outcome.month.clone(), spec.start).total();
         (outcome, cost)
     };
     let (plan, cost) = run(Policy::Plan);

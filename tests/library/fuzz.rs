@@ -11,7 +11,7 @@ use madang::cycle::PlanOutcome;
 use madang::field::{Client, Dial, Map, Raw, Value, Wire, decode, encode};
 use madang::profile::{Profile, RegisterType, Table, WordOrder, builtin, builtin_names, parse};
 use madang::site::{Address, Id};
-use madang::tariff::{KnownPrice, MonthUse, PriceFiles, PriceSeries};
+use madang::tariff::{KnownPrice, MonthUse, Peaks, PriceFiles, PriceSeries};
 use madang::time::{Interval, TimeGrid, Timestamp};
 use madang::units::{Energy, Power};
 use std::collections::VecDeque;
@@ -587,7 +587,7 @@ fn check_series(series: PriceSeries, dice: &mut fastrand::Rng) {
     let month = MonthUse {
         month_start: from,
         imported: Energy::ZERO,
-        peak: Power::ZERO,
+        peaks: Peaks::of(Power::ZERO),
     };
     let grid = TimeGrid::aligned(
         from + TimeDelta::seconds(dice.i64(0..90_000)),

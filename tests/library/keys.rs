@@ -11,6 +11,7 @@ use toml::Value;
 const MORE: &str = r#"
 [tariff]
 grid_renewable = "45 %"
+billing_day = 15
 [components.grid]
 ct_reversed = true
 [components.pv]
@@ -88,9 +89,18 @@ price = "6 EUR/kW"
 window = "15 min"
 peak_so_far = "3 kW"
 contract = "12 kW"
+peaks = 3
+one_a_day = true
+months = [1, 2, 3, 11, 12]
+days = ["work", "saturday"]
+hours = ["06:00-22:00"]
+minimum = "2.5 kW"
+ratchet = "80 %"
+ratchet_months = [7, 8, 9]
+ratchet_peak = "10 kW"
 [tariff.capacity]
 subscribed = "6 kW"
-overrun = "9 EUR/kW"
+overrun = "0.9 EUR/kWh"
 window = "15 min"
 peak_so_far = "2 kW"
 [objective]

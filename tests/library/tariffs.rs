@@ -1,7 +1,10 @@
 //! Prices that people's contracts have, each from a site file to the price of a kWh: the right answers are worked out by hand.
 
+use chrono::TimeDelta;
+use madang::model::{ControllerState, PlanValues};
 use madang::site::{Plant, parse};
-use madang::tariff::{MonthUse, PriceFiles, PriceSeries};
+use madang::tariff::{MeterInterval, MonthUse, Peaks, PriceFiles, PriceSeries, Tariff, bill};
+use madang::time::{Interval, TimeGrid, Timestamp};
 use madang::units::{Energy, Power};
 
 /// A home in Berlin with this tariff.
@@ -60,11 +63,11 @@ hours = ["00:00-24:00"]
 price = "0.10 EUR/kWh"
 "#;
 
-fn month(at: madang::time::Timestamp) -> MonthUse {
+fn month(at: Timestamp) -> MonthUse {
     MonthUse {
         month_start: at,
         imported: Energy::ZERO,
-        peak: Power::ZERO,
+        peaks: Peaks::of(Power::ZERO),
     }
 }
 
@@ -75,7 +78,7 @@ fn check(tariff: &str, prices: &[(&str, f64)], rows: &[(&str, f64, f64)]) {
     for (span, buy, sell) in rows {
         let (start, end) = span.split_once('|').unwrap();
         let (start, end) = (start.parse().unwrap(), end.parse().unwrap());
-        let i = madang::time::Interval { start, end };
+        let i = Interval { start, end };
         let found = tariff.buy_over(i, Some(&prices), &month(start)).unwrap();
         let near = |found: f64, right: f64| (found - right).abs() < 1e-12;
         assert!(
@@ -123,12 +126,12 @@ fn a_fee_by_time_of_day_adds_to_any_import_price() {
         imported: Energy::kwh(90.0),
         ..month(tariff.month_start(start))
     };
-    let metered = madang::tariff::MeterInterval {
-        interval: madang::time::Interval { start, end },
+    let metered = MeterInterval {
+        interval: Interval { start, end },
         import: Energy::kwh(40.0),
         export: Energy::ZERO,
     };
-    let bill = madang::tariff::bill(&tariff, None, used, &[metered]);
+    let bill = bill(&tariff, None, used, &[metered]);
     assert!(
         (bill.energy.amount() - 1.19 * (30.0 * 0.325 + 10.0 * 0.525)).abs() < 1e-9,
         "{bill:?}"
@@ -256,5 +259,264 @@ fn export_prices_that_follow_nothing_are_refused_with_what_to_write() {
     for (export, part) in rows {
         let why = plant(&format!("{flat}{export}\n")).unwrap_err();
         assert!(why.contains("tariff.export") && why.contains(part), "{export}: {why}");
+    }
+}
+
+fn with_demand(keys: &str) -> Tariff {
+    let (of_all, keys) = match keys.starts_with("billing_day") {
+        true => (keys, ""),
+        false => ("", keys),
+    };
+    let text = format!(
+        "[tariff]\ncurrency = \"EUR\"\ntax = \"25 %\"\n{of_all}\n[tariff.import]\nkind = \"flat\"\nprice = \"0.1 EUR/kWh\"\n\
+         [tariff.demand]\nprice = \"30 EUR/kW\"\nwindow = \"1 h\"\n{keys}\n"
+    );
+    plant(&text).unwrap_or_else(|why| panic!("{why}")).tariff
+}
+
+/// Hours (by their start, UTC) and what was imported in each; the demand charge that they add, before tax.
+fn check_demand(keys: &str, hours: &[(&str, f64)], right: f64) {
+    let tariff = with_demand(keys);
+    let metered: Vec<MeterInterval> = hours
+        .iter()
+        .map(|(start, kwh)| {
+            let start: Timestamp = format!("{start}:00:00Z").parse().unwrap();
+            let end = start + TimeDelta::hours(1);
+            MeterInterval {
+                interval: Interval { start, end },
+                import: Energy::kwh(*kwh),
+                export: Energy::ZERO,
+            }
+        })
+        .collect();
+    let first = MonthUse::first(&tariff, metered[0].interval.start);
+    let found = bill(&tariff, None, first, &metered).demand.amount();
+    assert!(
+        (found - 1.25 * right).abs() < 1e-9,
+        "{keys}: {} for {right}",
+        found / 1.25
+    );
+}
+
+#[test]
+fn demand_is_billed_on_the_windows_that_the_contract_counts() {
+    // highest hours by day: 6, 4, 8, 2 kW
+    let days = [
+        ("2026-05-04T10", 5.0),
+        ("2026-05-04T11", 6.0),
+        ("2026-05-05T10", 4.0),
+        ("2026-05-06T10", 8.0),
+        ("2026-05-07T10", 2.0),
+    ];
+    check_demand("", &days, 30.0 * 8.0);
+    // NO: the mean of the three highest hours of different days, (8 + 6 + 4) / 3
+    check_demand("peaks = 3\none_a_day = true", &days, 30.0 * 6.0);
+    check_demand("peaks = 3", &days, 30.0 * (8.0 + 6.0 + 5.0) / 3.0);
+    // what is not there yet counts as 0
+    check_demand("peaks = 3\none_a_day = true", &days[..2], 30.0 * 2.0);
+    // 5 kW are billed already; (8 + 6 + 5) / 3 of days that are not known and of those that are
+    check_demand(
+        "peaks = 3\none_a_day = true\npeak_so_far = \"5 kW\"",
+        &days,
+        30.0 * (19.0 / 3.0 - 5.0),
+    );
+    // SE: working days from 6 to 22 only; 10 May 2026 is a Sunday, 04:00 UTC is 06:00 in Berlin
+    let week = [
+        ("2026-05-10T10", 10.0),
+        ("2026-05-11T03", 9.0),
+        ("2026-05-11T04", 7.0),
+        ("2026-05-11T20", 12.0),
+    ];
+    check_demand("days = [\"work\"]\nhours = [\"06:00-22:00\"]", &week, 30.0 * 7.0);
+    check_demand("days = [\"work\"]", &week, 30.0 * 12.0);
+    check_demand("months = [11, 12, 1, 2, 3]", &week, 0.0);
+    // Flanders: 2.5 kW are billed anyway, in each month; local midnight of 1 June is 22:00 UTC
+    let months = [
+        ("2026-05-31T20", 2.0),
+        ("2026-05-31T21", 3.0),
+        ("2026-05-31T22", 2.5),
+        ("2026-05-31T23", 3.5),
+    ];
+    check_demand("minimum = \"2.5 kW\"", &months, 30.0 * (0.5 + 1.0));
+    check_demand("", &months, 30.0 * (3.0 + 3.5));
+    // a month from the 15th to the 14th: the peak of 31 May is that of 1 June
+    check_demand("billing_day = 15", &months, 30.0 * 3.5);
+}
+
+#[test]
+fn a_ratchet_bills_a_share_of_the_highest_window_of_the_last_year() {
+    let next = [
+        ("2026-05-31T10", 100.0),
+        ("2026-06-10T10", 70.0),
+        ("2026-06-11T10", 90.0),
+    ];
+    // 80 % of 110 kW are 88 kW: 12 kW more in May, 2 kW in June
+    check_demand(
+        "ratchet = \"80 %\"\nratchet_peak = \"110 kW\"",
+        &next,
+        30.0 * (12.0 + 2.0),
+    );
+    // of May's 100 kW 80 are billed in June
+    check_demand("ratchet = \"80 %\"", &next, 30.0 * (100.0 + 10.0));
+    // only July to September and December to February count
+    check_demand(
+        "ratchet = \"80 %\"\nratchet_months = [7, 8, 9, 12, 1, 2]",
+        &next,
+        30.0 * (100.0 + 90.0),
+    );
+    // a year and a month later what the site file told is forgotten: all of 50 kW, then 10 kW beyond 80 % of them
+    let late = [
+        ("2026-05-31T10", 50.0),
+        ("2027-06-10T10", 50.0),
+        ("2027-07-10T10", 50.0),
+    ];
+    check_demand(
+        "ratchet = \"80 %\"\nratchet_peak = \"110 kW\"",
+        &late,
+        30.0 * (0.0 + 50.0 + 10.0),
+    );
+}
+
+#[test]
+fn keys_of_power_that_contradict_each_other_are_refused() {
+    let head = "[tariff]\ncurrency = \"EUR\"\n[tariff.import]\nkind = \"flat\"\nprice = \"0.1 EUR/kWh\"\n[tariff.demand]\nprice = \"30 EUR/kW\"\n";
+    let rows = [
+        ("peaks = 0", "from 1 to 31"),
+        ("minimum = \"-1 kW\"", "negative"),
+        ("ratchet = \"120 %\"", "100 %"),
+        ("ratchet_peak = \"110 kW\"", "without `ratchet`"),
+        ("days = [\"weekday\"]", "no kind of day"),
+        (
+            "days = [\"work\"]\n[tariff.capacity]\nsubscribed = \"5 kW\"\noverrun = \"9 EUR/kW\"",
+            "counts every window",
+        ),
+    ];
+    for (keys, part) in rows {
+        let why = plant(&format!("{head}{keys}\n")).unwrap_err();
+        assert!(why.contains(part), "{keys}: {why}");
+    }
+}
+
+/// What the plan's problem charges for flows at the meter is what the bill charges, whatever flows.
+fn check_agreement(name: &str, tariff: &str, now: &str) {
+    let plant = plant(tariff).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let now: Timestamp = now.parse().unwrap();
+    let prices = day_ahead(&MAY_31);
+    let mut state = ControllerState::fresh(&plant, now);
+    // some days of the month are over
+    let mut before = state.month.clone();
+    for (day, kwh) in [(20, 3.0), (25, 2.0), (30, 4.0)] {
+        let start: Timestamp = format!("2026-05-{day}T10:00:00Z").parse().unwrap();
+        plant.tariff.window_charge(&mut before.peaks, start, Energy::kwh(kwh));
+    }
+    before.imported = Energy::kwh(95.0);
+    state.month = before.clone();
+    let scan = madang::model::Scan {
+        measurements: Default::default(),
+        devices: Vec::new(),
+    };
+    let snapshot = madang::state::snapshot(&plant, &scan, &mut state, now);
+    let grid = TimeGrid::aligned(now, plant.timing.interval, TimeDelta::hours(30));
+    let forecast = madang::forecast::forecast(&plant, &state, Some(&snapshot), Some(&prices), grid.clone(), now);
+    let problem = madang::plan::problem(&plant, &snapshot, &forecast, &state).problem;
+    let flows = |import: Vec<f64>, export: Vec<f64>| -> PlanValues {
+        let none = vec![0.0; import.len()];
+        serde_json::from_value(serde_json::json!({
+            "import_kw": import, "export_kw": export, "unserved_kw": none, "spill_kw": none
+        }))
+        .unwrap()
+    };
+    let none = vec![0.0; problem.steps];
+    let sunk = madang::check::cost(&problem, &flows(none.clone(), none));
+    for seed in 0..20 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut draw =
+            |most: f64| -> Vec<f64> { (0..problem.steps).map(|_| most * (dice.f64() - 0.3).max(0.0)).collect() };
+        let (import, export) = (draw(9.0), draw(4.0));
+        let metered: Vec<MeterInterval> = grid
+            .intervals()
+            .zip(import.iter().zip(&export))
+            .map(|(interval, (i, e))| MeterInterval {
+                interval,
+                import: Power::kw(*i) * interval.length(),
+                export: Power::kw(*e) * interval.length(),
+            })
+            .collect();
+        let billed = bill(&plant.tariff, Some(&prices), before.clone(), &metered);
+        let planned = madang::check::cost(&problem, &flows(import, export)) - sunk;
+        let right = (billed.energy + billed.demand).amount();
+        assert!(
+            billed.unpriced == 0 && (planned - right).abs() < 1e-6,
+            "{name}: planned {planned}, billed {right}"
+        );
+    }
+}
+
+/// Hours of 31 May and 1 June, one below zero, from 00:00 local on; the last price is that of the second day.
+const MAY_31: [(&str, f64); 4] = [
+    ("2026-05-30T22:00:00Z", 0.20),
+    ("2026-05-31T22:00:00Z", -0.30),
+    ("2026-06-01T22:00:00Z", 0.10),
+    ("2026-06-02T22:00:00Z", 0.10),
+];
+
+#[test]
+fn a_plan_counts_the_money_that_the_bill_will_count() {
+    let head = "[tariff]\ncurrency = \"EUR\"\ntax = \"19 %\"\n";
+    let dynamic = "[tariff.import]\nkind = \"dynamic\"\nfile = \"p.csv\"\n";
+    let flat = "[tariff.import]\nkind = \"flat\"\nprice = \"0.31 EUR/kWh\"\n";
+    let demand = "[tariff.demand]\nprice = \"5 EUR/kW\"\nwindow = \"1 h\"\n";
+    let own = "[tariff.export]\nkind = \"dynamic\"\nfile = \"out.csv\"\nfloor = \"-0.1 EUR/kWh\"\n";
+    let unpaid =
+        "[tariff.export]\nkind = \"flat\"\nprice = \"0.08 EUR/kWh\"\nunpaid_below = \"0 EUR/kWh\"\nfile = \"p.csv\"\n";
+    let capacity = "[tariff.capacity]\nsubscribed = \"2.5 kW\"\noverrun = \"4.30 EUR/kW\"\n";
+    let blocks = "[tariff.import]\nkind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"120 kWh\"\nprice = \"0.2 EUR/kWh\"\n\
+                  [[tariff.import.block]]\nprice = \"0.4 EUR/kWh\"\n";
+    let noon = "2026-05-31T10:00:00Z";
+    let forms = [
+        ("fee by time", format!("{MODULE_3}{dynamic}"), noon),
+        (
+            "tax",
+            format!("{head}tax_on_negative = false\nimport_fee = \"0.1 EUR/kWh\"\n{dynamic}"),
+            noon,
+        ),
+        (
+            "bounds",
+            format!("{head}import_floor = \"0 EUR/kWh\"\n{dynamic}cap = \"0.15 EUR/kWh\"\n"),
+            noon,
+        ),
+        ("own export file", format!("{head}{flat}{own}"), noon),
+        ("unpaid", format!("{head}{flat}{unpaid}"), noon),
+        (
+            "month boundary",
+            format!("{head}{dynamic}{demand}peak_so_far = \"1 kW\"\n"),
+            noon,
+        ),
+        (
+            "three days",
+            format!("{head}{flat}{demand}peaks = 3\none_a_day = true\n"),
+            noon,
+        ),
+        (
+            "three hours",
+            format!("{head}{flat}{demand}peaks = 3\npeak_so_far = \"2 kW\"\n"),
+            noon,
+        ),
+        (
+            "working hours",
+            format!("{head}{flat}{demand}days = [\"work\"]\nhours = [\"06:00-22:00\"]\n"),
+            noon,
+        ),
+        ("minimum", format!("{head}{flat}{demand}minimum = \"7 kW\"\n"), noon),
+        (
+            "ratchet",
+            format!("{head}{flat}{demand}ratchet = \"90 %\"\nratchet_peak = \"6 kW\"\n"),
+            "2026-06-02T10:00:00Z",
+        ),
+        ("subscribed", format!("{head}{flat}{capacity}"), noon),
+        ("blocks", format!("{MODULE_3}{blocks}"), "2026-05-29T22:00:00Z"),
+    ];
+    for (name, tariff, now) in forms {
+        check_agreement(name, &tariff, now);
     }
 }

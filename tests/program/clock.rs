@@ -287,14 +287,14 @@ fn a_clock_set_back_over_midnight_counts_the_day_and_the_month_once() {
 #[test]
 fn a_window_that_a_clock_passes_twice_makes_no_peak() {
     let mut play = Play::of("apartment-seoul", "2026-05-12T10:00:00Z");
-    play.controller.state.month.peak = madang::units::Power::ZERO;
+    play.controller.state.month.peaks = madang::tariff::Peaks::of(madang::units::Power::ZERO);
     let mut kw = Vec::new();
     let mut watch = |r: &CycleReport| kw.push(r.snapshot.grid.and_then(|g| g.usable()).map_or(0.0, |g| g.as_kw()));
     play.cycles(85, &mut watch);
     let report = play.cycle(set(TimeDelta::minutes(-14)));
     watch(&report);
     play.cycles(90, &mut watch);
-    let peak = play.controller.state.month.peak.as_kw();
+    let peak = play.controller.state.month.peaks.peak.as_kw();
     // the highest mean of any quarter of an hour that really was
     let means = kw.windows(90).map(|w| w.iter().map(|k| k.max(0.0)).sum::<f64>() / 90.0);
     let most = means.fold(0.0, f64::max);

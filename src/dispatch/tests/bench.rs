@@ -107,6 +107,7 @@ impl Bench {
             power_kw: self.plant.components.keys().map(|id| (id.clone(), all(0.0))).collect(),
             marginal_value: BTreeMap::new(),
             peak_kw: None,
+            next_peak: None,
             buy: vec![Some(0.30); 96],
             sell: vec![Some(0.10); 96],
             price_estimated: vec![false; 96],

@@ -2,7 +2,7 @@
 
 use super::bench::Bench;
 use crate::model::*;
-use crate::tariff::{CapacityCharge, Overrun};
+use crate::tariff::{CapacityCharge, Overrun, Peaks};
 use crate::units::{Money, Power, Price};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ fn subscribed_power_holds_in_each_window_however_far_another_went() {
             window: TimeDelta::minutes(15),
             peak_so_far: Power::ZERO,
         });
-        b.state.month.peak = Power::kw(peak);
+        b.state.month.peaks = Peaks::of(Power::kw(peak));
         b.kw.insert("home".into(), 7.0);
         b.plan(|s| {
             s.peak_kw = Some(5.0);

@@ -30,6 +30,9 @@ pub struct GridProblem {
     /// Superset: monthly blocks on the energy imported over the horizon, cheapest first; price is added to `buy`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockProblem>,
+    /// Superset: demand charges beyond `demand_charge_per_kw`, one for each billing month in the horizon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demand: Vec<DemandProblem>,
     /// Superset: subscribed power and the price of going beyond it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<CapacityProblem>,
@@ -42,6 +45,22 @@ pub struct GridProblem {
 }
 
 impl GridProblem {
+    /// Metering window of step `t`.
+    pub fn window(&self, t: usize) -> usize {
+        self.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t)
+    }
+    /// Every demand charge of `steps` steps in one form: that of the highest window of all, and those of billing months.
+    pub fn demands(&self, steps: usize) -> Vec<DemandProblem> {
+        let plain = DemandProblem {
+            charge_per_kw: self.demand_charge_per_kw,
+            peaks: 1,
+            minimum_kw: self.peak_so_far_kw,
+            known: Vec::new(),
+            groups: (0..steps).map(|t| Some(self.window(t))).collect(),
+        };
+        let all = std::iter::once(plain).chain(self.demand.iter().cloned());
+        all.filter(|d| d.charge_per_kw > 0.0).collect()
+    }
     /// Whether step `t` lies in an outage.
     pub fn is_out(&self, t: usize) -> bool {
         self.outages.iter().any(|o| (o.from_step..o.to_step).contains(&t))
@@ -56,6 +75,54 @@ impl GridProblem {
     }
 }
 
+/// Charge on the mean of the highest metering windows of a billing month.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DemandProblem {
+    pub charge_per_kw: f64,
+    /// The mean of so many highest groups is billed; missing ones count as 0.
+    #[serde(default = "one")]
+    pub peaks: usize,
+    /// Billed at least, kW.
+    #[serde(default)]
+    pub minimum_kw: f64,
+    /// What the month has seen already.
+    #[serde(default)]
+    pub known: Vec<KnownPeak>,
+    /// By step: the group of its metering window, of which only the highest window counts (a day; or the window's own
+    /// number). `null`: the window does not count.
+    pub groups: Vec<Option<usize>>,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl DemandProblem {
+    /// Power that is billed where the groups of the horizon (not those that are known already) reach `kw`.
+    pub fn billed(&self, kw: impl IntoIterator<Item = (usize, f64)>) -> f64 {
+        let mut groups = std::collections::BTreeMap::new();
+        let known = self.known.iter().filter_map(|k| Some((k.group?, k.kw)));
+        for (group, kw) in known.chain(kw) {
+            let highest = groups.entry(group).or_insert(0.0_f64);
+            *highest = highest.max(kw);
+        }
+        let others = self.known.iter().filter(|k| k.group.is_none()).map(|k| k.kw);
+        let mut all: Vec<f64> = groups.into_values().chain(others).collect();
+        all.sort_by(|a, b| b.total_cmp(a));
+        let sum: f64 = all.iter().take(self.peaks).sum();
+        (sum / self.peaks.max(1) as f64).max(self.minimum_kw)
+    }
+}
+
+/// A window that was measured before the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct KnownPeak {
+    pub kw: f64,
+    /// The group that it belongs to; `null`: one of its own.
+    #[serde(default)]
+    pub group: Option<usize>,
+}
+
 /// Capacity tariff: power above the subscribed one costs extra. Power is the mean of a metering window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CapacityProblem {
@@ -66,6 +133,22 @@ pub struct CapacityProblem {
     /// On each kWh above the subscription.
     #[serde(default)]
     pub overrun_per_kwh: f64,
+    /// Highest window mean of the month so far, kW: of that overrun the price a kW is paid.
+    #[serde(default)]
+    pub peak_so_far_kw: f64,
+    /// First step of the next billing month, in which no overrun is paid yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_month_step: Option<usize>,
+}
+
+impl CapacityProblem {
+    /// Power that costs nothing more a kW in step `t`.
+    pub fn free_kw(&self, t: usize) -> f64 {
+        match self.next_month_step.is_some_and(|next| t >= next) {
+            true => self.subscribed_kw,
+            false => self.subscribed_kw.max(self.peak_so_far_kw),
+        }
+    }
 }
 
 /// No grid from step `from_step` until before `to_step`.

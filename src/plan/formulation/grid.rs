@@ -2,7 +2,7 @@
 
 use super::commitment::{Commitment, Side};
 use super::{Model, Pair, Slack};
-use crate::model::{BlockProblem, GridProblem};
+use crate::model::{BlockProblem, CapacityProblem, DemandProblem, GridProblem};
 use crate::plan::program::{Expr, RowId, Var};
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 pub struct GridVars {
     pub import: Vec<Var>,
     pub export: Vec<Var>,
-    /// By metering window, in order; none where the window cannot reach the peak already paid.
-    pub peak_rows: Vec<Option<RowId>>,
+    /// By metering window; none where it does not count or cannot reach what is paid.
+    pub peak_rows: BTreeMap<usize, RowId>,
 }
 
 pub fn grid(m: &mut Model<'_>, g: &GridProblem) {
@@ -20,7 +20,7 @@ pub fn grid(m: &mut Model<'_>, g: &GridProblem) {
     let mut v = GridVars {
         import,
         export,
-        peak_rows: Vec::new(),
+        peak_rows: BTreeMap::new(),
     };
     objective_grid_energy(m, g, &v);
     grid_pairs(m, g, &v);
@@ -48,97 +48,160 @@ fn objective_grid_energy(m: &mut Model<'_>, g: &GridProblem, v: &GridVars) {
     }
 }
 
-/// Mean import of each metering window (what it has already imported included), kW, and its hours.
-fn windows(m: &Model<'_>, g: &GridProblem, v: &GridVars) -> Vec<(Expr, f64)> {
+/// A metering window of the horizon: its number, its first step, its mean import (what it has already imported included),
+/// kW, and its hours.
+struct Window {
+    number: usize,
+    step: usize,
+    mean: Expr,
+    hours: f64,
+}
+
+fn windows(m: &Model<'_>, g: &GridProblem, v: &GridVars) -> Vec<Window> {
     let mut windows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for t in m.steps() {
-        let window = g.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t);
-        windows.entry(window).or_default().push(t);
+        windows.entry(g.window(t)).or_default().push(t);
     }
-    let mean = |steps: Vec<usize>| {
+    let window = |(number, steps): (usize, Vec<usize>)| {
         let first = g.first_window.filter(|_| steps[0] == 0);
         let (imported, past) = first.map_or((0.0, 0.0), |w| (w.imported_kwh, w.past_hours));
         let hours: f64 = past + steps.iter().map(|t| m.dt[*t]).sum::<f64>();
-        let energy = steps.iter().fold(Expr::from(imported / hours), |sum, t| {
+        let mean = steps.iter().fold(Expr::from(imported / hours), |sum, t| {
             sum + m.dt[*t] / hours * v.import[*t]
         });
-        (energy, hours)
+        Window {
+            number,
+            step: steps[0],
+            mean,
+            hours,
+        }
     };
-    windows.into_values().map(mean).collect()
+    windows.into_iter().map(window).collect()
 }
 
-/// Commitment of all windows to one power, the highest deviation above it is paid once.
-fn commit_highest(
-    m: &mut Model<'_>,
-    c: Commitment<'_>,
-    windows: &[(Expr, f64)],
-    kw: f64,
-    over: Var,
-) -> Vec<Option<RowId>> {
-    let rows = |(mean, _): &(Expr, f64)| m.commit(c, mean, kw, Side::Shared(over.into()), Side::Free);
-    windows.iter().map(rows).collect()
+/// The highest mean that any of the windows can reach, kW.
+fn reach<'w>(m: &Model<'_>, windows: impl Iterator<Item = &'w Window>) -> f64 {
+    windows.map(|w| m.range(&w.mean).1).fold(0.0, f64::max)
 }
 
-/// Demand charge: `mean of each window ≤ peak so far + over`, all of `peak so far + over` is paid.
+/// Demand charges: what is billed whatever the horizon holds is paid, and `over` beyond it; `over` is one for all windows.
 fn constraint_grid_peak(m: &mut Model<'_>, g: &GridProblem, v: &mut GridVars) {
-    if g.demand_charge_per_kw <= 0.0 {
-        return;
+    for d in g.demands(m.dt.len()) {
+        let paid = d.billed([]);
+        let counted: Vec<(usize, Window)> = windows(m, g, v)
+            .into_iter()
+            .filter_map(|w| Some((d.groups[w.step]?, w)))
+            .collect();
+        let highest = reach(m, counted.iter().map(|(_, w)| w));
+        let known = d.known.iter().map(|k| k.kw).fold(paid, f64::max);
+        let over = m.program.at(0).var(0.0, highest.max(known) - paid);
+        m.program.cost(d.charge_per_kw, 1.0 * over + paid);
+        let levels = match d.peaks {
+            1 => BTreeMap::new(),
+            _ => highest_levels(m, &d, &counted, highest.max(known), 1.0 * over + paid),
+        };
+        let c = Commitment {
+            family: PEAK,
+            name: "peak",
+            component: "grid",
+            weight: 1.0,
+            unit: "kW",
+        };
+        for (group, w) in &counted {
+            let row = match levels.get(group) {
+                Some(level) => m.commit(c, &w.mean, 0.0, Side::Shared(level.clone()), Side::Free),
+                None => m.commit(c, &w.mean, paid, Side::Shared(over.into()), Side::Free),
+            };
+            v.peak_rows.extend(row.map(|row| (w.number, row)));
+        }
     }
-    let windows = windows(m, g, v);
-    let highest = windows.iter().map(|(mean, _)| m.range(mean).1).fold(0.0, f64::max);
-    let over = m.program.at(0).var(0.0, highest - g.peak_so_far_kw);
-    m.program.cost(g.demand_charge_per_kw, 1.0 * over + g.peak_so_far_kw);
-    let c = Commitment {
-        family: "constraint_grid_peak",
-        name: "peak",
-        component: "grid",
-        weight: 1.0,
-        unit: "kW",
-    };
-    v.peak_rows = commit_highest(m, c, &windows, g.peak_so_far_kw, over);
 }
 
-/// Capacity tariff: `mean of each window ≤ subscribed + over`; the highest `over` is priced a kW, each a kWh.
+const PEAK: &str = "constraint_grid_peak";
+
+/// `k` times the mean of the `k` highest groups is the least `k·θ + Σ u` with `θ + u_g ≥` the windows of group `g` (Ogryczak
+/// and Tamir, *Inf. Process. Lett.* 85, 2003); at most `k·billed`. Gives `θ + u_g` of each group.
+fn highest_levels(
+    m: &mut Model<'_>,
+    d: &DemandProblem,
+    counted: &[(usize, Window)],
+    reach: f64,
+    billed: Expr,
+) -> BTreeMap<usize, Expr> {
+    let theta = m.program.at(0).var(0.0, reach);
+    let mut sum = d.peaks as f64 * theta;
+    let mut level = |m: &mut Model<'_>, step: usize| {
+        let above = m.program.at(step).var(0.0, reach);
+        sum += 1.0 * above;
+        1.0 * theta + above
+    };
+    let mut levels: BTreeMap<usize, Expr> = BTreeMap::new();
+    for (group, w) in counted {
+        if !levels.contains_key(group) {
+            levels.insert(*group, level(m, w.step));
+        }
+    }
+    for k in &d.known {
+        let own = k.group.and_then(|g| levels.get(&g).cloned());
+        let held = own.unwrap_or_else(|| level(m, 0));
+        m.program.at_most(PEAK, k.kw, held);
+    }
+    m.program.at_most(PEAK, sum, d.peaks as f64 * &billed);
+    levels
+}
+
+/// Capacity tariff: `mean of each window ≤ subscribed + over`; the highest `over` of a billing month is priced a kW, each a
+/// kWh.
 fn constraint_grid_capacity(m: &mut Model<'_>, g: &GridProblem, v: &GridVars) {
     let Some(capacity) = g.capacity else { return };
     let windows = windows(m, g, v);
-    let highest = windows.iter().map(|(mean, _)| m.range(mean).1).fold(0.0, f64::max);
-    let c = |weight, unit, name| Commitment {
-        family: "constraint_grid_capacity",
-        name,
-        component: "grid",
-        weight,
-        unit,
-    };
-    if capacity.overrun_per_kw > 0.0 && highest > capacity.subscribed_kw {
-        let over = m.program.at(0).var(0.0, highest - capacity.subscribed_kw);
-        m.slack(Slack {
-            name: "capacity_overrun",
-            component: "grid".into(),
-            var: over,
-            beyond: None,
-            unit: "kW",
-            weight: 1.0,
-            price: capacity.overrun_per_kw,
-            money: true,
-        });
-        commit_highest(
-            m,
-            c(1.0, "kW", "capacity_overrun"),
-            &windows,
-            capacity.subscribed_kw,
-            over,
-        );
+    let next = capacity.next_month_step.unwrap_or(usize::MAX);
+    let (now, then): (Vec<&Window>, Vec<&Window>) = windows.iter().partition(|w| w.step < next);
+    for month in [now, then] {
+        capacity_overrun(m, &capacity, &month);
     }
-    for (mean, hours) in windows.iter().filter(|_| capacity.overrun_per_kwh > 0.0) {
-        let price = Side::Money(capacity.overrun_per_kwh * hours);
-        m.commit(
-            c(*hours, "kWh", "capacity_energy"),
-            mean,
-            capacity.subscribed_kw,
-            price,
-            Side::Free,
-        );
+    for w in windows.iter().filter(|_| capacity.overrun_per_kwh > 0.0) {
+        let c = Commitment {
+            weight: w.hours,
+            unit: "kWh",
+            name: "capacity_energy",
+            ..CAPACITY
+        };
+        let price = Side::Money(capacity.overrun_per_kwh * w.hours);
+        m.commit(c, &w.mean, capacity.subscribed_kw, price, Side::Free);
+    }
+}
+
+const CAPACITY: Commitment<'static> = Commitment {
+    family: "constraint_grid_capacity",
+    name: "capacity_overrun",
+    component: "grid",
+    weight: 1.0,
+    unit: "kW",
+};
+
+/// The highest overrun of one billing month, where a kW of it is priced.
+fn capacity_overrun(m: &mut Model<'_>, capacity: &CapacityProblem, month: &[&Window]) {
+    let highest = reach(m, month.iter().copied());
+    let Some(free) = month.first().map(|w| capacity.free_kw(w.step)) else {
+        return;
+    };
+    if capacity.overrun_per_kw <= 0.0 || highest <= free {
+        return;
+    }
+    let over = m.program.at(0).var(0.0, highest - free);
+    m.slack(Slack {
+        name: CAPACITY.name,
+        component: CAPACITY.component.into(),
+        var: over,
+        beyond: None,
+        unit: CAPACITY.unit,
+        weight: 1.0,
+        price: capacity.overrun_per_kw,
+        money: true,
+    });
+    for w in month {
+        m.commit(CAPACITY, &w.mean, free, Side::Shared(over.into()), Side::Free);
     }
 }
 

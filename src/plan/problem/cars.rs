@@ -88,7 +88,8 @@ fn promise(x: &Context<'_>) -> f64 {
         Overrun::Highest(per_kw) => Some(per_kw.amount()),
         Overrun::Energy(_) => None,
     });
-    let per_kw = tariff.demand.as_ref().map_or(0.0, |d| d.per_kw.amount()) + overrun.unwrap_or(0.0);
+    let demand = tariff.demand.as_ref().map(|d| d.per_kw.amount() / d.peaks as f64);
+    let per_kw = demand.unwrap_or(0.0) + overrun.unwrap_or(0.0);
     let peak = x.plant.objective.money * (1.0 + tariff.tax) * per_kw / WITHIN_H;
     peak.clamp(WISH * x.prices.top, MOST * x.prices.top)
 }

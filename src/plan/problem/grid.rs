@@ -1,15 +1,18 @@
 //! The connection point: limits in force, prices, blocks, demand charge on its metering window.
 
 use super::Context;
-use crate::model::{BlockProblem, CapacityProblem, Direction, FirstWindow, GridProblem, PerStep};
+use crate::model::{
+    BlockProblem, CapacityProblem, DemandProblem, Direction, FirstWindow, GridProblem, KnownPeak, PerStep,
+};
 use crate::site::ConnectionPoint;
-use crate::tariff::{ImportPrice, Overrun};
-use crate::time::floor_to;
+use crate::tariff::{DayPeak, DemandCharge, ImportPrice, MonthUse, Overrun, Peaks};
+use crate::time::{Timestamp, floor_to};
 use crate::units::{Power, hours};
+use chrono::TimeDelta;
+use std::ops::Range;
 
 pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
     let objective = &x.plant.objective;
-    let demand = x.plant.tariff.demand.as_ref();
     let window = x.plant.tariff.power_window();
     let taxed = objective.money * (1.0 + x.plant.tariff.tax);
     GridProblem {
@@ -18,34 +21,86 @@ pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
         buy: x.prices.buy.clone(),
         sell: x.prices.sell.clone(),
         co2_kg_per_kwh: PerStep::All(x.plant.tariff.grid_carbon),
-        demand_charge_per_kw: demand.map_or(0.0, |d| taxed * d.per_kw.amount()),
-        peak_so_far_kw: x.state.month.peak.as_kw().max(0.0),
+        demand_charge_per_kw: 0.0,
+        peak_so_far_kw: 0.0,
         exclusive: true,
         demand_window: window.map(|w| windows(x, w)),
         first_window: window.and_then(|w| first_window(x, w)),
         self_sufficiency_per_kwh: objective.self_sufficiency.as_per_kwh(),
         blocks: blocks(x),
+        demand: demands(x, taxed),
         capacity: capacity(x, taxed),
         outages: Vec::new(),
         renewable_share: PerStep::All(x.plant.tariff.grid_renewable),
     }
 }
 
+/// The demand charge of each billing month in the horizon: of the one that runs, with what it has seen, and of the next.
+fn demands(x: &Context<'_>, taxed: f64) -> Vec<DemandProblem> {
+    let tariff = &x.plant.tariff;
+    let Some(d) = &tariff.demand else { return Vec::new() };
+    let next = next_month_step(x);
+    let steps = x.steps.len();
+    let then = next.and_then(|t| Some(x.state.month.next(tariff, tariff.month_start(x.steps.get(t)?.start))));
+    let months = [
+        (Some(&x.state.month), 0..next.unwrap_or(steps)),
+        (then.as_ref(), next.unwrap_or(steps)..steps),
+    ];
+    let problem = |(month, held): (Option<&MonthUse>, Range<usize>)| {
+        let peaks = &month?.peaks;
+        Some(DemandProblem {
+            charge_per_kw: taxed * d.per_kw.amount(),
+            peaks: d.peaks,
+            minimum_kw: d.floor(peaks).as_kw(),
+            known: known(x, d, peaks),
+            groups: (0..steps)
+                .map(|t| group(x, d, t).filter(|_| held.contains(&t)))
+                .collect(),
+        })
+    };
+    months.into_iter().filter_map(problem).collect()
+}
+
+fn known(x: &Context<'_>, d: &DemandCharge, peaks: &Peaks) -> Vec<KnownPeak> {
+    let today = x.plant.tariff.date(x.now());
+    let known = |p: DayPeak| KnownPeak {
+        kw: p.peak.as_kw().max(0.0),
+        group: (d.one_a_day && p.day == Some(today)).then_some(0),
+    };
+    peaks.highest().into_iter().take(d.peaks).map(known).collect()
+}
+
+/// What the metering window of a step competes with: its day, or only itself. `None` where it does not count.
+fn group(x: &Context<'_>, d: &DemandCharge, t: usize) -> Option<usize> {
+    let tariff = &x.plant.tariff;
+    let start = floor_to(x.steps.get(t)?.start, d.window);
+    let group = match d.one_a_day {
+        true => (tariff.date(start) - tariff.date(x.now())).num_days().max(0) as usize,
+        false => window_of(x, start, d.window),
+    };
+    tariff.counts(start).then_some(group)
+}
+
+/// First step of the next billing month.
+fn next_month_step(x: &Context<'_>) -> Option<usize> {
+    let tariff = &x.plant.tariff;
+    let now = tariff.month_start(x.now());
+    x.steps.iter().position(|s| tariff.month_start(s.start) > now)
+}
+
 /// Subscribed power. Where the month's highest mean is billed, what was already overrun is paid.
 fn capacity(x: &Context<'_>, taxed: f64) -> Option<CapacityProblem> {
     let c = x.plant.tariff.capacity?;
-    let (subscribed, peak) = (c.subscribed.as_kw(), x.state.month.peak.as_kw());
-    Some(match c.overrun {
-        Overrun::Highest(per_kw) => CapacityProblem {
-            subscribed_kw: subscribed.max(peak),
-            overrun_per_kw: taxed * per_kw.amount(),
-            overrun_per_kwh: 0.0,
-        },
-        Overrun::Energy(price) => CapacityProblem {
-            subscribed_kw: subscribed,
-            overrun_per_kw: 0.0,
-            overrun_per_kwh: taxed * price.as_per_kwh(),
-        },
+    let (per_kw, per_kwh, peak) = match c.overrun {
+        Overrun::Highest(per_kw) => (per_kw.amount(), 0.0, x.state.month.peaks.peak.as_kw().max(0.0)),
+        Overrun::Energy(price) => (0.0, price.as_per_kwh(), 0.0),
+    };
+    Some(CapacityProblem {
+        subscribed_kw: c.subscribed.as_kw(),
+        overrun_per_kw: taxed * per_kw,
+        overrun_per_kwh: taxed * per_kwh,
+        peak_so_far_kw: peak,
+        next_month_step: next_month_step(x),
     })
 }
 
@@ -58,17 +113,18 @@ fn limit(x: &Context<'_>, c: &ConnectionPoint, contract: Power, direction: Direc
 }
 
 /// Number of the metering window of each step.
-fn windows(x: &Context<'_>, window: chrono::TimeDelta) -> Vec<usize> {
-    let first = floor_to(x.now(), window);
-    let length = window.num_seconds().max(1);
-    x.steps
-        .iter()
-        .map(|s| ((s.start - first).num_seconds() / length) as usize)
-        .collect()
+fn windows(x: &Context<'_>, window: TimeDelta) -> Vec<usize> {
+    x.steps.iter().map(|s| window_of(x, s.start, window)).collect()
+}
+
+/// Number of the metering window that holds `t`; the running one has 0.
+fn window_of(x: &Context<'_>, t: Timestamp, window: TimeDelta) -> usize {
+    let since = t - floor_to(x.now(), window);
+    (since.num_seconds() / window.num_seconds().max(1)) as usize
 }
 
 /// What the current window has already seen, if the books are of this window.
-fn first_window(x: &Context<'_>, window: chrono::TimeDelta) -> Option<FirstWindow> {
+fn first_window(x: &Context<'_>, window: TimeDelta) -> Option<FirstWindow> {
     let start = floor_to(x.now(), window);
     let past = hours(x.now() - start);
     (x.state.window.start == start && past > 0.0).then(|| FirstWindow {

@@ -148,7 +148,30 @@ fn grid(p: &Problem, g: &GridProblem) -> Result<(), SolveError> {
         let parts = [("imported_kwh", w.imported_kwh), ("past_hours", w.past_hours)];
         numbers("grid.first_window", &parts, 0.0..=LARGEST)?;
     }
+    demand(p, g)?;
     blocks(g)
+}
+
+/// A charge on several windows knows the group of each step.
+fn demand(p: &Problem, g: &GridProblem) -> Result<(), SolveError> {
+    for (i, d) in g.demand.iter().enumerate() {
+        let place = format!("grid.demand[{i}]");
+        let parts = [("charge_per_kw", d.charge_per_kw), ("minimum_kw", d.minimum_kw)];
+        numbers(&place, &parts, 0.0..=LARGEST)?;
+        d.known
+            .iter()
+            .try_for_each(|k| number(&format!("{place}.known.kw"), k.kw, 0.0..=LARGEST))?;
+        if d.groups.len() != p.steps {
+            return fault(
+                &format!("{place}.groups"),
+                format!("{} values for {} steps", d.groups.len(), p.steps),
+            );
+        }
+        if d.peaks == 0 {
+            return fault(&format!("{place}.peaks"), "is 0; at least one window is billed");
+        }
+    }
+    Ok(())
 }
 
 /// The last block, and only it, has no end.

@@ -112,9 +112,9 @@ fn site(p: &Problem) -> Result<(), SolveError> {
         let (from, to) = (("from_step", o.from_step as f64), ("to_step", o.to_step as f64));
         ordered(&format!("grid.outages[{i}]"), from, to)?;
     }
-    let capacity = g
-        .capacity
-        .map_or([0.0; 3], |c| [c.subscribed_kw, c.overrun_per_kw, c.overrun_per_kwh]);
+    let capacity = g.capacity.map_or([0.0; 4], |c| {
+        [c.subscribed_kw, c.overrun_per_kw, c.overrun_per_kwh, c.peak_so_far_kw]
+    });
     capacity
         .into_iter()
         .try_for_each(|v| number("grid.capacity", v, 0.0..=LARGEST))
