@@ -99,6 +99,19 @@ pub fn random(seed: u64) -> Problem {
     p
 }
 
+/// Blocks that count some steps; dice of its own leave all other draws as they were.
+fn quantities(d: &mut Dice, steps: usize) -> Vec<QuantityProblem> {
+    if d.chance(0.8) {
+        return Vec::new();
+    }
+    let from = d.index(steps);
+    let block = |size_kwh, price| BlockProblem { size_kwh, price };
+    vec![QuantityProblem {
+        counts: (0..steps).map(|t| t >= from && t < from + 6).collect(),
+        blocks: vec![block(Some(d.range(0.0, 5.0)), 0.0), block(None, d.range(0.0, 0.4))],
+    }]
+}
+
 /// A charge on the highest windows or days of one or two billing months; dice of its own leave all other draws as they were.
 fn demand_charges(d: &mut Dice, steps: usize) -> Vec<DemandProblem> {
     if d.chance(0.7) {
@@ -151,6 +164,7 @@ fn grid(d: &mut Dice, steps: usize) -> GridProblem {
             past_hours: d.range(0.0, 0.3),
         }),
         self_sufficiency_per_kwh: if d.chance(0.2) { d.range(0.0, 0.1) } else { 0.0 },
+        quantities: quantities(&mut Dice(d.0 ^ 0xb10c), steps),
         demand: demand_charges(&mut Dice(d.0 ^ 0x5eed), steps),
         capacity: d.chance(0.2).then(|| CapacityProblem {
             subscribed_kw: d.range(0.0, 5.0),

@@ -91,6 +91,9 @@ pub fn halved(p: &Problem) -> Problem {
             .demand_window
             .as_ref()
             .map(|w| w.iter().flat_map(|w| [*w, *w]).collect());
+        for q in &mut g.quantities {
+            q.counts = q.counts.iter().flat_map(|c| [*c, *c]).collect();
+        }
         for d in &mut g.demand {
             d.groups = d.groups.iter().flat_map(|g| [*g, *g]).collect();
         }

@@ -60,14 +60,20 @@ fn grid_cost(p: &Problem, g: &GridProblem, plan: &PlanValues) -> f64 {
     let energy = over(p, |t| {
         (g.buy[t] + g.self_sufficiency_per_kwh) * plan.import_kw[t] - g.sell[t] * plan.export_kw[t]
     });
-    let mut left = over(p, |t| plan.import_kw[t]);
-    let mut blocks = 0.0;
-    for b in &g.blocks {
+    let blocks: f64 = g.block_sets(p.steps).iter().map(|set| blocks_cost(p, set, plan)).sum();
+    energy + blocks + demand_cost(p, g, plan)
+}
+
+/// What the blocks add to the price of the import that they count.
+fn blocks_cost(p: &Problem, set: &crate::model::QuantityProblem, plan: &PlanValues) -> f64 {
+    let mut left = over(p, |t| if set.counts[t] { plan.import_kw[t] } else { 0.0 });
+    let mut cost = 0.0;
+    for b in &set.blocks {
         let used = b.size_kwh.map_or(left, |size| left.min(size));
-        blocks += b.price * used;
+        cost += b.price * used;
         left -= used;
     }
-    energy + blocks + demand_cost(p, g, plan)
+    cost
 }
 
 /// Each charge on its highest windows, as far as they count.

@@ -270,7 +270,7 @@ impl Facts<'_> {
         let grid = self.problem.grid.as_ref()?;
         let dearer = self.bus(t)? > 1.02 * self.buy[t]? + 1e-6;
         match dearer && self.import(t) > IDLE {
-            true if !grid.blocks.is_empty() => Some("block price"),
+            true if grid.is_in_blocks(t) => Some("block price"),
             true if self.problem.co2_cap_kg.is_some() => Some("carbon cap"),
             _ => None,
         }

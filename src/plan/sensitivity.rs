@@ -76,7 +76,7 @@ pub fn two_sided(m: &Model<'_>, x: &[f64]) -> Vec<bool> {
     let inside = |v: Var| x[v.0] > m.program.low[v.0] + INSIDE && x[v.0] < m.program.high[v.0] - INSIDE;
     let slack = peak_slack(m, x);
     let import = |t: usize| {
-        let simple = m.p.grid.as_ref().is_some_and(|g| g.blocks.is_empty()) && m.p.co2_cap_kg.is_none();
+        let simple = m.p.grid.as_ref().is_some_and(|g| !g.is_in_blocks(t)) && m.p.co2_cap_kg.is_none();
         let below_peak = slack.as_ref().is_none_or(|s| s[t] > INSIDE);
         m.grid.as_ref().is_some_and(|g| inside(g.import[t])) && simple && below_peak
     };

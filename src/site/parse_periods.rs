@@ -1,11 +1,12 @@
 //! Rows by season, kind of day and local hours; a table with a gap or an overlap is a fault.
 
-use super::parse_ratings::price;
+use super::parse_ratings::{price, price_or_none};
 use super::reader::Section;
 use super::shape::Holds;
 use super::values::{text, whole};
-use crate::tariff::{Hours, Period, TimeOfUse};
+use crate::tariff::{DailyLimit, Hours, Period, TimeOfUse};
 use crate::time::DayKind;
+use crate::units::Energy;
 
 const DAYS: [(&str, &[DayKind]); 4] = [
     ("work", &[DayKind::Work]),
@@ -26,8 +27,25 @@ pub fn time_of_use(s: &Section, currency: &str, named: bool) -> Option<TimeOfUse
         s.fault("period", why);
         return None;
     }
-    let periods: Option<Vec<Period>> = periods.into_iter().collect();
-    periods.map(|periods| TimeOfUse { periods })
+    let periods = periods.into_iter().collect::<Option<Vec<Period>>>()?;
+    if let Some(other) = second_limit(&periods) {
+        let why = "only one row of a month and kind of day may have `up_to`; list its hours in one row";
+        rows.get(other)?.fault("up_to", why);
+    }
+    Some(TimeOfUse { periods })
+}
+
+/// The first row whose quantity a day would be counted together with that of a row before it.
+fn second_limit(periods: &[Period]) -> Option<usize> {
+    let meet = |a: &Period, b: &Period| {
+        let month = a.hours.months.iter().any(|m| b.hours.months.contains(m));
+        month && a.hours.days.iter().any(|d| b.hours.days.contains(d))
+    };
+    let limited = |p: &Period| p.limit.is_some();
+    periods
+        .iter()
+        .enumerate()
+        .position(|(i, p)| limited(p) && periods.iter().take(i).any(|before| limited(before) && meet(before, p)))
 }
 
 fn period(row: &Section, currency: &str, named: bool) -> (Option<Hours>, Option<Period>) {
@@ -37,13 +55,33 @@ fn period(row: &Section, currency: &str, named: bool) -> (Option<Hours>, Option<
     };
     let hours = hours(row, true);
     let price = price(row, "price", currency, None, "price per kWh");
+    let limit = if named { daily_limit(row, currency) } else { Some(None) };
     row.finish();
-    let period = hours
-        .clone()
-        .zip(name)
-        .zip(price)
-        .map(|((hours, name), price)| Period { name, hours, price });
+    let period = hours.clone().zip(name).zip(price).zip(limit);
+    let period = period.map(|(((hours, name), price), limit)| Period {
+        name,
+        hours,
+        price,
+        limit,
+    });
     (hours, period)
+}
+
+/// A quantity a day for which the price holds; outer `None`: faulty.
+fn daily_limit(row: &Section, currency: &str) -> Option<Option<DailyLimit>> {
+    let up_to = row.quantity_opt("up_to", "50 kWh", "the price holds for so much a day", Energy::parse);
+    let beyond = price_or_none(row, "beyond", currency, "price per kWh after `up_to`");
+    match (row.is_absent("up_to"), row.is_absent("beyond")) {
+        (true, true) => return Some(None),
+        (false, false) => {}
+        (true, false) => row.fault("beyond", "says nothing without `up_to`, the quantity a day"),
+        (false, true) => row.fault("up_to", "needs `beyond`, the price of what is imported after it"),
+    }
+    let limit = up_to.zip(beyond).map(|(up_to, beyond)| DailyLimit { up_to, beyond })?;
+    if limit.up_to <= Energy::ZERO {
+        row.fault("up_to", "must be above 0");
+    }
+    Some(Some(limit))
 }
 
 /// Months, days and hours that a table may leave out: `Some(None)` where it has none of them, `None` where one is faulty.
@@ -53,10 +91,19 @@ pub fn hours_opt(s: &Section) -> Option<Option<Hours>> {
     if none { Some(None) } else { read.map(Some) }
 }
 
-/// When a row holds; where `needed` is not, absent days and hours are all.
-fn hours(row: &Section, needed: bool) -> Option<Hours> {
+/// Months that a row holds in.
+pub fn months(row: &Section) -> Option<Vec<u32>> {
     let doc = "months it holds in; absent: all";
     let months = row.list("months", Holds::Whole(1, 12), false, doc, |v| whole(v, (1, 12)));
+    match row.is_absent("months") {
+        true => Some((1..=12).collect()),
+        false => Some(months?.into_iter().map(|n| n as u32).collect()),
+    }
+}
+
+/// When a row holds; where `needed` is not, absent days and hours are all.
+fn hours(row: &Section, needed: bool) -> Option<Hours> {
+    let months = months(row);
     let words = DAYS.iter().map(|(n, _)| (*n).into()).collect();
     let doc = if needed {
         "kinds of day"
@@ -75,13 +122,9 @@ fn hours(row: &Section, needed: bool) -> Option<Hours> {
         false => "local hours of windows that count, such as \"06:00-22:00\"; absent: all",
     };
     let hours = row.list("hours", Holds::Text, needed, doc, |v| minutes(&text(v)?));
-    let months = match row.is_absent("months") {
-        true => (1..=12).collect(),
-        false => months?.into_iter().map(|n| n as u32).collect(),
-    };
     let is_left_out = |key| !needed && row.is_absent(key);
     Some(Hours {
-        months,
+        months: months?,
         days: if is_left_out("days") {
             ALL_DAYS.to_vec()
         } else {

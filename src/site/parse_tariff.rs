@@ -1,6 +1,6 @@
 //! `[tariff]`: what the site pays and is paid; a table with a gap or an overlap is a fault.
 
-use super::parse_periods::time_of_use;
+use super::parse_periods::{months, time_of_use};
 use super::parse_power::{capacity, demand};
 use super::parse_ratings::{carbon_per_kwh, price, price_or_none};
 use super::reader::Section;
@@ -279,13 +279,23 @@ fn blocks(s: &Section, currency: &str) -> Option<Vec<Block>> {
     for row in s.rows("block", true, "rows, cheapest first; the last without `up_to`") {
         let up_to = row.quantity_opt("up_to", "200 kWh", "upper end in the month's kWh", Energy::parse);
         let price = price(&row, "price", currency, None, "per kWh in this block");
+        let months = months(&row);
         row.finish();
-        blocks.push(Block { up_to, price: price? });
+        blocks.push(Block {
+            up_to,
+            months: months?,
+            price: price?,
+        });
     }
-    let ends: Vec<f64> = blocks.iter().filter_map(|b| b.up_to).map(|e| e.as_kwh()).collect();
-    let open = blocks.last().is_some_and(|b| b.up_to.is_none());
-    if !open || ends.len() + 1 != blocks.len() || ends.windows(2).any(|w| w[0] >= w[1]) {
-        s.fault("block", "blocks must rise, and only the last one is without `up_to`");
+    let wrong = (1..=12).find(|month| {
+        let held: Vec<&Block> = blocks.iter().filter(|b| b.months.contains(month)).collect();
+        let ends: Vec<f64> = held.iter().filter_map(|b| b.up_to).map(|e| e.as_kwh()).collect();
+        let open = held.last().is_some_and(|b| b.up_to.is_none());
+        !open || ends.len() + 1 != held.len() || ends.windows(2).any(|w| w[0] >= w[1])
+    });
+    if let Some(month) = wrong {
+        let why = "blocks must rise, and only the last one is without `up_to`";
+        s.fault("block", format!("{why}, in each month: look at month {month}"));
         return None;
     }
     Some(blocks)

@@ -157,7 +157,7 @@ impl Books<'_> {
             state.window.imported += bought;
             state.window.exported += sold;
             state.window.covered_s += self.dt.as_seconds_f64();
-            state.month.imported += bought;
+            self.plant.tariff.count(&mut state.month, self.now, bought);
             state.today.imported += bought;
             state.today.exported += sold;
         }

@@ -1,9 +1,8 @@
 //! The one function that turns metered energy into money.
 
-use super::lookup::block_price;
-use super::{Block, ImportPrice, MonthUse, PriceFiles, Tariff};
+use super::{MonthUse, PriceFiles, Tariff, quantity};
 use crate::time::{Interval, Timestamp, floor_to};
-use crate::units::{Energy, Money, Price};
+use crate::units::{Energy, Money};
 use serde::{Deserialize, Serialize};
 
 /// Energy through the connection point in one metering interval.
@@ -47,7 +46,7 @@ pub fn bill(tariff: &Tariff, prices: Option<&PriceFiles>, month: MonthUse, meter
             Some(cost) => bill.energy += cost,
             None => bill.unpriced += 1,
         }
-        bill.month.imported += m.import;
+        tariff.count(&mut bill.month, m.interval.start, m.import);
         if let Some(length) = tariff.power_window() {
             let at = floor_to(m.interval.start, length);
             match &mut window {
@@ -64,14 +63,15 @@ pub fn bill(tariff: &Tariff, prices: Option<&PriceFiles>, month: MonthUse, meter
 }
 
 fn energy_cost(tariff: &Tariff, prices: Option<&PriceFiles>, month: &MonthUse, m: &MeterInterval) -> Option<Money> {
+    let steps = tariff.steps(m.interval.start, month);
     let import = if m.import == Energy::ZERO {
         Money::ZERO
-    } else if let ImportPrice::Blocks(blocks) = &tariff.import {
-        let fee = tariff.fee_over(m.interval)?;
-        blocks_cost(blocks, month.imported, m.import, |price| tariff.all_in(price, fee))?
-    } else {
+    } else if steps.is_empty() {
         let known = tariff.buy_over(m.interval, prices, month)?;
         m.import * known.price
+    } else {
+        let fee = tariff.fee_over(m.interval)?;
+        quantity::cost(&steps, m.import, |price| tariff.all_in(price, fee))?
     };
     let export = if m.export == Energy::ZERO {
         Money::ZERO
@@ -79,20 +79,6 @@ fn energy_cost(tariff: &Tariff, prices: Option<&PriceFiles>, month: &MonthUse, m
         m.export * tariff.sell_over(m.interval, prices)?
     };
     Some(import - export)
-}
-
-/// Cost of `energy` on top of `used`, crossing blocks exactly; `all_in` is what a block's price comes to.
-fn blocks_cost(blocks: &[Block], used: Energy, energy: Energy, all_in: impl Fn(Price) -> Price) -> Option<Money> {
-    let (mut used, mut left, mut cost) = (used, energy, Money::ZERO);
-    while left > Energy::ZERO {
-        let price = all_in(block_price(blocks, used)?);
-        let end = blocks.iter().filter_map(|b| b.up_to).find(|end| used < *end);
-        let part = end.map_or(left, |end| left.min(end - used));
-        cost += part * price;
-        used += part;
-        left -= part;
-    }
-    Some(cost)
 }
 
 fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Energy)>) {
@@ -103,8 +89,8 @@ fn close_window(tariff: &Tariff, bill: &mut Bill, window: Option<(Timestamp, Ene
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{Bounds, CapacityCharge, DemandCharge, Export, Fee, Overrun, Peaks};
-    use crate::units::Power;
+    use crate::tariff::{Block, Bounds, CapacityCharge, DemandCharge, Export, Fee, ImportPrice, Overrun, Peaks};
+    use crate::units::{Power, Price};
     use chrono::{TimeDelta, TimeZone, Utc};
 
     fn tariff(import: ImportPrice, demand: Option<f64>) -> Tariff {
@@ -157,6 +143,7 @@ mod tests {
         MonthUse {
             month_start: Utc.with_ymd_and_hms(2026, 5, 1, 0, 0, 0).unwrap(),
             imported: Energy::kwh(imported),
+            daily: None,
             peaks: Peaks::of(Power::kw(peak)),
         }
     }
@@ -233,6 +220,7 @@ mod tests {
     fn an_interval_that_crosses_a_block_is_split() {
         let b = |up_to: Option<f64>, price| Block {
             up_to: up_to.map(Energy::kwh),
+            months: (1..=12).collect(),
             price: Price::per_kwh(price),
         };
         let t = tariff(

@@ -120,6 +120,7 @@ impl MonthUse {
         Self {
             month_start,
             imported: Energy::ZERO,
+            daily: None,
             peaks,
         }
     }
@@ -141,6 +142,7 @@ impl MonthUse {
         Self {
             month_start: start,
             imported: Energy::ZERO,
+            daily: None,
             peaks: Peaks {
                 peak: Power::ZERO,
                 highest: Vec::new(),

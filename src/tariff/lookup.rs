@@ -1,10 +1,8 @@
 //! What a kWh costs at some instant, as known.
 
-use super::{
-    Block, ExportPrice, Fee, ImportPrice, KnownPrice, MonthUse, Period, PriceFiles, PriceSeries, Tariff, TimeOfUse,
-};
+use super::{ExportPrice, Fee, ImportPrice, KnownPrice, MonthUse, Period, PriceFiles, PriceSeries, Tariff, TimeOfUse};
 use crate::time::{Interval, Timestamp, local_midnight};
-use crate::units::{Energy, Price};
+use crate::units::Price;
 use chrono::{Datelike, Months, NaiveDate, TimeDelta};
 
 /// Longest stretch that a mean price is formed over: a leap year.
@@ -170,19 +168,22 @@ impl Tariff {
     }
 
     /// Local month of `t`, 1..=12.
-    pub(super) fn month_of(&self, t: Timestamp) -> u32 {
+    pub fn month_of(&self, t: Timestamp) -> u32 {
         self.date(t).month()
     }
 
     fn bare_import(&self, t: Timestamp, prices: Option<&PriceFiles>, month: &MonthUse) -> Option<(Price, bool)> {
         match &self.import {
             ImportPrice::Flat(price) => Some((*price, false)),
-            ImportPrice::TimeOfUse(_) => self.period(t).map(|p| (p.price, false)),
+            ImportPrice::TimeOfUse(_) => {
+                let limited = self.steps(t, month).first().map(|s| s.price);
+                limited.or_else(|| Some(self.period(t)?.price)).map(|p| (p, false))
+            }
             ImportPrice::Dynamic { file, bounds } => {
                 let (price, estimated) = day_ahead(prices?.of(file)?, t)?;
                 Some((bounds.keep(price), estimated))
             }
-            ImportPrice::Blocks(blocks) => block_price(blocks, month.imported).map(|p| (p, false)),
+            ImportPrice::Blocks(_) => self.steps(t, month).first().map(|s| (s.price, false)),
         }
     }
 }
@@ -192,14 +193,6 @@ fn published(price: Price) -> KnownPrice {
         price,
         estimated: false,
     }
-}
-
-/// Price of the next kWh after `used` this month.
-pub(super) fn block_price(blocks: &[Block], used: Energy) -> Option<Price> {
-    blocks
-        .iter()
-        .find(|b| b.up_to.is_none_or(|end| used < end))
-        .map(|b| b.price)
 }
 
 /// The published price, or the same hour of the latest day on which it is known (marked as estimated).
@@ -218,8 +211,9 @@ fn days_back(prices: &PriceSeries, t: Timestamp) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tariff::{Bounds, Export, Hours, Peaks};
+    use crate::tariff::{Block, Bounds, Export, Hours, Peaks};
     use crate::time::DayKind;
+    use crate::units::Energy;
     use chrono::{TimeZone, Utc};
 
     fn tariff(import: ImportPrice) -> Tariff {
@@ -266,6 +260,7 @@ mod tests {
         MonthUse {
             month_start: chrono::DateTime::UNIX_EPOCH,
             imported: Energy::kwh(250.0),
+            daily: None,
             peaks: Peaks::of(crate::units::Power::ZERO),
         }
     }
@@ -292,6 +287,7 @@ mod tests {
                 minutes: minutes.to_vec(),
             },
             price: Price::per_kwh(price),
+            limit: None,
         };
         let t = tariff(ImportPrice::TimeOfUse(TimeOfUse {
             periods: vec![
@@ -360,6 +356,7 @@ mod tests {
                 minutes: minutes.to_vec(),
             },
             price: Price::per_kwh(price),
+            limit: None,
         };
         let mut t = tariff(ImportPrice::TimeOfUse(TimeOfUse {
             periods: vec![
@@ -387,6 +384,7 @@ mod tests {
     fn progressive_blocks_price_the_next_kwh() {
         let b = |up_to, price| Block {
             up_to,
+            months: (1..=12).collect(),
             price: Price::per_kwh(price),
         };
         let t = tariff(ImportPrice::Blocks(vec![

@@ -25,13 +25,15 @@ mod demand;
 mod files;
 mod lookup;
 mod price_file;
+mod quantity;
 mod series;
 mod time_of_use;
 pub use bill::{Bill, MeterInterval, bill};
 pub use demand::{DayPeak, DemandCharge, PastPeak, Peaks, Ratchet};
 pub use files::PriceFiles;
+pub use quantity::Step;
 pub use series::{PriceSeries, published_until};
-pub use time_of_use::{Hours, Period, TimeOfUse};
+pub use time_of_use::{DailyLimit, Hours, Period, TimeOfUse};
 
 /// What the site pays and is paid.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -180,6 +182,8 @@ pub enum ExportPrice {
 pub struct Block {
     /// Upper end of the block in the month's kWh; `None` for the last.
     pub up_to: Option<Energy>,
+    /// Months (1..=12) that it holds in.
+    pub months: Vec<u32>,
     pub price: Price,
 }
 
@@ -203,12 +207,22 @@ pub enum Overrun {
     Energy(Price),
 }
 
+/// Energy that was imported on a day while a price held that is limited to a quantity a day.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DayUse {
+    pub day: chrono::NaiveDate,
+    pub imported: Energy,
+}
+
 /// Use of the current billing month, needed for blocks and demand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MonthUse {
     /// First instant of the local billing month.
     pub month_start: Timestamp,
     pub imported: Energy,
+    /// Imported today at prices that hold for a quantity a day.
+    #[serde(default)]
+    pub daily: Option<DayUse>,
     /// Highest window means so far.
     #[serde(flatten)]
     pub peaks: Peaks,

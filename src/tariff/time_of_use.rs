@@ -2,7 +2,7 @@
 
 use super::Tariff;
 use crate::time::{DayKind, Timestamp, day_kind, floor_to};
-use crate::units::Price;
+use crate::units::{Energy, Price};
 use chrono::{Datelike, TimeDelta, Timelike};
 use serde::Serialize;
 
@@ -18,6 +18,15 @@ pub struct Period {
     pub name: String,
     pub hours: Hours,
     pub price: Price,
+    /// The price holds for so much a day, then the other one.
+    pub limit: Option<DailyLimit>,
+}
+
+/// What a kWh costs in a period when the day's quantity is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DailyLimit {
+    pub up_to: Energy,
+    pub beyond: Price,
 }
 
 /// Local hours of some kinds of day in some months.

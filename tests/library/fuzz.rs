@@ -587,6 +587,7 @@ fn check_series(series: PriceSeries, dice: &mut fastrand::Rng) {
     let month = MonthUse {
         month_start: from,
         imported: Energy::ZERO,
+        daily: None,
         peaks: Peaks::of(Power::ZERO),
     };
     let grid = TimeGrid::aligned(

@@ -340,7 +340,9 @@ fn another_value_of_any_key_makes_another_site() {
                         hours = [\"00:00-24:00\"]\nprice = \"0.1 EUR/kWh\"";
     let kinds = [
         "kind = \"flat\"\nprice = \"0.3 EUR/kWh\"",
-        "kind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"200 kWh\"\nprice = \"0.2 EUR/kWh\"\n[[tariff.import.block]]\nprice = \"0.3 EUR/kWh\"",
+        "kind = \"time-of-use\"\n[[tariff.import.period]]\nname = \"all\"\ndays = [\"all\"]\nhours = [\"00:00-24:00\"]\nprice = \"0 EUR/kWh\"\n\
+         up_to = \"50 kWh\"\nbeyond = \"0.3 EUR/kWh\"",
+        "kind = \"blocks\"\n[[tariff.import.block]]\nup_to = \"200 kWh\"\nmonths = [1, 2, 3]\nprice = \"0.2 EUR/kWh\"\n[[tariff.import.block]]\nprice = \"0.3 EUR/kWh\"",
     ];
     for kind in kinds {
         let mut file = table(&text("home-amsterdam"));

@@ -67,6 +67,7 @@ fn month(at: Timestamp) -> MonthUse {
     MonthUse {
         month_start: at,
         imported: Energy::ZERO,
+        daily: None,
         peaks: Peaks::of(Power::ZERO),
     }
 }
@@ -274,21 +275,23 @@ fn with_demand(keys: &str) -> Tariff {
     plant(&text).unwrap_or_else(|why| panic!("{why}")).tariff
 }
 
-/// Hours (by their start, UTC) and what was imported in each; the demand charge that they add, before tax.
+/// Hours (by their start, UTC) with the energy imported in each.
+fn metered(hours: &[(&str, f64)]) -> Vec<MeterInterval> {
+    let hour = |(start, kwh): &(&str, f64)| {
+        let start: Timestamp = format!("{start}:00:00Z").parse().unwrap();
+        let end = start + TimeDelta::hours(1);
+        MeterInterval {
+            interval: Interval { start, end },
+            import: Energy::kwh(*kwh),
+            export: Energy::ZERO,
+        }
+    };
+    hours.iter().map(hour).collect()
+}
+
+/// The demand charge that the hours add, before tax.
 fn check_demand(keys: &str, hours: &[(&str, f64)], right: f64) {
-    let tariff = with_demand(keys);
-    let metered: Vec<MeterInterval> = hours
-        .iter()
-        .map(|(start, kwh)| {
-            let start: Timestamp = format!("{start}:00:00Z").parse().unwrap();
-            let end = start + TimeDelta::hours(1);
-            MeterInterval {
-                interval: Interval { start, end },
-                import: Energy::kwh(*kwh),
-                export: Energy::ZERO,
-            }
-        })
-        .collect();
+    let (tariff, metered) = (with_demand(keys), metered(hours));
     let first = MonthUse::first(&tariff, metered[0].interval.start);
     let found = bill(&tariff, None, first, &metered).demand.amount();
     assert!(
@@ -515,8 +518,114 @@ fn a_plan_counts_the_money_that_the_bill_will_count() {
         ),
         ("subscribed", format!("{head}{flat}{capacity}"), noon),
         ("blocks", format!("{MODULE_3}{blocks}"), "2026-05-29T22:00:00Z"),
+        ("blocks of two months", format!("{MODULE_3}{blocks}"), noon),
+        ("free hours of two days", format!("{MODULE_3}{FREE}"), noon),
     ];
     for (name, tariff, now) in forms {
         check_agreement(name, &tariff, now);
+    }
+}
+
+/// The first 50 kWh from 11 to 14 h are free each day.
+const FREE: &str = r#"
+[tariff.import]
+kind = "time-of-use"
+[[tariff.import.period]]
+name = "free"
+days = ["all"]
+hours = ["11:00-14:00"]
+price = "0 EUR/kWh"
+up_to = "50 kWh"
+beyond = "0.38 EUR/kWh"
+[[tariff.import.period]]
+name = "day"
+days = ["all"]
+hours = ["14:00-11:00"]
+price = "0.38 EUR/kWh"
+"#;
+
+fn check_energy(tariff: &str, hours: &[(&str, f64)], right: f64) {
+    let tariff = plant(&format!("[tariff]\ncurrency = \"EUR\"\n{tariff}")).unwrap_or_else(|why| panic!("{why}"));
+    let metered = metered(hours);
+    let first = MonthUse::first(&tariff.tariff, metered[0].interval.start);
+    let found = bill(&tariff.tariff, None, first, &metered).energy.amount();
+    assert!((found - right).abs() < 1e-9, "{found} for {right}");
+}
+
+#[test]
+fn a_price_may_hold_for_a_quantity_a_day_or_a_month() {
+    // 11 h in Berlin is 09:00 UTC: 50 of 60 kWh are free, the hour from 14 h is not; the next day begins anew
+    let days = [
+        ("2026-05-10T09", 30.0),
+        ("2026-05-10T10", 30.0),
+        ("2026-05-10T12", 1.0),
+        ("2026-05-11T09", 40.0),
+    ];
+    check_energy(FREE, &days, 0.38 * (10.0 + 1.0));
+    // KR, home: 72 kWh a day from 29 July to 1 August, prices in thousands of won
+    let (fees, won) = (
+        "import_fee = \"0.014 EUR/kWh\"\ntax = \"13.2 %\"\n",
+        ["0.12", "0.2146", "0.3073"],
+    );
+    let rows = |ends: [&str; 2], months: &str| -> String {
+        let row = |end: &str, price: &str| {
+            let up_to = if end.is_empty() {
+                String::new()
+            } else {
+                format!("up_to = \"{end} kWh\"\n")
+            };
+            format!("[[tariff.import.block]]\n{up_to}price = \"{price} EUR/kWh\"\n{months}\n")
+        };
+        [row(ends[0], won[0]), row(ends[1], won[1]), row("", won[2])].concat()
+    };
+    let hours: Vec<(String, f64)> = ["07-28T22", "07-29T22", "07-30T22", "07-31T22"]
+        .iter()
+        .map(|h| (format!("2026-{h}"), 72.0))
+        .collect();
+    let hours: Vec<(&str, f64)> = hours.iter().map(|(h, kwh)| (h.as_str(), *kwh)).collect();
+    let kind = "[tariff.import]\nkind = \"blocks\"\n";
+    // 200 kWh and 16 kWh of July, 72 kWh of August
+    check_energy(
+        &format!("{fees}{kind}{}", rows(["200", "400"], "")),
+        &hours,
+        45.399_539_2,
+    );
+    // in July and August the first block ends at 300 kWh
+    let seasons = [
+        rows(["200", "400"], "months = [1, 2, 3, 4, 5, 6, 9, 10, 11, 12]"),
+        rows(["300", "450"], "months = [7, 8]"),
+    ];
+    let (summer, june) = (seasons.concat(), [("2026-06-20T10", 250.0), ("2026-07-20T10", 250.0)]);
+    check_energy(&format!("{fees}{kind}{summer}"), &hours, 1.132 * 288.0 * 0.134);
+    check_energy(
+        &format!("{kind}{summer}"),
+        &june,
+        200.0 * 0.12 + 50.0 * 0.2146 + 250.0 * 0.12,
+    );
+    // a month from the 25th to the 24th: the 250 kWh of 20 July follow those of 26 June
+    let late = [("2026-06-26T10", 250.0), ("2026-07-20T10", 250.0)];
+    let read = format!("billing_day = 25\n{kind}{}", rows(["200", "400"], ""));
+    check_energy(&read, &late, 200.0 * 0.12 + 200.0 * 0.2146 + 100.0 * 0.3073);
+}
+
+#[test]
+fn quantities_that_say_nothing_or_leave_a_gap_are_refused() {
+    let rows = [
+        (FREE.replace("beyond = \"0.38 EUR/kWh\"\n", ""), "needs `beyond`"),
+        (FREE.replace("up_to = \"50 kWh\"\n", ""), "says nothing without `up_to`"),
+        (FREE.replace("50 kWh", "0 kWh"), "above 0"),
+        (
+            format!("{FREE}up_to = \"5 kWh\"\nbeyond = \"0.4 EUR/kWh\"\n"),
+            "only one row",
+        ),
+        (
+            "[tariff.import]\nkind = \"blocks\"\n[[tariff.import.block]]\nmonths = [7, 8]\nprice = \"0.1 EUR/kWh\"\n"
+                .into(),
+            "look at month 1",
+        ),
+    ];
+    for (tariff, part) in rows {
+        let why = plant(&format!("[tariff]\ncurrency = \"EUR\"\n{tariff}")).unwrap_err();
+        assert!(why.contains(part), "{tariff}: {why}");
     }
 }

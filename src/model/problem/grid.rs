@@ -30,6 +30,9 @@ pub struct GridProblem {
     /// Superset: monthly blocks on the energy imported over the horizon, cheapest first; price is added to `buy`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockProblem>,
+    /// Superset: blocks that count the import of some steps only: of a billing month, of a period and day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantities: Vec<QuantityProblem>,
     /// Superset: demand charges beyond `demand_charge_per_kw`, one for each billing month in the horizon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub demand: Vec<DemandProblem>,
@@ -48,6 +51,20 @@ impl GridProblem {
     /// Metering window of step `t`.
     pub fn window(&self, t: usize) -> usize {
         self.demand_window.as_ref().and_then(|w| w.get(t).copied()).unwrap_or(t)
+    }
+    /// Every set of blocks of `steps` steps in one form: that of the whole horizon, and those of some steps.
+    pub fn block_sets(&self, steps: usize) -> Vec<QuantityProblem> {
+        let plain = QuantityProblem {
+            counts: vec![true; steps],
+            blocks: self.blocks.clone(),
+        };
+        let all = std::iter::once(plain).chain(self.quantities.iter().cloned());
+        all.filter(|q| !q.blocks.is_empty()).collect()
+    }
+    /// Whether the price of an imported kWh in step `t` depends on how much is imported.
+    pub fn is_in_blocks(&self, t: usize) -> bool {
+        let some = || self.quantities.iter().any(|q| q.counts.get(t) == Some(&true));
+        !self.blocks.is_empty() || some()
     }
     /// Every demand charge of `steps` steps in one form: that of the highest window of all, and those of billing months.
     pub fn demands(&self, steps: usize) -> Vec<DemandProblem> {
@@ -162,6 +179,14 @@ pub struct OutageProblem {
 pub struct FirstWindow {
     pub imported_kwh: f64,
     pub past_hours: f64,
+}
+
+/// Blocks on the import of some steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantityProblem {
+    /// By step: whether its import counts.
+    pub counts: Vec<bool>,
+    pub blocks: Vec<BlockProblem>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

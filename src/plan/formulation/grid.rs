@@ -205,22 +205,23 @@ fn capacity_overrun(m: &mut Model<'_>, capacity: &CapacityProblem, month: &[&Win
     }
 }
 
-/// `Σ dt·import = Σ blocks`, filled in order: dearer blocks fill last by themselves, falling prices need whole numbers.
+/// `Σ dt·import = Σ blocks` over the steps that count, filled in order: dearer blocks fill last by themselves, falling prices
+/// need whole numbers.
 fn constraint_grid_blocks(m: &mut Model<'_>, g: &GridProblem, v: &GridVars) {
-    if g.blocks.is_empty() {
-        return;
+    for set in g.block_sets(m.dt.len()) {
+        let counted = m.steps().filter(|t| set.counts[*t]);
+        let energy = counted.fold(Expr::default(), |sum, t| sum + m.dt[t] * v.import[t]);
+        let (_, most) = m.range(&energy);
+        let size = |b: &BlockProblem| b.size_kwh.unwrap_or(most).min(most);
+        let used: Vec<Var> = set.blocks.iter().map(|b| m.program.at(0).var(0.0, size(b))).collect();
+        for (used, block) in used.iter().zip(&set.blocks) {
+            m.program.cost(block.price, *used);
+        }
+        let prices: Vec<f64> = set.blocks.iter().map(|b| b.price).collect();
+        m.fill_in_order("constraint_grid_blocks", &used, &prices);
+        let filled = used.iter().fold(Expr::default(), |sum, b| sum + *b);
+        m.program.equal("constraint_grid_blocks", energy, filled);
     }
-    let energy = m.steps().fold(Expr::default(), |sum, t| sum + m.dt[t] * v.import[t]);
-    let (_, most) = m.range(&energy);
-    let size = |b: &BlockProblem| b.size_kwh.unwrap_or(most).min(most);
-    let used: Vec<Var> = g.blocks.iter().map(|b| m.program.at(0).var(0.0, size(b))).collect();
-    for (used, block) in used.iter().zip(&g.blocks) {
-        m.program.cost(block.price, *used);
-    }
-    let prices: Vec<f64> = g.blocks.iter().map(|b| b.price).collect();
-    m.fill_in_order("constraint_grid_blocks", &used, &prices);
-    let filled = used.iter().fold(Expr::default(), |sum, b| sum + *b);
-    m.program.equal("constraint_grid_blocks", energy, filled);
 }
 
 /// Never import and export at once; a binary from the start only where selling pays more than buying costs.

@@ -3,12 +3,14 @@
 use super::Context;
 use crate::model::{
     BlockProblem, CapacityProblem, DemandProblem, Direction, FirstWindow, GridProblem, KnownPeak, PerStep,
+    QuantityProblem,
 };
 use crate::site::ConnectionPoint;
-use crate::tariff::{DayPeak, DemandCharge, ImportPrice, MonthUse, Overrun, Peaks};
-use crate::time::{Timestamp, floor_to};
+use crate::tariff::{DayPeak, DemandCharge, ImportPrice, MonthUse, Overrun, Peaks, Step};
+use crate::time::{Timestamp, floor_to, local_midnight};
 use crate::units::{Power, hours};
 use chrono::TimeDelta;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
@@ -27,7 +29,8 @@ pub fn grid(x: &Context<'_>, c: &ConnectionPoint) -> GridProblem {
         demand_window: window.map(|w| windows(x, w)),
         first_window: window.and_then(|w| first_window(x, w)),
         self_sufficiency_per_kwh: objective.self_sufficiency.as_per_kwh(),
-        blocks: blocks(x),
+        blocks: Vec::new(),
+        quantities: quantities(x),
         demand: demands(x, taxed),
         capacity: capacity(x, taxed),
         outages: Vec::new(),
@@ -133,32 +136,50 @@ fn first_window(x: &Context<'_>, window: TimeDelta) -> Option<FirstWindow> {
     })
 }
 
-/// What is left of the block in force and the dearer ones after it, relative to the price now (which `buy` holds).
-fn blocks(x: &Context<'_>) -> Vec<BlockProblem> {
-    let ImportPrice::Blocks(blocks) = &x.plant.tariff.import else {
-        return Vec::new();
-    };
-    let used = x.state.month.imported.as_kwh();
-    let mut left: Vec<_> = blocks
-        .iter()
-        .filter(|b| b.up_to.is_none_or(|e| e.as_kwh() > used))
-        .collect();
-    // falling prices would need integers: only the block in force counts then
-    let rising = left.windows(2).all(|w| w[0].price <= w[1].price);
-    if !rising || left.last().is_none_or(|b| b.up_to.is_some()) {
-        left.clear();
+/// Import whose price depends on the quantity: what is left of the step in force and the dearer ones after it, relative to
+/// the price of the first (which `buy` holds).
+fn quantities(x: &Context<'_>) -> Vec<QuantityProblem> {
+    let mut sets: BTreeMap<(Timestamp, u32), Vec<usize>> = BTreeMap::new();
+    for (t, s) in x.steps.iter().enumerate() {
+        sets.entry(counted_with(x, s.start)).or_default().push(t);
     }
-    let (Some(now), Some(fee)) = (left.first().map(|b| b.price), x.plant.tariff.fee(x.now())) else {
+    let set = |steps: Vec<usize>| {
+        let first = x.steps.get(*steps.first()?)?.start;
+        let blocks = blocks(x, first);
+        (!blocks.is_empty()).then(|| QuantityProblem {
+            counts: (0..x.steps.len()).map(|t| steps.contains(&t)).collect(),
+            blocks,
+        })
+    };
+    sets.into_values().filter_map(set).collect()
+}
+
+/// Steps with the same answer share a quantity: a month of blocks, or the limited hours of a day.
+fn counted_with(x: &Context<'_>, t: Timestamp) -> (Timestamp, u32) {
+    let tariff = &x.plant.tariff;
+    let limited = tariff.period(t).is_some_and(|p| p.limit.is_some());
+    match &tariff.import {
+        ImportPrice::Blocks(_) => (tariff.month_start(t), tariff.month_of(t)),
+        _ if limited => (local_midnight(tariff.time_zone, tariff.date(t)), 1),
+        _ => (Timestamp::MIN_UTC, 0),
+    }
+}
+
+fn blocks(x: &Context<'_>, t: Timestamp) -> Vec<BlockProblem> {
+    let tariff = &x.plant.tariff;
+    let steps = tariff.steps(t, &x.state.month);
+    // falling prices would need integers: only the step in force counts then
+    let rising = steps.windows(2).all(|w| w[0].price <= w[1].price);
+    if !rising || steps.last().is_none_or(|s| s.left.is_some()) {
+        return Vec::new();
+    }
+    let (Some(first), Some(fee)) = (steps.first().map(|s| s.price), tariff.fee(t)) else {
         return Vec::new();
     };
-    let all_in = |price| x.plant.tariff.all_in(price, fee).as_per_kwh();
-    let mut from = used;
-    left.into_iter()
-        .map(|b| {
-            let size_kwh = b.up_to.map(|e| e.as_kwh() - from);
-            from = b.up_to.map_or(from, |e| e.as_kwh());
-            let price = x.plant.objective.money * (all_in(b.price) - all_in(now));
-            BlockProblem { size_kwh, price }
-        })
-        .collect()
+    let all_in = |price| x.plant.objective.money * tariff.all_in(price, fee).as_per_kwh();
+    let block = |s: Step| BlockProblem {
+        size_kwh: s.left.map(|e| e.as_kwh()),
+        price: all_in(s.price) - all_in(first),
+    };
+    steps.into_iter().map(block).collect()
 }

@@ -3,7 +3,7 @@
 mod superset;
 
 use super::SolveError;
-use crate::model::{BatteryProblem, GridProblem, HeatProblem, PerStep, Problem};
+use crate::model::{BatteryProblem, BlockProblem, GridProblem, HeatProblem, PerStep, Problem};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -149,7 +149,18 @@ fn grid(p: &Problem, g: &GridProblem) -> Result<(), SolveError> {
         numbers("grid.first_window", &parts, 0.0..=LARGEST)?;
     }
     demand(p, g)?;
-    blocks(g)
+    blocks("grid.blocks", &g.blocks)?;
+    for (i, q) in g.quantities.iter().enumerate() {
+        let place = format!("grid.quantities[{i}]");
+        if q.counts.len() != p.steps {
+            return fault(
+                &format!("{place}.counts"),
+                format!("{} values for {} steps", q.counts.len(), p.steps),
+            );
+        }
+        blocks(&format!("{place}.blocks"), &q.blocks)?;
+    }
+    Ok(())
 }
 
 /// A charge on several windows knows the group of each step.
@@ -175,12 +186,12 @@ fn demand(p: &Problem, g: &GridProblem) -> Result<(), SolveError> {
 }
 
 /// The last block, and only it, has no end.
-fn blocks(g: &GridProblem) -> Result<(), SolveError> {
-    for (i, b) in g.blocks.iter().enumerate() {
-        let place = format!("grid.blocks[{i}]");
+fn blocks(place: &str, blocks: &[BlockProblem]) -> Result<(), SolveError> {
+    for (i, b) in blocks.iter().enumerate() {
+        let place = format!("{place}[{i}]");
         number(&format!("{place}.price"), b.price, -LARGEST..=LARGEST)?;
         number(&format!("{place}.size_kwh"), b.size_kwh.unwrap_or(0.0), 0.0..=LARGEST)?;
-        let last = i + 1 == g.blocks.len();
+        let last = i + 1 == blocks.len();
         if last != b.size_kwh.is_none() {
             return fault(&place, "the last block, and only it, has no size_kwh");
         }
