@@ -36,6 +36,7 @@ pub fn check(problem: &Problem, solution: &Solution) -> CheckReport {
     heat::heat(&mut ledger);
     power::balance(&mut ledger);
     power::circuits(&mut ledger);
+    power::told(&mut ledger);
     if ledger.broken() {
         // what follows reads the plan as the problem means it
         return ledger.report(f64::NAN);

@@ -152,17 +152,18 @@ pub fn balance(l: &mut Ledger<'_>) {
 /// What may not touch the grid: charging beyond the PV surplus, discharging beyond local consumption.
 fn bars(l: &mut Ledger<'_>, t: usize) {
     let (p, plan) = (l.p, &l.s.plan);
+    let free = |part: &str| p.told_kw(part, t).is_none();
     let pv: f64 = p.pv.iter().map(|x| x.available_kw[t]).sum();
     let load = p.load_kw[t].max(0.0) + p.sheddable.iter().map(|s| s.load_kw[t]).sum::<f64>();
     let barred = p
         .batteries
         .iter()
-        .filter(|b| b.no_grid_charge)
+        .filter(|b| b.no_grid_charge && free(&b.id))
         .map(|b| plan.batteries[&b.id].charge_kw[t]);
     let cars = p
         .evs
         .iter()
-        .filter(|e| e.surplus_only)
+        .filter(|e| e.surplus_only && free(&e.id))
         .map(|e| plan.evs[&e.id].charge_kw[t]);
     let charging: f64 = barred.chain(cars).sum();
     l.excess(
@@ -174,7 +175,7 @@ fn bars(l: &mut Ledger<'_>, t: usize) {
     let given = p
         .batteries
         .iter()
-        .filter(|b| b.no_grid_discharge)
+        .filter(|b| b.no_grid_discharge && free(&b.id))
         .map(|b| plan.batteries[&b.id].discharge_kw[t]);
     let v2h = p.evs.iter().filter(|e| e.store.is_some_and(|s| s.no_grid_discharge));
     let cars = v2h.filter_map(|e| plan.evs[&e.id].discharge_kw.as_ref()).map(|d| d[t]);
@@ -201,6 +202,21 @@ pub fn circuits(l: &mut Ledger<'_>) {
             let sum: f64 = draws(l, t).iter().map(|(id, kw)| share(id) * kw).sum();
             let limit = ("circuit_limit", hours(l.p, t));
             l.elastic(limit, "above its limit", &c.id, t, sum.abs() - c.limit_kw);
+        }
+    }
+}
+
+/// Every part draws what a person told it, in all steps that were told.
+pub fn told(l: &mut Ledger<'_>) {
+    for told in &l.p.told {
+        for (t, kw) in told.power_kw.iter().enumerate() {
+            let drawn: f64 = draws(l, t)
+                .iter()
+                .filter(|(id, _)| *id == told.id)
+                .map(|(_, kw)| kw)
+                .sum();
+            let word = ("told_power", hours(l.p, t));
+            l.elastic(word, "does not do what it was told", &told.id, t, (drawn - kw).abs());
         }
     }
 }

@@ -8,6 +8,10 @@ use crate::model::{Action, IDLE_KW, Problem, Solution};
 /// Everything else the part could do in the step, as people would choose it.
 pub fn choices(p: &Problem, s: &Solution, sensitivity: Option<&Sensitivity>, part: &str, t: usize) -> Vec<Choice> {
     let mut all = Vec::new();
+    // a person has chosen
+    if p.told_kw(part, t).is_some() {
+        return all;
+    }
     let mut add = |action, power_kw: f64, at_least: Option<f64>| {
         all.push(Choice {
             part: part.to_owned(),

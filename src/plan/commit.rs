@@ -5,7 +5,7 @@
 //! made exactly, but for the spacing of charge and power; the LP then settles the watts. Sums over 120 steps take 1–2 ms.
 
 use super::formulation::Model;
-use crate::model::{BatteryProblem, GensetProblem, Problem};
+use crate::model::{BatteryProblem, GensetProblem, Problem, ToldProblem};
 
 /// Levels of charge (values between them are interpolated) and of generator power.
 const LEVELS: usize = 64;
@@ -21,6 +21,8 @@ struct Island<'a> {
     /// Running costs of a generated kWh, and what not serving or dumping one costs.
     fuel: f64,
     missing: f64,
+    /// kW that a person told the generator to give in the first steps, and the price of each kWh off that.
+    told: Option<&'a ToldProblem>,
     /// Steps at whose start the generator may be switched.
     may_switch: Vec<bool>,
 }
@@ -76,6 +78,7 @@ impl<'a> Island<'a> {
             sun,
             fuel: g.fuel_cost_per_kwh + p.co2_price_per_kg * g.co2_kg_per_kwh,
             missing: p.unserved_cost_per_kwh,
+            told: p.told.iter().find(|told| told.id == g.id),
             may_switch: model.steps().map(|t| t >= g.fixed_steps && !same(t)).collect(),
         })
     }
@@ -130,7 +133,13 @@ impl<'a> Island<'a> {
             .reserve
             .map_or(0.0, |r| r.cost_per_kwh_hour * (r.kwh - after).max(0.0));
         let money = self.fuel * power + b.wear_cost_per_kwh * (charge + discharge) + self.missing * amiss + below;
-        (dt * money, after)
+        (dt * (money + self.disobeyed(t, power)), after)
+    }
+
+    /// Price of an hour in which the generator gives `power` and not what it was told.
+    fn disobeyed(&self, t: usize, power: f64) -> f64 {
+        let told = self.told.and_then(|told| Some((told, *told.power_kw.get(t)?)));
+        told.map_or(0.0, |(told, kw)| told.short_cost_per_kwh * (power + kw).abs())
     }
 
     /// Powers worth trying: evenly spaced, and the one that lets the battery rest.
@@ -140,7 +149,13 @@ impl<'a> Island<'a> {
         }
         let (min, max) = (self.g.min_kw, self.g.max_kw);
         let even = (0..POWERS).map(|k| min + (max - min) * k as f64 / (POWERS - 1) as f64);
-        even.chain([(self.load[t] - self.sun[t]).clamp(min, max)]).collect()
+        let told = self
+            .told
+            .and_then(|told| told.power_kw.get(t))
+            .map(|kw| (-kw).clamp(min, max));
+        even.chain([(self.load[t] - self.sun[t]).clamp(min, max)])
+            .chain(told)
+            .collect()
     }
 
     /// Cost from step `t` on when it is spent in mode `on`, by hold after it.

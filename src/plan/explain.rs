@@ -13,6 +13,8 @@ use crate::site::{EvMode, Id, Kind, Plant};
 use crate::time::{TimeGrid, Timestamp};
 use std::collections::BTreeMap;
 
+/// A battery that draws no more than this, kW, makes up for its standby losses.
+const LOSSES: f64 = 0.05;
 /// Steps within which heat is stored for what comes.
 const SOON: usize = 48;
 
@@ -40,7 +42,7 @@ pub fn why(f: &Facts<'_>) -> BTreeMap<Id, Vec<Why>> {
             why.binding = why.binding.or_else(|| full_circuit(f, &circuits, id, t));
             why.until = until(f, id, &starts, t);
             why.alternative = bound_of(f, id, t);
-            why
+            as_told(f, id, t, why)
         };
         let mut all: Vec<Why> = steps.clone().map(one).collect();
         for t in steps.clone() {
@@ -62,6 +64,32 @@ fn reason(f: &Facts<'_>, id: &Id, kind: &Kind, t: usize) -> Why {
         Kind::SheddableLoad(_) => sheddable(f, id, t),
         Kind::HeatPump(_) => heat_pump(f, id, t),
         Kind::Generator(g) => generator(f, id, g.power_min.as_kw(), t),
+    }
+}
+
+/// In a step that a person told, the person is the reason, but for what keeps the component from doing it.
+fn as_told(f: &Facts<'_>, id: &Id, t: usize, why: Why) -> Why {
+    let own = f
+        .problem
+        .told
+        .iter()
+        .filter(|told| component_of(&told.id) == id.as_str());
+    let asked = own.filter_map(|told| Some((told, *told.asked_kw.get(t)?)));
+    let Some((told, kw)) = asked.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())) else {
+        return why;
+    };
+    let short = (f.power(id, t) - kw).abs() > IDLE;
+    let code = match (why.reason.code, why.binding.as_deref()) {
+        (ReasonCode::NoCar, _) => return why,
+        (ReasonCode::ChargeDone, _) if short => return why,
+        (_, Some("full" | "empty")) if short && f.power(id, t).abs() <= LOSSES => ReasonCode::LimitSoc,
+        _ => ReasonCode::Override,
+    };
+    let lasts = chrono::TimeDelta::milliseconds((told.hours * 3.6e6).round() as i64);
+    Why {
+        reason: Reason::new(code),
+        until: Some(f.grid.start + lasts),
+        ..why
     }
 }
 

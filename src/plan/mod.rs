@@ -27,6 +27,8 @@ mod sensitivity;
 mod site_tests;
 mod solver;
 mod steady;
+#[cfg(test)]
+mod told_tests;
 mod validate;
 #[cfg(test)]
 mod wish_tests;

@@ -430,6 +430,20 @@ fn situations() -> Vec<(&'static str, Explanation)> {
                 Some(120.0),
             ),
         ),
+        ("told to charge", until(battery(C::Override, Charge, 3.0), 1.5)),
+        ("told to rest", until(ess(C::Override, Rest, 0.0), 1.0)),
+        (
+            "told to charge, behind a full fuse",
+            bound(until(charger(C::Override, Charge, 4.6), 2.0), "circuit chargers", None),
+        ),
+        (
+            "told to be off",
+            until(
+                korea("sheddable_load", "Ice maker", "제빙기", C::Override, Full, 0.0),
+                0.5,
+            ),
+        ),
+        ("told what to give at most", until(sun(C::Override, Full, 2.0), 2.0)),
     ]
 }
 

@@ -19,7 +19,7 @@ pub fn reason(e: &Explanation) -> String {
     let who = if e.kind == "grid" { "The site" } else { &e.title_en };
     match because.is_empty() {
         // names of loads may be plural
-        _ if matches!(e.kind.as_str(), "load" | "sheddable_load") || e.code == C::NoCar => {
+        true if matches!(e.kind.as_str(), "load" | "sheddable_load") || e.code == C::NoCar => {
             format!("Planned: {who}: {does}.")
         }
         true => format!("Planned: {who} {does}."),
@@ -159,6 +159,7 @@ fn by(e: &Explanation) -> Option<String> {
 /// (what it does, why)
 pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
     match e.kind.as_str() {
+        _ if e.code == C::Override => told(e),
         "battery" => battery(e),
         "charge_point" => car(e),
         "generator" => generator(e),
@@ -169,6 +170,20 @@ pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
         "sheddable_load" | "load" => load(e),
         _ => meter(e),
     }
+}
+
+/// What a person told it, and until when.
+fn told(e: &Explanation) -> (String, Option<String>) {
+    let does = match e.action {
+        Action::Charge => at_power("charges", e),
+        Action::Discharge => format!("supplies {}", power(e.power_kw)),
+        Action::Rest => "rests".into(),
+        _ if e.kind == "pv" => format!("gives {}", power(e.power_kw)),
+        _ if e.power_kw <= super::IDLE_KW => "is off".into(),
+        _ => at_power("runs", e),
+    };
+    let until = by(e).map_or_else(String::new, |t| format!(" until {t}"));
+    (does, Some(format!("a person said so{until}")))
 }
 
 fn battery(e: &Explanation) -> (String, Option<String>) {

@@ -157,6 +157,7 @@ fn join(parts: [Option<String>; 2]) -> Option<String> {
 /// (what it does, why)
 pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
     match e.kind.as_str() {
+        _ if e.code == C::Override => told(e),
         "battery" => battery(e),
         "charge_point" => car(e),
         "generator" => generator(e),
@@ -167,6 +168,22 @@ pub(super) fn parts(e: &Explanation) -> (String, Option<String>) {
         "sheddable_load" | "load" => load(e),
         _ => meter(e),
     }
+}
+
+/// What a person told it, and until when.
+fn told(e: &Explanation) -> (String, Option<String>) {
+    let kw = power(e.power_kw);
+    let does = match e.action {
+        Action::Charge if e.kind == "charge_point" => format!("{}: {} 충전합니다.", e.title_ko, at_power(e)),
+        Action::Charge => format!("{} {} 충전합니다.", object(e), at_power(e)),
+        Action::Discharge => format!("{} {kw}를 공급합니다.", subject(e)),
+        Action::Rest => format!("{} 쉬고 있습니다.", topic(e)),
+        _ if e.kind == "pv" => format!("{} {kw}를 발전합니다.", subject(e)),
+        _ if e.power_kw <= super::IDLE_KW => format!("{} 끕니다.", object(e)),
+        _ => format!("{} {} 가동합니다.", object(e), at_power(e)),
+    };
+    let until = e.until.map_or_else(String::new, |t| format!("{}까지 ", time(t, e)));
+    (does, Some(format!("{until}사용자 지시에 따릅니다.")))
 }
 
 fn battery(e: &Explanation) -> (String, Option<String>) {

@@ -10,6 +10,7 @@ mod heat;
 mod load;
 mod site;
 mod storage;
+mod told;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub use heat::*;
 pub use load::*;
 pub use site::*;
 pub use storage::*;
+pub use told::*;
 
 /// One value for all steps, or one for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +113,9 @@ pub struct Problem {
     /// Superset: nested circuits with a limit on the sum of their members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub circuits: Vec<CircuitProblem>,
+    /// Superset: powers that people told parts of the problem for the first steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<ToldProblem>,
     /// Superset: price a kW or kWh beyond a limit that reality may already have broken (elastic limits). Absent: limits
     /// are hard, as in `ems-case-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -198,7 +198,8 @@ fn constraint_battery_end_value(m: &mut Model<'_>, b: &BatteryProblem, v: &Batte
 }
 
 fn battery_bars(m: &mut Model<'_>, b: &BatteryProblem, v: &BatteryVars) {
-    for t in m.steps() {
+    // a person may tell it to draw from the grid, and to feed it
+    for t in m.steps().filter(|t| m.p.told_kw(&b.id, *t).is_none()) {
         if b.no_grid_charge {
             m.surplus_claims[t] += v.charge[t];
         }

@@ -9,6 +9,7 @@
 //! | [`Side::Money`] | below the reserve, above the subscribed power, colder than comfort |
 //! | [`Side::Shared`] | demand charge: one deviation, the highest of all windows, is paid once |
 //! | [`Side::Worth`] | a kWh at the end above what is worth most |
+//! | [`Side::Word`] | short of what a person told a component |
 //! | [`Side::Limit`], [`Side::Band`] | fuse, carbon cap, state of charge: hard, or in the elastic problem broken at a price |
 
 use super::{Model, Slack};
@@ -24,6 +25,8 @@ pub enum Side {
     Worth(f64),
     /// A deviation that is paid for elsewhere and shared with other commitments.
     Shared(Expr),
+    /// No money of the case: the price of breaking what a person told, always elastic.
+    Word(f64),
     /// Hard; in the elastic problem broken at the price of limits.
     Limit,
     /// Hard; in the elastic problem broken at the price of states outside their band.
@@ -85,6 +88,7 @@ impl Model<'_> {
                 return var.into();
             }
             (Side::Money(price), _) => (price / c.weight, true),
+            (Side::Word(price), _) => (price, false),
             (Side::Limit, Some(elastic)) => (elastic.limit_per_kwh, false),
             (Side::Band, Some(elastic)) => (elastic.soc_per_kwh, false),
             (Side::Free | Side::Limit | Side::Band, _) => return Expr::default(),

@@ -201,7 +201,10 @@ fn constraint_ev_at_once(m: &mut Model<'_>, ev: &EvProblem, v: &EvVars, stay: &S
     let mut before = Expr::default();
     for t in stay.steps.clone() {
         let dt = m.dt[t];
-        wanted = (wanted + ev.charge_eff * dt * ev.charge_max_kw).min(stay.need);
+        // at once begins when what a person told is over
+        if m.p.told_kw(&ev.id, t).is_none() {
+            wanted = (wanted + ev.charge_eff * dt * ev.charge_max_kw).min(stay.need);
+        }
         let so_far = m.program.at(t).var(0.0, stay.need + ev.extra_max_kwh);
         let after = before + gain(m, ev, v, t);
         m.program.equal("constraint_ev_at_once", so_far, after);
@@ -234,7 +237,9 @@ fn constraint_ev_demand(m: &mut Model<'_>, ev: &EvProblem, v: &EvVars, stays: &[
 /// From surplus only, and (V2H) into the house only.
 fn ev_bars(m: &mut Model<'_>, ev: &EvProblem, v: &EvVars) {
     for (k, x) in v.charge.iter().enumerate().filter(|_| ev.surplus_only) {
-        m.surplus_claims[v.arrive + k] += *x;
+        if m.p.told_kw(&ev.id, v.arrive + k).is_none() {
+            m.surplus_claims[v.arrive + k] += *x;
+        }
     }
     let home_only = ev.store.is_some_and(|s| s.no_grid_discharge);
     for (k, d) in v.discharge.iter().enumerate().filter(|_| home_only) {

@@ -20,6 +20,7 @@ mod shiftable;
 mod site;
 mod switching;
 mod taste;
+mod told;
 
 use super::program::{Expr, Program, RowId, Var};
 use crate::model::{Elastic, Problem};
@@ -177,6 +178,8 @@ pub fn formulate(p: &Problem, elastic: Option<Elastic>) -> Model<'_> {
     site::constraint_lifeline_energy(&mut m);
     site::constraint_site_self_sufficiency(&mut m);
     site::constraint_site_renewable(&mut m);
+    m.program.owned_by("told");
+    told::constraint_told_power(&mut m);
     m.program.owned_by("taste");
     taste::taste_stick(&mut m);
     m

@@ -1,9 +1,8 @@
 //! Charging sessions: the car that is there and those that are expected.
 
-use super::{Context, part};
+use super::{Context, money, part};
 use crate::model::{EvProblem, ExpectedSession};
 use crate::site::{ChargePoint, Component, EvMode, Id, Kind};
-use crate::tariff::Overrun;
 use crate::units::hours;
 use chrono::TimeDelta;
 
@@ -48,7 +47,8 @@ fn car(
     // what can still be charged after the horizon need not be charged in it
     let after = hours(s.departure - x.forecast.grid.end()).max(0.0) * charge_max_kw * c.efficiency;
     let need = (s.energy_kwh - after).max(0.0);
-    if depart <= arrive || !need.is_finite() || need <= 1e-3 || s.departure <= s.arrival {
+    let wanted = need > 1e-3 || x.state.overrides.contains_key(id);
+    if depart <= arrive || !need.is_finite() || !wanted || s.departure <= s.arrival {
         return None;
     }
     let top = x.prices.top;
@@ -83,14 +83,7 @@ fn car(
 
 /// Price of a kWh that a person asked for and does not get.
 fn promise(x: &Context<'_>) -> f64 {
-    let tariff = &x.plant.tariff;
-    let overrun = tariff.capacity.and_then(|c| match c.overrun {
-        Overrun::Highest(per_kw) => Some(per_kw.amount()),
-        Overrun::Energy(_) => None,
-    });
-    let demand = tariff.demand.as_ref().map(|d| d.per_kw.amount() / d.peaks as f64);
-    let per_kw = demand.unwrap_or(0.0) + overrun.unwrap_or(0.0);
-    let peak = x.plant.objective.money * (1.0 + tariff.tax) * per_kw / WITHIN_H;
+    let peak = money::peak_per_kw(x.plant) / WITHIN_H;
     peak.clamp(WISH * x.prices.top, MOST * x.prices.top)
 }
 

@@ -1,7 +1,7 @@
 //! Inflexible, sheddable and run-once loads, and PV: forecasts put on the steps.
 
 use super::{Context, part};
-use crate::model::{PvProblem, Quantiles, SheddableProblem, ShiftableProblem};
+use crate::model::{Override, PvProblem, Quantiles, SheddableProblem, ShiftableProblem, Target};
 use crate::site::{Id, Kind, ShiftableLoad};
 use crate::time::{Timestamp, local_instant};
 use crate::units::hours;
@@ -113,10 +113,9 @@ fn runs(x: &Context<'_>, id: &Id, l: &ShiftableLoad) -> Vec<ShiftableProblem> {
         .filter(|h| !h.done)
         .and_then(|h| h.started)
         .map(|since| hours(l.duration - (x.now() - since)));
-    let mut found = Vec::new();
-    if let Some(left) = running.filter(|left| *left > 0.0) {
-        found.push(one(x, id, l, (x.now(), x.now()), left));
-    }
+    let told = x.state.overrides.get(id).filter(|o| o.until > x.now());
+    let free_from = told.map_or(x.now(), |o| o.until);
+    let mut found: Vec<_> = run_now(x, id, l, running, told).into_iter().collect();
     let done_today =
         running.is_some() || history.is_some_and(|h| h.day >= day_of(today) && (h.done || h.started.is_some()));
     // yesterday's window may reach over midnight
@@ -133,7 +132,8 @@ fn runs(x: &Context<'_>, id: &Id, l: &ShiftableLoad) -> Vec<ShiftableProblem> {
         );
         let past = day < today && !over_midnight;
         let done = done_today && day <= today || history.is_some_and(|h| h.day >= day_of(day) && h.done);
-        let fits = window.1 - window.0.max(x.now()) >= l.duration && window.1 <= x.forecast.grid.end();
+        let window = (window.0.max(free_from), window.1);
+        let fits = window.1 - window.0 >= l.duration && window.1 <= x.forecast.grid.end();
         if !past && !done && fits {
             found.push(one(x, id, l, window, 0.0));
         }
@@ -142,6 +142,29 @@ fn runs(x: &Context<'_>, id: &Id, l: &ShiftableLoad) -> Vec<ShiftableProblem> {
         problem.id = part(id, n);
     }
     found
+}
+
+/// The run that is on, hours of which are left, as a person told it: on until then; off until then, and what is left of it after.
+fn run_now(
+    x: &Context<'_>,
+    id: &Id,
+    l: &ShiftableLoad,
+    left: Option<f64>,
+    told: Option<&Override>,
+) -> Option<ShiftableProblem> {
+    let left = left.filter(|left| *left > 0.0);
+    let on = |left: f64| one(x, id, l, (x.now(), x.now()), left);
+    match told.map(|o| (o.target, o.until, hours(o.until - x.now()))) {
+        Some((Target::On(true), _, held)) => Some(on(left.map_or(held, |left| left.max(held)))),
+        Some((Target::On(false), until, held)) => {
+            let after = left.map(|left| left - held).filter(|after| *after > 0.0)?;
+            Some(ShiftableProblem {
+                duration_hours: after,
+                ..one(x, id, l, (until, until + l.duration), 0.0)
+            })
+        }
+        _ => left.map(on),
+    }
 }
 
 fn one(

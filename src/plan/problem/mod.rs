@@ -11,10 +11,12 @@ mod heat;
 mod loads;
 mod money;
 mod storage;
+mod told;
 
 use crate::model::{ControllerState, Elastic, Forecast, PerStep, PlacedProblem, Problem, ShareWish, Snapshot, Taste};
 use crate::site::{Component, Id, Kind, Plant, ShareGoal};
 use crate::time::{Interval, Timestamp};
+use crate::units::hours;
 use money::Prices;
 
 pub use money::effective_prices;
@@ -45,6 +47,14 @@ impl<'a> Context<'a> {
     /// Number of steps that are over by `t`: the first step that is not.
     fn steps_over_by(&self, t: Timestamp) -> usize {
         self.steps.iter().take_while(|s| s.end <= t).count()
+    }
+    /// Number of steps of which something that lasts until `t` covers half or more.
+    fn steps_told(&self, t: Timestamp) -> usize {
+        self.steps.iter().take_while(|s| s.start + s.length() / 2 <= t).count()
+    }
+    /// Length of each step, h.
+    fn step_hours(&self) -> Vec<f64> {
+        self.steps.iter().map(|s| hours(s.length())).collect()
     }
     /// First step that starts at `t` or later.
     fn first_step_from(&self, t: Timestamp) -> usize {
@@ -96,6 +106,7 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
         self_sufficiency: wish(plant, plant.objective.own),
         renewable: wish(plant, plant.objective.renewable),
         circuits: Vec::new(),
+        told: Vec::new(),
         elastic: Some(Elastic {
             limit_per_kwh: 100.0 * top,
             soc_per_kwh: 0.5 * top,
@@ -109,6 +120,7 @@ pub fn problem(plant: &Plant, snapshot: &Snapshot, forecast: &Forecast, state: &
     };
     problem.circuits = circuits::circuits(&x, &problem);
     problem.lifeline = storage::lifeline(&x, &problem.load_kw).filter(|_| !problem.batteries.is_empty());
+    told::lay(&x, &mut problem);
     PlacedProblem {
         grid: forecast.grid.clone(),
         problem,

@@ -2,6 +2,8 @@
 
 use crate::model::Forecast;
 use crate::site::{Kind, Plant};
+use crate::tariff::Overrun;
+use crate::units::hours;
 
 /// An unknown import price is taken this much above the highest known one, so that nothing is bought for storage then.
 const UNKNOWN: f64 = 1.2;
@@ -61,6 +63,25 @@ impl Prices {
 /// What an imported kWh costs in the objective besides money: carbon and the wish for self-sufficiency.
 fn beside_money(plant: &Plant) -> f64 {
     plant.objective.carbon_per_kg * plant.tariff.grid_carbon + plant.objective.self_sufficiency.as_per_kwh()
+}
+
+/// What a kW more in one of the month's peaks costs: demand charge, shared by the peaks whose mean is billed, and overrun
+/// where the highest one is billed.
+pub fn peak_per_kw(plant: &Plant) -> f64 {
+    let tariff = &plant.tariff;
+    let overrun = tariff.capacity.and_then(|c| match c.overrun {
+        Overrun::Highest(per_kw) => Some(per_kw.amount()),
+        Overrun::Energy(_) => None,
+    });
+    let demand = tariff.demand.as_ref().map(|d| d.per_kw.amount() / d.peaks as f64);
+    let per_kw = demand.unwrap_or(0.0) + overrun.unwrap_or(0.0);
+    plant.objective.money * (1.0 + tariff.tax) * per_kw
+}
+
+/// The most that a kWh within one metering window can raise it by.
+pub fn peak_per_kwh(plant: &Plant) -> f64 {
+    let window = plant.tariff.power_window();
+    window.map_or(0.0, |w| peak_per_kw(plant) / hours(w))
 }
 
 /// Fuel prices of the generators with their carbon, money per electric kWh.

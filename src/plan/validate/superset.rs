@@ -50,6 +50,24 @@ pub fn superset(p: &Problem) -> Result<(), SolveError> {
             .iter()
             .try_for_each(|w| number(&place, *w, -LARGEST..=LARGEST))?;
     }
+    for told in &p.told {
+        let place = format!("told ({})", told.id);
+        if told.asked_kw.len() != told.power_kw.len() || told.power_kw.len() > p.steps {
+            return fault(
+                &place,
+                format!("asked_kw, power_kw: one value for each of at most {} steps", p.steps),
+            );
+        }
+        for kw in told.asked_kw.iter().chain(&told.power_kw) {
+            number(&place, *kw, -LARGEST..=LARGEST)?;
+        }
+        let parts = [
+            ("hours", told.hours),
+            ("short_cost_per_kwh", told.short_cost_per_kwh),
+            ("beyond_cost_per_kwh", told.beyond_cost_per_kwh),
+        ];
+        numbers(&place, &parts, 0.0..=LARGEST)?;
+    }
     if let Some(e) = p.elastic {
         let prices = [("limit_per_kwh", e.limit_per_kwh), ("soc_per_kwh", e.soc_per_kwh)];
         numbers("elastic", &prices, 0.0..=LARGEST)?;
