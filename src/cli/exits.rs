@@ -5,7 +5,7 @@ use super::folder::StateFolder;
 use super::page::{self, Page};
 use crate::cycle::{Alarm, CLOCK_WRONG, CycleReport, Heard, HistoryRead, Notice, samples};
 use crate::history::{Historian, History};
-use crate::journal::{FileJournal, Limits, Place};
+use crate::journal::{FileJournal, Limits, Past, Place};
 use crate::model::{ControllerState, Identity};
 use crate::site::Site;
 use crate::telemetry::{Metrics, Sink, Status};
@@ -78,6 +78,7 @@ impl Exits {
             hub: hub.clone(),
             inbox: people,
             history: Some(history),
+            journal: Some(Arc::new(Past::of(&places.state))),
             metrics: metrics_text(&metrics, sink.as_ref()),
             connections: page::connections(site),
         };

@@ -2,12 +2,15 @@
 
 use super::delta::Delta;
 use super::kept::{Notice, Told};
-use crate::model::{ControllerState, FieldMemory, PeopleInput, Scan, Schedule, Setpoint, Snapshot, Words, WriteReport};
-use crate::site::Mode;
+use crate::model::{
+    ControllerState, FieldMemory, LastTarget, PeopleInput, Scan, Schedule, Setpoint, Snapshot, Words, WriteReport,
+};
+use crate::site::{Id, Mode};
 use crate::tariff::PriceFiles;
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -178,6 +181,13 @@ pub trait HistoryRead: Send + Sync {
     /// Means of one series over steps of `step` in `[from, to)`; steps without a sample are left out.
     fn read(&self, key: &str, from: Timestamp, to: Timestamp, step: TimeDelta)
     -> Result<Vec<(Timestamp, f64)>, String>;
+}
+
+/// The journal as the page reads it, on a thread that may wait for the disk.
+pub trait JournalRead: Send + Sync {
+    /// The targets that stood at an instant, with their reasons; `None` where the controller did not run or nothing is kept
+    /// of that time.
+    fn decided(&self, at: Timestamp) -> Result<Option<BTreeMap<Id, LastTarget>>, String>;
 }
 
 /// Something people should know about now.

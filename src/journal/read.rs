@@ -105,6 +105,13 @@ pub fn scan(path: &Path, mut take: impl FnMut(Entry)) -> io::Result<Chain> {
     Ok(chain)
 }
 
+/// When a segment was begun; `None` where that cannot be read.
+pub(super) fn first_at(path: &Path) -> Option<Timestamp> {
+    let mut lines = Lines::of(path).ok()?;
+    let (_, line) = lines.next().ok()??;
+    parse(line).ok().map(|parts| parts.at)
+}
+
 /// What a record must follow from.
 enum Before {
     First,

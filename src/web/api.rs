@@ -8,7 +8,7 @@ use super::says::{failure, json_text, too_much};
 use super::serve::CONNECTIONS_MAX;
 use super::why::Whys;
 use super::{Exits, ask, guard, live, now, openapi, site, ui};
-use crate::cycle::{CycleReport, Heard, HistoryRead, NotDone};
+use crate::cycle::{CycleReport, Heard, HistoryRead, JournalRead, NotDone};
 use crate::model::{DeviceHealth, PeopleInput, Rung};
 use crate::site::Mode;
 use crate::time::{Interval, Timestamp};
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SOLVES: usize = 8;
 /// Readers of the history at once: it has one connection to its file.
 const READERS: usize = 2;
+/// Readers of the journal at once: each reads a whole file of it.
+const SEARCHES: usize = 1;
 const WAITING: usize = CONNECTIONS_MAX / 8;
 
 #[derive(Clone)]
@@ -46,8 +48,10 @@ struct App {
     tokens: Arc<guard::Tokens>,
     whys: Arc<Whys>,
     readers: Desk,
+    searches: Desk,
     inbox: mpsc::Sender<Heard>,
     history: Option<Arc<dyn HistoryRead>>,
+    journal: Option<Arc<dyn JournalRead>>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
@@ -60,8 +64,10 @@ pub fn router(exits: Exits, room: Arc<Room>) -> Router {
         tokens: Arc::default(),
         whys: Arc::new(Whys::new(Desk::new(SOLVES, WAITING))),
         readers: Desk::new(READERS, WAITING),
+        searches: Desk::new(SEARCHES, WAITING),
         inbox: exits.inbox,
         history: exits.history,
+        journal: exits.journal,
         metrics: exits.metrics,
     };
     Router::new()
@@ -207,7 +213,8 @@ fn devices(report: &CycleReport) -> Value {
     report.snapshot.devices.iter().map(view).collect()
 }
 
-/// Setpoints in force now, or what was decided at an instant of the past that this process remembers.
+/// Setpoints in force now, or what was decided at an instant of the past: as this process remembers it, else as the journal
+/// has it.
 async fn decisions(State(app): Asks, asked: Result<Query<ask::Decided>, QueryRejection>) -> Response {
     let at = match ask::read(asked) {
         Ok(asked) => asked.at,
@@ -217,12 +224,19 @@ async fn decisions(State(app): Asks, asked: Result<Query<ask::Decided>, QueryRej
         let all = |l: &Latest| Json(now::decisions(&app.hub.site.plant, &l.report)).into_response();
         return shown(&app.hub, all);
     };
-    match app.hub.decided_at(at) {
-        Some(told) => Json(told.iter().map(now::decided).collect::<Value>()).into_response(),
-        None => failure(
-            StatusCode::NOT_FOUND,
-            "what was decided then is not remembered; the journal has it",
-        ),
+    if let Some(told) = app.hub.decided_at(at) {
+        return Json(told.iter().map(now::decided).collect::<Value>()).into_response();
+    }
+    let nothing = || failure(StatusCode::NOT_FOUND, "nothing is recorded of that instant");
+    let over = app.hub.latest().is_some_and(|l| at <= l.report.snapshot.at);
+    let Some(journal) = app.journal.clone().filter(|_| over) else {
+        return nothing();
+    };
+    match reading(&app.searches, "the journal", move || journal.decided(at)).await {
+        Ok(Ok(Some(all))) => Json(now::recorded(&app.hub.site.plant, &all)).into_response(),
+        Ok(Ok(None)) => nothing(),
+        Ok(Err(why)) => failure(StatusCode::INTERNAL_SERVER_ERROR, &why),
+        Err(refused) => refused,
     }
 }
 
@@ -253,7 +267,7 @@ async fn series(State(app): Asks) -> Response {
     let Some(history) = app.history.clone() else {
         return failure(StatusCode::NOT_FOUND, NO_HISTORY);
     };
-    match reading(&app.readers, move || history.keys()).await {
+    match reading(&app.readers, "the history", move || history.keys()).await {
         Ok(Ok(keys)) => Json(keys).into_response(),
         Ok(Err(why)) => failure(StatusCode::INTERNAL_SERVER_ERROR, &why),
         Err(refused) => refused,
@@ -281,7 +295,7 @@ async fn history(State(app): Asks, asked: Result<Query<ask::Past>, QueryRejectio
             .map(points)
             .collect::<Result<BTreeMap<String, _>, String>>()
     };
-    match reading(&app.readers, read).await {
+    match reading(&app.readers, "the history", read).await {
         Ok(Ok(all)) => {
             Json(json!({"from": from, "to": to, "step_s": step.num_seconds(), "series": all})).into_response()
         }
@@ -290,10 +304,14 @@ async fn history(State(app): Asks, asked: Result<Query<ask::Past>, QueryRejectio
     }
 }
 
-/// Reads the history when there is room for one more reader.
-async fn reading<T: Send + 'static>(desk: &Desk, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
+/// Reads what is kept when there is room for one more reader.
+async fn reading<T: Send + 'static>(
+    desk: &Desk,
+    what: &str,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
     let Ok(_place) = desk.place() else {
-        return Err(too_much("too many read the history"));
+        return Err(too_much(&format!("too many read {what}")));
     };
     let read = desk.work(read).await;
     read.map_err(|why| failure(StatusCode::INTERNAL_SERVER_ERROR, &why))

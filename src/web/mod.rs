@@ -33,7 +33,7 @@ mod would;
 pub use hub::Hub;
 pub use serve::{CONNECTIONS_MAX, serve};
 
-use crate::cycle::{Heard, HistoryRead};
+use crate::cycle::{Heard, HistoryRead, JournalRead};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -43,6 +43,8 @@ pub struct Exits {
     /// To the control loop.
     pub inbox: mpsc::Sender<Heard>,
     pub history: Option<Arc<dyn HistoryRead>>,
+    /// What was decided before this process began.
+    pub journal: Option<Arc<dyn JournalRead>>,
     /// Text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Connections at once; at most [`CONNECTIONS_MAX`], fewer where descriptors are scarce.

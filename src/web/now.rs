@@ -5,13 +5,14 @@ use super::standing::Standing;
 use super::{sentence, would};
 use crate::cycle::CycleReport;
 use crate::model::{
-    CommandProof, Costs, DayBooks, DeviceHealth, Direction, Language, Now, Reason, Rung, Seen, Setpoint, Target,
-    own_limit,
+    CommandProof, Costs, DayBooks, DeviceHealth, Direction, Language, LastTarget, Now, Reason, Rung, Seen, Setpoint,
+    Target, own_limit,
 };
 use crate::reading::{Quality, Quantity};
 use crate::site::{Component, Id, Kind, Mode, Plant};
 use crate::time::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// `GET /api/v1/now` and the `now` event.
 pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
@@ -146,7 +147,7 @@ fn component(seen: &Seen<'_>, id: &Id, c: &Component, report: &CycleReport, stan
         "would_write": setpoint.filter(|_| !writes(report)).map(|s| would_write(&c.kind, s)),
         "reason": setpoint.zip(now.as_ref()).map(|(s, n)| reason(&s.reason, n)),
         "now": now.as_ref(), "why": now.as_ref().map(told),
-        "override": state.overrides.get(id).filter(|_| state.rung != Rung::Released).map(|o| json!({"target": target(&o.target),
+        "override": state.overrides.get(id).filter(|o| state.rung != Rung::Released && o.until > snapshot.at).map(|o| json!({"target": target(&o.target),
             "until": o.until, "in_force": writes(report)})),
     })
 }
@@ -196,6 +197,20 @@ pub fn decided(told: &Told) -> Value {
            "reason": told.now.as_ref().map(|n| reason(&told.reason, n)), "en": said(Language::En), "ko": said(Language::Ko)})
 }
 
+/// Decisions of the past as the journal has them: what was measured then is not there, so that the bare reason is told.
+pub fn recorded(plant: &Plant, all: &BTreeMap<Id, LastTarget>) -> Value {
+    let one = |(id, last): (&Id, &LastTarget)| {
+        let c = plant.components.get(id)?;
+        let (en, ko) = (last.reason.code.en(), last.reason.code.ko());
+        Some(
+            json!({"component": id, "since": last.mode_since, "target": target(&last.target),
+               "reason": reason_told(&last.reason, en, ko),
+               "en": format!("{}: {en}.", c.title(id, false)), "ko": format!("{}: {ko}.", c.title(id, true))}),
+        )
+    };
+    all.iter().filter_map(one).collect()
+}
+
 pub fn target(target: &Target) -> Value {
     match target {
         Target::Power(p) => json!({"power_kw": p.as_kw()}),
@@ -209,7 +224,10 @@ pub fn target(target: &Target) -> Value {
 /// A decision's code and numbers; its words are those of the moment, empty where nothing of it can be told.
 pub fn reason(r: &Reason, now: &Now) -> Value {
     let text = |l| now.because(l).unwrap_or_default();
-    let (en, ko) = (text(Language::En), text(Language::Ko));
+    reason_told(r, &text(Language::En), &text(Language::Ko))
+}
+
+fn reason_told(r: &Reason, en: &str, ko: &str) -> Value {
     json!({"code": r.code, "en": en, "ko": ko, "plain": {"en": en, "ko": ko},
            "value_per_kwh": r.value_per_kwh, "price_per_kwh": r.price_per_kwh, "limit": r.limit})
 }

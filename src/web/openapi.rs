@@ -28,8 +28,8 @@ const READS: [(&str, &str, &[&str]); 12] = [
     ("devices", "How each device does", &["503"]),
     (
         "decisions",
-        "Setpoints in force with their reasons, now or at an instant of today",
-        &["400", "404", "503"],
+        "Setpoints in force with their reasons, now or at an instant of the past",
+        &["400", "404", "500", "503"],
     ),
     ("state", "The controller's state, as it is journaled", &["503"]),
     ("series", "Names of all stored series", &["404", "500", "503"]),

@@ -1,5 +1,5 @@
 //! What was decided lately, and why: for the page's chart, whose cursor reaches back to midnight. The journal keeps all of it
-//! for longer; this is what a process remembers of itself.
+//! for longer, without what was measured; this is what a process remembers of itself.
 
 use super::now::seen;
 use crate::cycle::CycleReport;

@@ -631,6 +631,7 @@ impl Exit {
             hub: hub.clone(),
             inbox,
             history: None,
+            journal: None,
             metrics: Arc::new(move || text.text(&[])),
             connections: CONNECTIONS_MAX,
         };

@@ -1,5 +1,5 @@
 """Opens a page in headless Chromium over its debugging pipe, waits until it shows a text, and prints what it shows as JSON:
-{"text": …, "errors": […], …}. Arguments: chromium, url, width, height, text to wait for, file for a screenshot (or "-")."""
+{"text": …, "errors": […], "past": what the cursor over the past shows, …}. Arguments: chromium, url, width, height, text to wait for, file for a screenshot (or "-")."""
 
 import base64
 import json
@@ -60,6 +60,20 @@ class Browser:
         return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
 
+def before(browser):
+    """What the page tells of the moment half way between the left end of the day's chart and now."""
+    place = browser.value("""(() => {
+        document.querySelector('.day .rows').scrollIntoView();
+        const top = document.querySelector('.day .row .plot').getBoundingClientRect().top;
+        const left = document.querySelector('.day .ruler div').getBoundingClientRect().left;
+        return { x: left + Number(document.querySelector('.day line.now').getAttribute('x1')) / 2, y: top + 10 };
+    })()""")
+    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", **place)
+    time.sleep(2)
+    shown = lambda part: browser.value(f"[...document.querySelectorAll('.day .reasons{part}')].map((e) => e.innerText).join('\\n')")
+    return {"text": shown(""), "moment": shown(" .moment b"), "reasons": shown(" li")}
+
+
 def main():
     program, url, width, height, wanted, picture = sys.argv[1:7]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -87,7 +101,8 @@ def main():
             # what is drawn of the day: prices, and what was measured
             drawn = {name: browser.value(f"document.querySelectorAll('.day .plot {shape}').length")
                      for name, shape in (("prices", "rect.tariff"), ("actual", "path.line[d^=M]"))}
-            print(json.dumps({"text": text, "errors": browser.errors, "wider_than_screen": wide, "drawn": drawn}))
+            past = before(browser)
+            print(json.dumps({"text": text, "errors": browser.errors, "wider_than_screen": wide, "drawn": drawn, "past": past}))
         finally:
             browser.process.kill()
             browser.process.wait()

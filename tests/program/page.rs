@@ -70,9 +70,38 @@ fn the_page_shows_the_site_in_both_languages_on_both_widths_without_an_error() {
                     let drawn = page["drawn"][what].as_u64();
                     assert!(drawn > Some(0), "{site} {language} {width}: nothing is drawn of {what}");
                 }
+                of_the_past(&page, language, &format!("{site} {language} {width}"));
             }
         }
     }
+}
+
+/// The cursor half way between midnight and now: the time there (a pixel of a phone is five minutes), and what was decided then.
+fn of_the_past(page: &Value, language: &str, label: &str) {
+    let past = |part: &str| page["past"][part].as_str().unwrap_or_default().to_owned();
+    let then = if language == "ko" {
+        "당시 결정"
+    } else {
+        "decided then"
+    };
+    assert!(past("text").contains(then), "{label}: {}", page["past"]);
+    assert!(!past("reasons").is_empty(), "{label}: {}", page["past"]);
+    let minutes = |clock: &str| -> i32 {
+        let (hour, minute) = clock
+            .split_once(':')
+            .unwrap_or_else(|| panic!("{label}: `{clock}` is no time"));
+        hour.parse::<i32>().unwrap() * 60 + minute.parse::<i32>().unwrap()
+    };
+    let text = page["text"].as_str().unwrap();
+    let now = text
+        .split_whitespace()
+        .find(|word| word.len() == 5 && word.as_bytes()[2] == b':')
+        .unwrap();
+    let (pointed, half) = (minutes(&past("moment")), minutes(now) / 2);
+    assert!(
+        (pointed - half).abs() <= 8,
+        "{label}: {pointed} min of the day under the cursor, half of {now} expected"
+    );
 }
 
 #[test]

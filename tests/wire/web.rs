@@ -4,9 +4,10 @@ use crate::support::server::{TOKEN, day, listen, next_event, post, published, se
 use crate::support::{get, http};
 use chrono::TimeDelta;
 use madang::cycle::{CycleReport, NotDone};
-use madang::model::{Reason, ReasonCode};
-use madang::site::Mode;
+use madang::model::{Override, Reason, ReasonCode, Rung, Target};
+use madang::site::{Id, Mode};
 use madang::time::Timestamp;
+use madang::units::Power;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -408,4 +409,65 @@ fn what_was_decided_then_is_told_of_then() {
     );
     assert_eq!(told(first - TimeDelta::minutes(1)).0, 404);
     assert_eq!(told(second + TimeDelta::hours(2)).0, 404, "that is still to come");
+}
+
+#[test]
+fn what_was_decided_before_this_process_is_told_from_the_journal() {
+    let server = published();
+    let then = day().1.snapshot.at - TimeDelta::days(2);
+    let path = |at: Timestamp| format!("/api/v1/decisions?at={}", at.format("%Y-%m-%dT%H:%M:%SZ"));
+    let (status, body) = http(server.port, "GET", &path(then), "", "").unwrap();
+    let list: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200, "{body}");
+    let told = &list[0];
+    assert_eq!(
+        (&told["component"], &told["target"], &told["reason"]["code"]),
+        (&json!("battery"), &json!({"power_kw": 2.0}), &json!("store_surplus"))
+    );
+    assert_eq!(
+        (told["en"].as_str().unwrap(), told["ko"].as_str().unwrap()),
+        (
+            "Battery: stored surplus is worth more later than selling it now.",
+            "배터리: 남는 전력은 지금 파는 것보다 저장하는 것이 유리합니다."
+        )
+    );
+    for (hours, why) in [(-12, "not kept"), (1, "still to come")] {
+        let at = day().1.snapshot.at + TimeDelta::hours(hours);
+        let (status, body) = http(server.port, "GET", &path(at), "", "").unwrap();
+        assert_eq!(status, 404, "{why}: {body}");
+    }
+}
+
+#[test]
+fn the_badge_of_an_override_goes_when_the_override_ends() {
+    let server = published();
+    let at = day().1.snapshot.at;
+    // mode, rung, minutes left of the override; shown, in force
+    let rows = [
+        (Mode::Control, Rung::Normal, Some(30), Some(true)),
+        (Mode::Observe, Rung::Normal, Some(30), Some(false)),
+        (Mode::Observe, Rung::Released, Some(30), None),
+        (Mode::Control, Rung::Normal, Some(0), None),
+        (Mode::Control, Rung::Normal, None, None),
+    ];
+    for (mode, rung, left, shown) in rows {
+        let mut report = day().1.clone();
+        let mut state = (*report.state).clone();
+        (state.mode, state.rung) = (mode, rung);
+        let told = |minutes| Override {
+            target: Target::Power(Power::kw(3.0)),
+            until: at + TimeDelta::minutes(minutes),
+        };
+        state.overrides = left
+            .map(|minutes| (Id::new("battery"), told(minutes)))
+            .into_iter()
+            .collect();
+        report.state = Arc::new(state);
+        server.hub.publish(&report);
+        let now: Value = serde_json::from_str(&get(server.port, "/api/v1/now").unwrap()).unwrap();
+        let all = now["components"].as_array().unwrap();
+        let battery = all.iter().find(|c| c["id"] == "battery").unwrap();
+        let got = battery["override"]["in_force"].as_bool();
+        assert_eq!(got, shown, "{mode:?} {rung:?} {left:?}: {}", battery["override"]);
+    }
 }

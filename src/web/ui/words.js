@@ -76,7 +76,7 @@ const WORDS = {
   wouldWrite: ['Would write', '지시할 값'],
   ifControlled: ['Planned only: nothing of this is written while Madang observes.', '계획일 뿐입니다. 관찰 중에는 아무것도 쓰지 않습니다.'],
   decidedThen: ['decided then', '당시 결정'],
-  pastUnknown: ['What was decided then is not remembered here; the journal has it.', '당시 결정은 여기 남아 있지 않습니다. 저널에 있습니다.'],
+  pastUnknown: ['Nothing is recorded of what was decided then.', '당시 결정에 대한 기록이 없습니다.'],
   notInForce: ['not in force while observing', '관찰 중에는 적용되지 않음'],
   devices: ['Devices', '장치'],
   does: ['Now', '현재'],
