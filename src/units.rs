@@ -258,6 +258,16 @@ pub fn parse_money_per(
     Ok((number, currency.to_owned()))
 }
 
+/// Reads litres of fuel per electric kWh: `"0.28 L/kWh"`.
+pub fn parse_litres_per_kwh(text: &str) -> Result<f64, UnitError> {
+    parse_with(text, "fuel use", "0.28 L/kWh", &[("L/kWh", 1.0)])
+}
+
+/// Reads litres of fuel per hour: `"1.7 L/h"`.
+pub fn parse_litres_per_hour(text: &str) -> Result<f64, UnitError> {
+    parse_with(text, "fuel use", "1.7 L/h", &[("L/h", 1.0)])
+}
+
 /// Reads a length of time: `"15 min"`, `"1 s"`, `"2 h"`, `"3 d"`.
 pub fn parse_duration(text: &str) -> Result<TimeDelta, UnitError> {
     let seconds = parse_with(

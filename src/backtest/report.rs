@@ -4,9 +4,9 @@ use super::money::{co2_kg, settle};
 use super::runs::{Outcome, RunSpec, run_policy};
 use super::service::{Missed, Service, UNSEEN, missed, not_comparable};
 use crate::model::{Costs, Policy};
-use crate::site::{Kind, Site};
+use crate::site::{Kind, Plant, Site};
 use crate::time::{Timestamp, local_midnight};
-use crate::twin::Fault;
+use crate::twin::{Books, Fault};
 use chrono::{NaiveDate, TimeDelta};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,6 +29,9 @@ pub struct Report {
     /// Cars that left short under the plan.
     pub missed: Vec<Missed>,
     pub co2_kg: BTreeMap<Policy, f64>,
+    /// Empty without a generator.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub generators: BTreeMap<Policy, Generators>,
     pub kpi: Kpi,
     pub energy_balance_error_kwh: f64,
     pub meter_against_integrated_percent: f64,
@@ -38,6 +41,26 @@ pub struct Report {
     pub plans: Plans,
     pub journal_hash: String,
     pub wall_s: f64,
+}
+
+/// All generators of the site in one run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Generators {
+    /// Absent where one of them has no fuel curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel_litres: Option<f64>,
+    pub run_h: f64,
+    pub starts: u32,
+}
+
+impl Generators {
+    fn of(books: &Books) -> Self {
+        Self {
+            fuel_litres: books.fuel_litres,
+            run_h: books.generator_run_h,
+            starts: books.generator_starts,
+        }
+    }
 }
 
 /// Of the plan's run.
@@ -155,6 +178,7 @@ fn assemble(
         missed: missed(&plan.books, &idle.books, &plan.reasons),
         service,
         co2_kg: outcomes.iter().map(|(p, o)| (*p, co2_kg(plant, &o.books))).collect(),
+        generators: generators(plant, outcomes),
         kpi: kpi(site, plan),
         energy_balance_error_kwh: plan.books.balance_error_kwh,
         meter_against_integrated_percent: plan.books.meter_against_integrated_percent,
@@ -178,6 +202,12 @@ fn assemble(
         journal_hash: plan.journal_hash.clone(),
         wall_s: 0.0,
     })
+}
+
+fn generators(plant: &Plant, outcomes: &BTreeMap<Policy, Outcome>) -> BTreeMap<Policy, Generators> {
+    let any = plant.components.values().any(|c| matches!(c.kind, Kind::Generator(_)));
+    let all = outcomes.iter().filter(|_| any);
+    all.map(|(p, o)| (*p, Generators::of(&o.books))).collect()
 }
 
 fn plans(plan: &Outcome) -> Plans {

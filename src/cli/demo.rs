@@ -183,6 +183,12 @@ fn text(r: &Report) -> String {
         out += &row(&format!("  {name}"), &|p| r.cost_parts.get(&p).map(part), money);
     }
     out += &row("CO2, kg", &|p| r.co2_kg.get(&p).copied(), 1);
+    let engines = |p: &Policy| r.generators.get(p);
+    if !r.generators.is_empty() {
+        out += &row("fuel, litres", &|p| engines(&p)?.fuel_litres, 1);
+        out += &row("generator, h", &|p| engines(&p).map(|g| g.run_h), 1);
+        out += &row("generator, starts", &|p| engines(&p).map(|g| f64::from(g.starts)), 0);
+    }
     out += &row(
         "EV shortfall, kWh",
         &|p| r.service.get(&p).map(|s| s.ev_shortfall_kwh),

@@ -204,6 +204,7 @@ fn money(all: &mut Collector, plant: &Plant, report: &CycleReport) {
         all.add("generator", "day_running_seconds", Some(id), g.run_h * 3600.0);
         all.add("generator", "day_starts", Some(id), f64::from(g.starts));
         all.add("generator", "day_cost", Some(id), g.cost);
+        all.maybe("generator", "day_fuel_litres", Some(id), g.litres);
     }
     all.add(
         "day",
@@ -288,6 +289,9 @@ pub fn help(kind: &str, field: &str) -> String {
         ("day", "demand_cost") => "Demand charge that today's metering windows have added",
         ("day", "stored_worth") => "Worth of the change of stored energy since local midnight",
         ("day", "uncounted_seconds") => "Time since local midnight in which money could not be counted",
+        ("generator", "day_fuel_litres") => {
+            "Fuel burnt since local midnight by the fuel curve of the site file; absent without one"
+        }
         ("month", "peak_watts") => "Highest metering window of the billing month",
         ("month", "contract_watts") => "Contracted power",
         ("controller", "rung") => "Rung of the safety ladder: 0 normal, 1 last plan, 2 rule, 3 safe, 4 released",

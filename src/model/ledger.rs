@@ -146,6 +146,9 @@ pub struct GeneratorDay {
     pub run_h: f64,
     pub starts: u32,
     pub cost: f64,
+    /// Litres burnt, as far as the site's fuel curve tells; `None` where it has none, or had none when the day began.
+    #[serde(default)]
+    pub litres: Option<f64>,
     pub running: bool,
 }
 

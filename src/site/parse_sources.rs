@@ -3,7 +3,7 @@
 use super::parse_ratings::{carbon_per_kwh, is_in, not_negative, or_any, power, price};
 use super::plant::*;
 use super::reader::Section;
-use crate::units::{Angle, Power, Soc, parse_duration, parse_money_per};
+use crate::units::{Angle, Power, Soc, parse_duration, parse_litres_per_hour, parse_litres_per_kwh, parse_money_per};
 use chrono::TimeDelta;
 
 pub fn pv(s: &Section) -> Option<Pv> {
@@ -57,6 +57,7 @@ pub fn generator(s: &Section, currency: &str) -> Option<Generator> {
         "1 EUR/h",
         "cost of each hour running, besides fuel",
     );
+    let fuel_use = fuel_use(s);
     let span = |key, default, doc| s.quantity_or(key, "30 min", default, doc, parse_duration);
     let min_up = span("min_up", "0 min", "shortest run");
     let min_down = span("min_down", "0 min", "shortest rest");
@@ -92,6 +93,7 @@ pub fn generator(s: &Section, currency: &str) -> Option<Generator> {
         fuel: fuel?,
         start_cost: start_cost?,
         no_load_per_hour: no_load_per_hour?,
+        fuel_use,
         min_up: min_up?,
         min_down: min_down?,
         start_time: start_time?,
@@ -99,4 +101,26 @@ pub fn generator(s: &Section, currency: &str) -> Option<Generator> {
         start_below: start_below?,
         stop_above: stop_above?,
     })
+}
+
+/// Litres are counted only where the file says how many a kWh takes.
+fn fuel_use(s: &Section) -> Option<FuelUse> {
+    let per_kwh = s.quantity_opt(
+        "fuel_use",
+        "0.28 L/kWh",
+        "litres of fuel per electric kWh; absent: litres are not counted",
+        parse_litres_per_kwh,
+    );
+    let per_hour = s.quantity_opt(
+        "no_load_fuel_use",
+        "1.7 L/h",
+        "litres of each hour running, besides fuel_use",
+        parse_litres_per_hour,
+    );
+    if per_kwh.is_none() && per_hour.is_some() {
+        s.fault("no_load_fuel_use", "needs fuel_use, the litres per electric kWh");
+    }
+    let per_kwh = not_negative(s, "fuel_use", per_kwh, |v| v)?;
+    let per_hour = not_negative(s, "no_load_fuel_use", Some(per_hour.unwrap_or(0.0)), |v| v)?;
+    Some(FuelUse { per_kwh, per_hour })
 }

@@ -365,6 +365,21 @@ pub struct Building {
     pub comfort_max: Temperature,
 }
 
+/// Fuel curve of a generator, a straight line over its power (the usual form of data sheets read at two loads), litres.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FuelUse {
+    pub per_kwh: f64,
+    /// Of each hour running, at whatever power.
+    pub per_hour: f64,
+}
+
+impl FuelUse {
+    /// Litres burnt for `kwh` given in `hours` of running.
+    pub fn litres(&self, kwh: f64, hours: f64) -> f64 {
+        self.per_kwh * kwh + self.per_hour * hours
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generator {
     pub power_min: Power,
@@ -375,6 +390,8 @@ pub struct Generator {
     pub start_cost: f64,
     /// Each hour running, besides fuel.
     pub no_load_per_hour: f64,
+    /// `None` where the site file does not say how much it burns.
+    pub fuel_use: Option<FuelUse>,
     pub min_up: TimeDelta,
     pub min_down: TimeDelta,
     /// From command to power.

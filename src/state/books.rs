@@ -205,6 +205,7 @@ impl Books<'_> {
                 run_h: 0.0,
                 starts: 0,
                 cost: 0.0,
+                litres: Some(0.0),
                 // a generator that runs when the books begin was started before
                 running: runs,
             });
@@ -215,6 +216,7 @@ impl Books<'_> {
             of_day.run_h += run_h;
             of_day.starts += starts;
             of_day.cost += cost;
+            of_day.litres = of_day.litres.zip(g.fuel_use).map(|(sum, f)| sum + f.litres(kwh, run_h));
             of_day.running = runs;
             burnt.cost += cost;
             burnt.co2_kg += g.carbon * kwh;

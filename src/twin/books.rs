@@ -32,6 +32,9 @@ pub struct Books {
     pub discomfort_kh: f64,
     pub fuel_cost: f64,
     pub generator_starts: u32,
+    pub generator_run_h: f64,
+    /// `None` where a generator has no fuel curve.
+    pub fuel_litres: Option<f64>,
     /// Grid minus components, plus what batteries gained and lost: zero but for rounding.
     pub balance_error_kwh: f64,
     /// Energy counters of the reference meter against its power readings, integrated.

@@ -15,17 +15,22 @@ pub struct GeneratorModel {
     pub started: Option<Timestamp>,
     pub starts: u32,
     pub cost: f64,
+    pub run_h: f64,
+    /// Litres burnt; `None` without a fuel curve.
+    pub litres: Option<f64>,
 }
 
 impl GeneratorModel {
     pub fn new(rating: Generator) -> Self {
         Self {
+            litres: rating.fuel_use.map(|_| 0.0),
             rating,
             target: Lease::none(),
             power: 0.0,
             started: None,
             starts: 0,
             cost: 0.0,
+            run_h: 0.0,
         }
     }
 
@@ -51,6 +56,10 @@ impl GeneratorModel {
         } else {
             0.0
         };
+        let hours = if self.running() { h } else { 0.0 };
+        self.run_h += hours;
+        let burnt = self.rating.fuel_use.map(|f| f.litres(self.power * h, hours));
+        self.litres = self.litres.zip(burnt).map(|(sum, more)| sum + more);
         if self.running() {
             self.cost += h * self.rating.no_load_per_hour;
         }

@@ -443,6 +443,18 @@ impl World {
                 .values()
                 .map(|m| if let Model::Generator(g) = m { g.starts } else { 0 })
                 .sum(),
+            generator_run_h: sum(|m| if let Model::Generator(g) = m { g.run_h } else { 0.0 }),
+            fuel_litres: self
+                .models
+                .values()
+                .filter_map(|m| {
+                    if let Model::Generator(g) = m {
+                        Some(g.litres)
+                    } else {
+                        None
+                    }
+                })
+                .sum(),
             balance_error_kwh: self.balance_error(),
             meter_against_integrated_percent: self.meter_error(),
             limits: self.watch.book(),

@@ -64,7 +64,7 @@ fn holds(report: &CycleReport) -> bool {
 fn today(day: &DayBooks) -> Value {
     let parts = |c: &Costs| json!({"energy": c.energy, "demand": c.demand, "fuel": c.fuel, "wear": c.wear, "carbon": c.carbon, "stored": c.stored});
     let generators = day.generators.iter().map(
-        |(id, g)| json!({"id": id, "energy_kwh": g.energy_kwh, "run_h": g.run_h, "starts": g.starts, "cost": g.cost}),
+        |(id, g)| json!({"id": id, "energy_kwh": g.energy_kwh, "run_h": g.run_h, "starts": g.starts, "cost": g.cost, "fuel_litres": g.litres}),
     );
     json!({
         "cost": day.costs.total(), "cost_parts": parts(&day.costs),

@@ -5,7 +5,8 @@ use crate::support::day::day_of;
 use madang::backtest::{Market, RunSpec, run_watched, settle};
 use madang::cycle::{CycleReport, samples};
 use madang::model::Costs;
-use madang::site::{Site, builtin};
+use madang::site::{FuelUse, Kind, Site, builtin};
+use madang::units::Power;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -83,4 +84,61 @@ fn apartment_to_ten_won() {
 #[test]
 fn island_to_the_last_start() {
     check("island-microgrid", 1, 100.0);
+}
+
+/// Litres of a dull day of the island, as the controller counts them and as the twin burnt them.
+#[test]
+fn litres_are_counted_by_the_fuel_curve_and_shown_nowhere_without_one() {
+    let curve = FuelUse {
+        per_kwh: 0.3,
+        per_hour: 2.0,
+    };
+    for fuel_use in [Some(curve), None] {
+        let mut site = builtin("island-microgrid").unwrap();
+        for c in site.plant.components.values_mut() {
+            match &mut c.kind {
+                Kind::Generator(g) => g.fuel_use = fuel_use,
+                // the generator must run
+                Kind::Pv(pv) => pv.inverter_max = Power::kw(20.0),
+                _ => (),
+            }
+        }
+        let spec = RunSpec {
+            site: Arc::new(site),
+            policy: Policy::Rule,
+            seed: 1,
+            start: local_midnight(
+                chrono_tz::Asia::Seoul,
+                chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap(),
+            ),
+            days: 1,
+            cycle: chrono::TimeDelta::seconds(10),
+            wire: false,
+            faults: Vec::new(),
+        };
+        let last = RefCell::new(None);
+        let keep = |report: &CycleReport| drop(last.replace(Some(report.clone())));
+        let books = run_watched(&spec, &keep).unwrap().books;
+        let report: CycleReport = last.into_inner().unwrap();
+        let g = report.state.today.generators["generator"];
+        assert!(g.run_h > 1.0 && g.starts > 0 && books.generator_run_h > 1.0, "{g:?}");
+        let by_curve = fuel_use.map(|f| f.per_kwh * g.energy_kwh + f.per_hour * g.run_h);
+        let sample = samples(&spec.site.plant, &report);
+        let shown = sample.iter().find(|s| s.field == "day_fuel_litres").map(|s| s.value);
+        assert_eq!(shown, g.litres);
+        assert_eq!(books.fuel_litres.is_some(), fuel_use.is_some());
+        match (g.litres, by_curve, books.fuel_litres) {
+            (Some(counted), Some(expected), Some(burnt)) => {
+                assert!(
+                    (counted - expected).abs() < 1e-6,
+                    "{counted} L, {expected} L by the curve"
+                );
+                assert!(
+                    (counted / burnt - 1.0).abs() < 0.02,
+                    "{counted} L counted, {burnt} L burnt"
+                );
+            }
+            found => assert_eq!(found, (None, None, None)),
+        }
+    }
 }
