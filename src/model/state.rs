@@ -68,6 +68,9 @@ pub struct ControllerState {
     pub last: BTreeMap<Id, LastTarget>,
     /// State of the plausibility checks: last accepted value per component and quantity.
     pub accepted: BTreeMap<String, (Timestamp, f64)>,
+    /// Energy counters as they are published, by component and quantity.
+    #[serde(default)]
+    pub counters: BTreeMap<String, Counter>,
     /// Polls that speak against a value.
     #[serde(default)]
     pub suspicions: BTreeMap<String, Suspicion>,
@@ -139,6 +142,7 @@ impl ControllerState {
             },
             last: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            counters: BTreeMap::new(),
             suspicions: BTreeMap::new(),
             still: BTreeMap::new(),
             meter: MeterMemory::default(),
@@ -187,6 +191,7 @@ impl ControllerState {
             forecast,
             last: self.last.clone(),
             accepted: self.accepted.clone(),
+            counters: self.counters.clone(),
             suspicions: self.suspicions.clone(),
             still: self.still.clone(),
             meter: self.meter.clone(),
@@ -257,7 +262,7 @@ impl ControllerState {
     /// | Kept by its age, moved | Of the calendar, stays |
     /// |---|---|
     /// | `last`: when told, since when in this mode | plans: steps, when made |
-    /// | `accepted`, `suspicions`, `still`: readings and doubts | `month`, `window`, `today`: see `state::books::step` |
+    /// | `accepted`, `counters`, `suspicions`, `still`: readings and doubts | `month`, `window`, `today`: see `state::books::step` |
     /// | `meter`: evidence for and against it | |
     /// | `marks` of the control laws | departures, ends of overrides and limits |
     /// | `sessions`: since when plugged in | the day of a shiftable load's last run |
@@ -283,6 +288,7 @@ impl ControllerState {
             forecast,
             last,
             accepted,
+            counters,
             suspicions,
             still,
             marks,
@@ -306,6 +312,7 @@ impl ControllerState {
         for (at, _) in accepted.values_mut().chain(marks.values_mut()) {
             *at += step;
         }
+        counters.values_mut().for_each(|c| c.rose_at += step);
         suspicions.values_mut().for_each(|s| s.step(step));
         still.values_mut().for_each(|s| s.step(step));
         field.devices.values_mut().for_each(|d| d.step(step));
@@ -340,6 +347,17 @@ pub struct WindowUse {
     pub exported: Energy,
     /// Seconds covered by good readings.
     pub covered_s: f64,
+}
+
+/// An energy counter as it is published: it only rises.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Counter {
+    /// What was published last, kWh.
+    pub shown: f64,
+    /// What is added to the device's own value to keep falls and impossible leaps out, kWh.
+    pub taken_out: f64,
+    /// When it last rose, or a step was taken out.
+    pub rose_at: Timestamp,
 }
 
 /// A car at a charge point.

@@ -18,6 +18,7 @@ mod counters;
 mod frozen;
 mod meter;
 mod plausible;
+mod rising;
 pub mod sessions;
 mod steps;
 pub mod worth;
@@ -39,7 +40,8 @@ pub fn snapshot(plant: &Plant, scan: &Scan, state: &mut ControllerState, now: Ti
             suspicions: &mut state.suspicions,
             doubts: &mut doubts,
         };
-        let checked = judge.check(&m.component, m.quantity, m.reading.aged(now, max_age));
+        let believed = judge.check(&m.component, m.quantity, m.reading.aged(now, max_age));
+        let checked = rising::published(plant, &mut state.counters, &m.component, m.quantity, believed);
         components
             .entry(m.component.clone())
             .or_default()
