@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Tells a running controller what people know.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  madang set home-amsterdam ev ev --departure 07:30 --energy \"20 kWh\" --mode cheapest\n  madang set home-amsterdam override battery \"-2 kW\" --for 2h\n  madang set home-amsterdam limit import \"5 kW\" --until 18:00 --source operator\n  madang set home-amsterdam limit import off --source operator\n  madang set home-amsterdam limits\n  madang set home-amsterdam mode control\n  madang set home-amsterdam release"
+    after_help = "Examples:\n  madang set home-amsterdam ev ev --departure 07:30 --energy \"20 kWh\" --mode cheapest\n  madang set home-amsterdam override battery \"-2 kW\" --for 2h\n  madang set home-amsterdam limit import \"5 kW\" --until 18:00 --source operator\n  madang set home-amsterdam limit import off --source operator\n  madang set home-amsterdam limits\n  madang set home-amsterdam away --until \"2026-05-26 18:00\"\n  madang set home-amsterdam end-away\n  madang set home-amsterdam mode control\n  madang set home-amsterdam release"
 )]
 pub struct Args {
     /// The site: a folder, a path to a site.toml, or the name of a shipped site
@@ -74,19 +74,26 @@ enum What {
     },
     /// Lists the limits in force, and which one holds
     Limits,
+    /// Nobody is there: loads are expected to draw what they draw without people, until then
+    Away {
+        #[command(flatten)]
+        lasts: Lasts,
+    },
+    /// People are back
+    EndAway,
     /// observe or control
     Mode { mode: String },
     /// Hands everything back to the devices
     Release,
 }
 
-/// How long something holds: a week at most.
+/// How long something holds: a week at most, an absence eight.
 #[derive(Debug, clap::Args)]
 struct Lasts {
-    /// How long: 2h, 30m
+    /// How long: 2h, 30m, 14d
     #[arg(long = "for", conflicts_with = "until")]
     length: Option<String>,
-    /// RFC 3339, or the next time the site's clock shows this: 18:00
+    /// RFC 3339, "2026-05-26 18:00" by the site's clock, or the next time it shows this: 18:00
     #[arg(long)]
     until: Option<String>,
 }
@@ -194,6 +201,12 @@ fn request(what: &What) -> Result<Option<(&'static str, Value)>, String> {
             ("limit", body)
         }
         What::Limits => return Ok(None),
+        What::Away { lasts } => {
+            let mut body = json!({});
+            lasts.put(&mut body, None)?;
+            ("away", body)
+        }
+        What::EndAway => ("end-away", json!({})),
         What::Mode { mode } => ("mode", json!({ "mode": mode })),
         What::Release => ("release", json!({})),
     }))
@@ -296,6 +309,10 @@ mod tests {
             "end-limit",
             json!({"direction": "export", "source": "person"}),
         );
+        check("home away --for 14d", "away", json!({"for_minutes": 20160.0}));
+        check("home away --until 18:00", "away", json!({"until": "18:00"}));
+        check("home end-away", "end-away", json!({}));
+        assert!(asked("home away").unwrap_err().contains("--until 18:00"));
         assert!(asked("home limit import 5kW").unwrap_err().contains("--until 18:00"));
         assert!(asked("home limit import 5kW --for 2h --until 18:00").is_err());
         assert!(asked("home limit import NaNkW --for 2h").is_err());

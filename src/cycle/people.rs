@@ -18,6 +18,9 @@ pub enum NotDone {
 /// Overrides and limits of people end after this time at the latest: nobody remembers an older one.
 pub const LONGEST: TimeDelta = TimeDelta::days(7);
 
+/// An absence ends after this time at the latest: what is usual is remembered for as long.
+pub const LONGEST_AWAY: TimeDelta = TimeDelta::days(56);
+
 /// What of an input is taken, and journaled: cut to what the component can do, ended within [`LONGEST`], stamped.
 pub fn taken(plant: &Plant, input: &PeopleInput, now: Timestamp) -> PeopleInput {
     let end = now + LONGEST;
@@ -36,6 +39,8 @@ pub fn taken(plant: &Plant, input: &PeopleInput, now: Timestamp) -> PeopleInput 
             *until = end.min(*until);
         }
         PeopleInput::Limit { until, said_at, .. } => (*until, *said_at) = (end.min(*until), Some(now)),
+        PeopleInput::Away { until, said_at } => (*until, *said_at) = ((now + LONGEST_AWAY).min(*until), Some(now)),
+        PeopleInput::EndAway { said_at } => *said_at = Some(now),
         _ => {}
     }
     input
@@ -54,7 +59,11 @@ pub fn apply(
     Ok(match input {
         PeopleInput::Limit { .. } | PeopleInput::EndLimit { .. } => Trigger::LimitChanged,
         PeopleInput::Mode { .. } | PeopleInput::Release => Trigger::OnRequest,
-        PeopleInput::Ev { .. } | PeopleInput::Override { .. } | PeopleInput::EndOverride { .. } => Trigger::WishChanged,
+        PeopleInput::Ev { .. }
+        | PeopleInput::Override { .. }
+        | PeopleInput::EndOverride { .. }
+        | PeopleInput::Away { .. }
+        | PeopleInput::EndAway { .. } => Trigger::WishChanged,
     })
 }
 
@@ -89,7 +98,12 @@ fn check(plant: &Plant, state: &ControllerState, input: &PeopleInput, now: Times
                 false => Err(no_limit(state, source, *direction)),
             }
         }
-        PeopleInput::EndOverride { .. } | PeopleInput::Mode { .. } | PeopleInput::Release => Ok(()),
+        PeopleInput::Away { until, .. } => in_future(*until, now),
+        PeopleInput::EndAway { .. } if state.away.is_none() => Err("nobody is away".into()),
+        PeopleInput::EndOverride { .. }
+        | PeopleInput::EndAway { .. }
+        | PeopleInput::Mode { .. }
+        | PeopleInput::Release => Ok(()),
     }
 }
 
@@ -137,6 +151,13 @@ pub fn lay(state: &mut ControllerState, input: &PeopleInput) -> Result<(), Strin
         PeopleInput::EndLimit { source, direction } => {
             state.limits.end(source, *direction);
         }
+        PeopleInput::Away { until, said_at } => state.leave(said_at.unwrap_or(*until), *until),
+        PeopleInput::EndAway { said_at } => {
+            let ends = state.away.map(|a| a.until);
+            if let Some(at) = said_at.or(ends) {
+                state.come_back(at);
+            }
+        }
         PeopleInput::Mode { mode } => {
             state.mode = *mode;
             if *mode == Mode::Control && state.rung == Rung::Released {
@@ -154,12 +175,13 @@ pub fn lay(state: &mut ControllerState, input: &PeopleInput) -> Result<(), Strin
     Ok(())
 }
 
-/// Ends overrides and limits whose time is over; true if a new plan is due.
+/// Ends overrides, limits and an absence whose time is over; true if a new plan is due.
 pub fn expire(state: &mut ControllerState, now: Timestamp) -> bool {
     let before = state.overrides.len();
     state.overrides.retain(|_, o| o.until > now);
     let ended = state.limits.expire(now);
-    ended || before != state.overrides.len()
+    let back = state.away.is_some_and(|a| a.until <= now) && state.come_back(now);
+    ended || back || before != state.overrides.len()
 }
 
 fn kind<'a>(plant: &'a Plant, component: &Id) -> Result<&'a Kind, String> {

@@ -1,6 +1,6 @@
 //! What a person is told after an input: what is in force now, what of the asked was cut by what, and what has no effect.
 
-use super::people::{LONGEST, carried};
+use super::people::{LONGEST, LONGEST_AWAY, carried};
 use crate::model::words::{energy, moment, power};
 use crate::model::{ControllerState, Direction, Language, PeopleInput, Rung, Session, Source, Target, own_limit};
 use crate::site::{Component, EvMode, Id, Kind, Mode, Plant};
@@ -35,7 +35,8 @@ pub enum Effect {
 /// Why something is not as it was asked.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Note {
-    /// Stable: `rating`, `week`, `observe`, `safe`, `no_car`, `takes_no_order`, `site`, `tighter`, `limit`, `too_little_time`.
+    /// Stable: `rating`, `week`, `observe`, `safe`, `no_car`, `takes_no_order`, `site`, `tighter`, `limit`, `too_little_time`,
+    /// `eight_weeks`.
     pub code: &'static str,
     pub effect: Effect,
     pub en: String,
@@ -68,6 +69,11 @@ pub enum InForce {
         source: String,
         until: Option<Timestamp>,
     },
+    Away {
+        since: Timestamp,
+        until: Timestamp,
+    },
+    NotAway,
     Mode {
         mode: Mode,
     },
@@ -132,6 +138,13 @@ impl About<'_> {
                 }
             }
             PeopleInput::Limit { direction, .. } | PeopleInput::EndLimit { direction, .. } => self.limit(*direction),
+            PeopleInput::Away { .. } | PeopleInput::EndAway { .. } => match self.state.away {
+                Some(a) => InForce::Away {
+                    since: a.from,
+                    until: a.until,
+                },
+                None => InForce::NotAway,
+            },
             PeopleInput::Mode { mode } => InForce::Mode { mode: *mode },
             PeopleInput::Release => InForce::Released,
         }
@@ -178,8 +191,10 @@ impl About<'_> {
                 notes.extend(self.a_week(*until));
                 notes.extend(self.not_written());
             }
+            PeopleInput::Away { until, .. } => notes.extend(self.eight_weeks(*until)),
             PeopleInput::EndOverride { .. }
             | PeopleInput::EndLimit { .. }
+            | PeopleInput::EndAway { .. }
             | PeopleInput::Mode { .. }
             | PeopleInput::Release => {}
         }
@@ -214,6 +229,19 @@ impl About<'_> {
                 self.time(end, Language::En)
             ),
             ko: format!("최대 기간은 일주일이므로 {}에 끝납니다.", self.time(end, Language::Ko)),
+        })
+    }
+
+    fn eight_weeks(&self, until: Timestamp) -> Option<Note> {
+        let end = self.now + LONGEST_AWAY;
+        (until > end).then(|| Note {
+            code: "eight_weeks",
+            effect: Effect::Part,
+            en: format!(
+                "It ends on {}: an absence lasts no longer than eight weeks.",
+                self.time(end, Language::En)
+            ),
+            ko: format!("최대 기간은 8주이므로 {}에 끝납니다.", self.time(end, Language::Ko)),
         })
     }
 
@@ -369,7 +397,14 @@ impl About<'_> {
                 false => format!("{}: 수동 지시가 끝났습니다.", self.title(component, language)),
             },
             InForce::Limit { .. } => self.limit_sentence(in_force, language),
-            InForce::Mode { .. } | InForce::Released | InForce::Nothing => {
+            InForce::Away { until, .. } => {
+                let until = self.time(*until, language);
+                match en {
+                    true => format!("Away until {until}: loads are expected to draw what they draw without people."),
+                    false => format!("{until}까지 집을 비웁니다. 부하는 사람이 없을 때의 사용량으로 예측합니다."),
+                }
+            }
+            InForce::NotAway | InForce::Mode { .. } | InForce::Released | InForce::Nothing => {
                 let (english, korean) = whole_site(in_force);
                 if en { english } else { korean }.into()
             }
@@ -409,6 +444,10 @@ fn whole_site(in_force: &InForce) -> (&'static str, &'static str) {
         InForce::Mode { mode: Mode::Observe } => (
             "Madang only observes: it gives the devices back and writes nothing.",
             "관찰만 합니다. 제어권을 장치에 돌려주고 아무것도 쓰지 않습니다.",
+        ),
+        InForce::NotAway => (
+            "Nobody is away: loads are expected to draw what is usual.",
+            "집을 비우지 않았습니다. 부하는 평소 사용량으로 예측합니다.",
         ),
         InForce::Released => (
             "Everything is handed back to the devices; Madang only observes until it is told `mode control`.",

@@ -1,7 +1,8 @@
-//! Load: a day-type profile learnt with shrinkage, plus errors of the last hours that fade.
+//! Load: a day-type profile learnt with shrinkage, plus errors of the last hours that fade. While people are away: what the
+//! load drew without them.
 
-use super::BySlot;
 use super::slots::Slots;
+use super::{BySlot, level};
 use crate::model::{ControllerState, SLOT_S, SeriesMemory};
 use crate::site::{ExpectedLoad, Id, Plant};
 use crate::time::{DayKind, Timestamp, day_kind};
@@ -9,7 +10,7 @@ use chrono::{TimeDelta, Timelike};
 
 const PER_DAY: usize = 96;
 /// A day 14 days old counts half.
-const HALF_LIFE_D: f64 = 14.0;
+pub(super) const HALF_LIFE_D: f64 = 14.0;
 /// Days' worth of trust in the coarser profile (forecasting notes: k = 3 for the day type, 2 for the prior).
 const TRUST_TYPE: f64 = 3.0;
 const TRUST_PRIOR: f64 = 2.0;
@@ -24,25 +25,38 @@ pub(crate) fn forecast(
     now: Timestamp,
 ) -> BySlot {
     let history = state.forecast.series.get(&format!("load/{id}"));
-    let profile = Profile::learn(plant, expected, history, now);
-    let bias = Bias::of(plant, &profile, history, now);
+    let seen = seen(plant, state, history, now);
+    let days = seen.iter().map(Seen::weight).sum::<f64>() / PER_DAY as f64;
+    let presence = Presence::learn(expected, &seen);
+    let is_away = state.is_away(now);
+    let bias = Bias::of(presence.table(is_away), &seen, is_away);
     let most = highest(expected, history);
     let mean = (0..slots.count)
         .map(|i| {
             let t = slots.at(i);
+            let away = state.is_away(t);
             let ahead = (t - now).as_seconds_f64().max(0.0) / 3600.0;
-            (profile.at(plant, t) + bias.at(ahead)).clamp(0.0, most)
+            let (kind, quarter) = place(plant, t);
+            let drift = if away == is_away { bias.at(ahead) } else { 0.0 };
+            (presence.table(away)[kind][quarter] + drift).clamp(0.0, most)
         })
         .collect();
-    let days = profile.days;
-    let model = if days < 0.5 { "cold start" } else { "profile" };
     let spread = 0.55 / (1.0 + mean_kw(expected) / 4.0).sqrt();
     BySlot {
         mean,
         low: 1.0 - spread,
         high: 1.0 + spread,
         most,
-        model,
+        model: model(days, is_away, presence.changed),
+    }
+}
+
+fn model(days: f64, is_away: bool, changed: bool) -> &'static str {
+    match (is_away, changed) {
+        (true, _) => "away",
+        (false, true) => "profile, changed level",
+        (false, false) if days < 0.5 => "cold start",
+        (false, false) => "profile",
     }
 }
 
@@ -57,10 +71,52 @@ fn highest(expected: &ExpectedLoad, history: Option<&SeriesMemory>) -> f64 {
 }
 
 /// Mean kW by day kind and local quarter of an hour.
-struct Profile {
-    table: [[f64; PER_DAY]; 3],
-    /// Weighted days of history behind it.
-    days: f64,
+pub(super) type Table = [[f64; PER_DAY]; 3];
+
+/// One measured slot of the past.
+pub(super) struct Seen {
+    kind: usize,
+    quarter: usize,
+    pub kw: f64,
+    /// Slots between it and the newest one.
+    back: usize,
+    age: TimeDelta,
+    /// People had said that nobody is there.
+    away: bool,
+}
+
+impl Seen {
+    fn weight(&self) -> f64 {
+        0.5f64.powf(self.age.as_seconds_f64() / 86_400.0 / HALF_LIFE_D)
+    }
+    /// Whole days between its end and now.
+    pub fn day(&self) -> usize {
+        let ended = self.age - TimeDelta::seconds(SLOT_S);
+        usize::try_from(ended.num_days()).unwrap_or(0)
+    }
+    /// What a table expects of it, kW.
+    pub fn of(&self, table: &Table) -> f64 {
+        table[self.kind][self.quarter]
+    }
+}
+
+fn seen(plant: &Plant, state: &ControllerState, history: Option<&SeriesMemory>, now: Timestamp) -> Vec<Seen> {
+    let Some(h) = history else { return Vec::new() };
+    let slots = h.slots.iter().enumerate();
+    let measured = slots.filter_map(|(i, kw)| {
+        let t = h.start + TimeDelta::seconds(SLOT_S * i as i64);
+        let (kind, quarter) = place(plant, t);
+        let kw = f64::from((*kw)?);
+        Some(Seen {
+            kind,
+            quarter,
+            kw,
+            back: h.slots.len() - 1 - i,
+            age: now - t,
+            away: state.is_away(t),
+        })
+    });
+    measured.collect()
 }
 
 fn row(kind: DayKind) -> usize {
@@ -78,50 +134,67 @@ fn place(plant: &Plant, t: Timestamp) -> (usize, usize) {
     (row(kind), (local.hour() * 4 + local.minute() / 15) as usize)
 }
 
-impl Profile {
-    fn learn(plant: &Plant, expected: &ExpectedLoad, history: Option<&SeriesMemory>, now: Timestamp) -> Self {
+/// What is drawn with people there, and without.
+struct Presence {
+    home: Table,
+    away: Table,
+    /// `home` follows a lasting change of level.
+    changed: bool,
+}
+
+impl Presence {
+    fn learn(expected: &ExpectedLoad, seen: &[Seen]) -> Self {
         let prior = prior(expected);
-        let Some(h) = history else {
-            return Self {
-                table: prior,
-                days: 0.0,
-            };
-        };
-        let (mut sum, mut weight) = ([[0.0; PER_DAY]; 3], [[0.0; PER_DAY]; 3]);
-        for (i, v) in h.slots.iter().enumerate() {
-            let Some(v) = v else { continue };
-            let t = h.start + TimeDelta::seconds(SLOT_S * i as i64);
-            let w = 0.5f64.powf((now - t).as_seconds_f64() / 86_400.0 / HALF_LIFE_D);
-            let (k, q) = place(plant, t);
-            sum[k][q] += w * f64::from(*v);
-            weight[k][q] += w;
-        }
-        let days = weight.iter().flatten().sum::<f64>() / PER_DAY as f64;
-        let (sum, weight) = (sum.map(smooth), weight.map(smooth));
-        let mut table = prior;
-        for q in 0..PER_DAY {
-            let (all, n) = ratio_to_prior(&sum, &weight, &prior, q);
-            for k in 0..3 {
-                let coarse = prior[k][q] * (all * n + TRUST_PRIOR) / (n + TRUST_PRIOR);
-                table[k][q] = (sum[k][q] + TRUST_TYPE * coarse) / (weight[k][q] + TRUST_TYPE);
-            }
-        }
-        Self { table, days }
+        let (gone, there): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|s| s.away);
+        let (home, changed) = level::profile(&there, &prior);
+        let alone = mean_of(&gone).unwrap_or_else(|| resting_kw(&there, &prior));
+        let away = learn(&gone, &[[alone; PER_DAY]; 3], |_| true);
+        Self { home, away, changed }
     }
 
-    fn at(&self, plant: &Plant, t: Timestamp) -> f64 {
-        let (k, q) = place(plant, t);
-        self.table[k][q]
+    fn table(&self, away: bool) -> &Table {
+        if away { &self.away } else { &self.home }
     }
 }
 
+/// Mean of what was measured, kW; `None` of less than a day.
+fn mean_of(seen: &[&Seen]) -> Option<f64> {
+    (seen.len() >= PER_DAY).then(|| seen.iter().map(|s| s.kw).sum::<f64>() / seen.len() as f64)
+}
+
+/// What the load draws while nobody does anything: the lowest tenth of what was measured, kW; without a day of
+/// measurements the lowest of what the site file expects.
+fn resting_kw(seen: &[&Seen], prior: &Table) -> f64 {
+    let mut kw: Vec<f64> = seen.iter().map(|s| s.kw).collect();
+    if kw.len() < PER_DAY {
+        return prior.iter().flatten().fold(f64::INFINITY, |a, b| a.min(*b));
+    }
+    kw.sort_by(f64::total_cmp);
+    kw.get(kw.len() / 10).copied().unwrap_or(0.0)
+}
+
+/// The table of the slots that `counts` lets in, shrunk to `prior` where there are few.
+pub(super) fn learn(seen: &[&Seen], prior: &Table, counts: impl Fn(&Seen) -> bool) -> Table {
+    let (mut sum, mut weight) = ([[0.0; PER_DAY]; 3], [[0.0; PER_DAY]; 3]);
+    for s in seen.iter().filter(|s| counts(s)) {
+        let w = s.weight();
+        sum[s.kind][s.quarter] += w * s.kw;
+        weight[s.kind][s.quarter] += w;
+    }
+    let (sum, weight) = (sum.map(smooth), weight.map(smooth));
+    let mut table = *prior;
+    for q in 0..PER_DAY {
+        let (all, n) = ratio_to_prior(&sum, &weight, prior, q);
+        for k in 0..3 {
+            let coarse = prior[k][q] * (all * n + TRUST_PRIOR) / (n + TRUST_PRIOR);
+            table[k][q] = (sum[k][q] + TRUST_TYPE * coarse) / (weight[k][q] + TRUST_TYPE);
+        }
+    }
+    table
+}
+
 /// All day kinds together at one quarter: measured against the prior, and how many days back it.
-fn ratio_to_prior(
-    sum: &[[f64; PER_DAY]; 3],
-    weight: &[[f64; PER_DAY]; 3],
-    prior: &[[f64; PER_DAY]; 3],
-    q: usize,
-) -> (f64, f64) {
+fn ratio_to_prior(sum: &Table, weight: &Table, prior: &Table, q: usize) -> (f64, f64) {
     let n: f64 = (0..3).map(|k| weight[k][q]).sum();
     let measured: f64 = (0..3).map(|k| sum[k][q]).sum();
     let expected: f64 = (0..3).map(|k| weight[k][q] * prior[k][q]).sum();
@@ -142,7 +215,7 @@ fn smooth(day: [f64; PER_DAY]) -> [f64; PER_DAY] {
     out
 }
 
-fn prior(expected: &ExpectedLoad) -> [[f64; PER_DAY]; 3] {
+fn prior(expected: &ExpectedLoad) -> Table {
     let mean = mean_kw(expected);
     let mut day = [0.0; PER_DAY];
     for (q, cell) in day.iter_mut().enumerate() {
@@ -164,19 +237,14 @@ struct Bias {
 }
 
 impl Bias {
-    fn of(plant: &Plant, profile: &Profile, history: Option<&SeriesMemory>, now: Timestamp) -> Self {
+    /// From the last hours with people there, or from those without.
+    fn of(table: &Table, seen: &[Seen], away: bool) -> Self {
         let mean = |slots: usize, trust: f64| -> f64 {
-            let Some(h) = history else { return 0.0 };
-            let mut sum = 0.0;
-            let mut n = 0.0;
-            for (i, v) in h.slots.iter().enumerate().rev().take(slots) {
-                let t = h.start + TimeDelta::seconds(SLOT_S * i as i64);
-                let recent = now - t <= TimeDelta::seconds(SLOT_S * (slots as i64 + 1));
-                if let (Some(v), true) = (v, recent) {
-                    sum += f64::from(*v) - profile.at(plant, t);
-                    n += 1.0;
-                }
-            }
+            let recent = TimeDelta::seconds(SLOT_S * (slots as i64 + 1));
+            let last = seen
+                .iter()
+                .filter(|s| s.back < slots && s.age <= recent && s.away == away);
+            let (sum, n) = last.fold((0.0, 0.0), |(sum, n), s| (sum + s.kw - s.of(table), n + 1.0));
             sum / (n + trust)
         };
         Self {

@@ -3,6 +3,7 @@
 //! Cold start: with no history a load follows the site file's profile and PV the sun; every hour measured moves both.
 //! The dispatch head is the mean; slots are 15 minutes of UTC, day types and hours are local.
 
+mod level;
 mod load;
 mod memory;
 mod outdoor;
@@ -168,6 +169,112 @@ mod tests {
         assert!(
             cold > one && one > three && three > ten && ten < 0.2,
             "{cold} {one} {three} {ten}"
+        );
+    }
+
+    /// A household of 18 kWh a day by hour of UTC, kW.
+    fn with_people(hour: i64) -> f64 {
+        match hour {
+            6..=8 => 1.2,
+            17..=21 => 1.7,
+            _ => 0.36,
+        }
+    }
+
+    /// What is on while nobody is there, kW.
+    fn alone(_: i64) -> f64 {
+        0.12
+    }
+
+    type Draw = fn(i64) -> f64;
+    type Stretches<'a> = &'a [(i64, Draw)];
+
+    /// State at noon after stretches of days in which a load was drawn.
+    fn after(stretches: Stretches<'_>) -> ControllerState {
+        let days: i64 = stretches.iter().map(|(days, _)| days).sum();
+        let mut t = noon() - TimeDelta::days(days);
+        let mut state = ControllerState::fresh(&plant(), t);
+        for (days, draw) in stretches {
+            for i in 0..days * 96 {
+                let hour = (t + TimeDelta::minutes(15 * i))
+                    .time()
+                    .signed_duration_since(chrono::NaiveTime::MIN);
+                let kw = draw(hour.num_hours()) as f32;
+                state
+                    .forecast
+                    .put_slot("load/home", t + TimeDelta::minutes(15 * i), Some(kw));
+            }
+            t += TimeDelta::days(*days);
+        }
+        state
+    }
+
+    /// Error of the next `days` of the home's load, kWh a day.
+    fn error(state: &ControllerState, truth: Draw, from_day: usize, days: usize) -> f64 {
+        let length = TimeDelta::days((from_day + days) as i64);
+        let grid = TimeGrid::aligned(noon(), TimeDelta::minutes(15), length);
+        let f = forecast(&plant(), state, None, None, grid, noon());
+        let kw = f.load[&id("home")].mean.iter().enumerate().skip(from_day * 96);
+        let hour = |t: usize| (10 + t as i64 / 4) % 24;
+        kw.map(|(t, kw)| (kw - truth(hour(t))).abs() / 4.0).sum::<f64>() / days as f64
+    }
+
+    #[test]
+    fn a_lasting_change_of_level_is_followed_within_two_days_and_back() {
+        let rows: [(&str, Stretches<'_>, Draw, f64); 6] = [
+            ("as usual", &[(14, with_people)], with_people, 3.0),
+            ("away for two days", &[(14, with_people), (2, alone)], alone, 1.5),
+            ("away for eight days", &[(14, with_people), (8, alone)], alone, 0.5),
+            (
+                "back for two days",
+                &[(14, with_people), (8, alone), (2, with_people)],
+                with_people,
+                3.5,
+            ),
+            (
+                "back after three weeks",
+                &[(30, with_people), (21, alone), (2, with_people)],
+                with_people,
+                3.5,
+            ),
+            (
+                "a day away does not last",
+                &[(14, with_people), (1, alone), (2, with_people)],
+                with_people,
+                3.0,
+            ),
+        ];
+        for (name, stretches, truth, most) in rows {
+            let error = error(&after(stretches), truth, 0, 1);
+            assert!(error < most, "{name}: {error:.2} kWh a day");
+        }
+    }
+
+    #[test]
+    fn who_says_that_nobody_is_there_is_counted_on_at_once_until_the_end() {
+        let ends = noon() + TimeDelta::days(2);
+        let mut first = after(&[(14, with_people)]);
+        first.leave(noon(), ends);
+        // 0.36 kW is the lowest that was ever drawn
+        assert!(error(&first, |_| 0.36, 0, 2) < 1.0, "{}", error(&first, |_| 0.36, 0, 2));
+        assert!(
+            error(&first, with_people, 2, 1) < 3.0,
+            "the day after the end is a usual one"
+        );
+        let mut again = after(&[(10, with_people), (4, alone), (10, with_people)]);
+        again.leave(noon() - TimeDelta::days(14), ends);
+        again.come_back(noon() - TimeDelta::days(10));
+        again.leave(noon(), ends);
+        let known = error(&again, alone, 0, 2);
+        assert!(known < 1.5, "an earlier absence told what is drawn: {known}");
+        assert_eq!(run(&again, noon()).models["load/home"], "away");
+        let mut back = after(&[(14, with_people), (8, alone)]);
+        back.leave(noon() - TimeDelta::days(8), ends);
+        back.come_back(noon());
+        let home = error(&back, with_people, 0, 1);
+        assert!(
+            home < 4.0,
+            "what was drawn without people teaches nothing of those with: {home}"
         );
     }
 

@@ -1,7 +1,7 @@
 //! What people last said, apart from everything else: the one part of the state that no damage may take.
 
 use super::limits::Limits;
-use super::state::{ControllerState, Override, Rung, Session};
+use super::state::{Absence, ControllerState, Override, Rung, Session};
 use crate::site::{Id, Mode, Plant};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Words {
     pub released: bool,
     pub limits: Limits,
     pub overrides: BTreeMap<Id, Override>,
+    #[serde(default)]
+    pub away: Option<Absence>,
     /// Cars that a person spoke about.
     pub sessions: BTreeMap<Id, Session>,
 }
@@ -32,6 +34,7 @@ impl Words {
             released: state.rung == Rung::Released,
             limits: state.limits.clone(),
             overrides: state.overrides.clone(),
+            away: state.away,
             sessions: told.map(|(id, s)| (id.clone(), s.clone())).collect(),
         }
     }
@@ -45,7 +48,7 @@ impl Words {
         } else if state.rung == Rung::Released {
             state.rung = Rung::Safe;
         }
-        (state.limits, state.overrides) = (self.limits, self.overrides);
+        (state.limits, state.overrides, state.away) = (self.limits, self.overrides, self.away);
         for (id, told) in self.sessions {
             match state.sessions.get_mut(&id) {
                 Some(s) if s.since == told.since => {

@@ -44,6 +44,18 @@ pub enum PeopleInput {
         source: Source,
         direction: Direction,
     },
+    /// Nobody is there until then: loads are expected to draw what they draw without people.
+    Away {
+        until: Timestamp,
+        /// Filled in when it is taken.
+        #[serde(default)]
+        said_at: Option<Timestamp>,
+    },
+    /// People are back.
+    EndAway {
+        #[serde(default)]
+        said_at: Option<Timestamp>,
+    },
     Mode {
         mode: Mode,
     },

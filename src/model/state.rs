@@ -2,7 +2,7 @@
 
 use super::doubt::{MeterMemory, Still, Suspicion};
 use super::field::FieldMemory;
-use super::forecast::ForecastMemory;
+use super::forecast::{ForecastMemory, SLOT_S, SLOTS_KEPT};
 use super::ledger::{BaselineUse, DayBooks, KeptPeak};
 use super::limits::Limits;
 use super::reason::Reason;
@@ -61,6 +61,12 @@ pub struct ControllerState {
     pub sessions: BTreeMap<Id, Session>,
     pub overrides: BTreeMap<Id, Override>,
     pub limits: Limits,
+    /// People said that nobody is there.
+    #[serde(default)]
+    pub away: Option<Absence>,
+    /// Earlier absences, as far back as the forecaster remembers what was drawn in them.
+    #[serde(default)]
+    pub absences: Vec<Absence>,
     pub generators: BTreeMap<Id, GeneratorHistory>,
     pub shiftables: BTreeMap<Id, ShiftableHistory>,
     pub forecast: ForecastMemory,
@@ -132,6 +138,8 @@ impl ControllerState {
             sessions: BTreeMap::new(),
             overrides: BTreeMap::new(),
             limits: Limits::default(),
+            away: None,
+            absences: Vec::new(),
             generators: BTreeMap::new(),
             shiftables: BTreeMap::new(),
             forecast: ForecastMemory {
@@ -186,6 +194,8 @@ impl ControllerState {
             sessions: self.sessions.clone(),
             overrides: self.overrides.clone(),
             limits: self.limits.clone(),
+            away: self.away,
+            absences: self.absences.clone(),
             generators: self.generators.clone(),
             shiftables: self.shiftables.clone(),
             forecast,
@@ -264,7 +274,7 @@ impl ControllerState {
     /// | `last`: when told, since when in this mode | plans: steps, when made |
     /// | `accepted`, `counters`, `suspicions`, `still`: readings and doubts | `month`, `window`, `today`: see `state::books::step` |
     /// | `meter`: evidence for and against it | |
-    /// | `marks` of the control laws | departures, ends of overrides and limits |
+    /// | `marks` of the control laws | departures, absences, ends of overrides and limits |
     /// | `sessions`: since when plugged in | the day of a shiftable load's last run |
     /// | `generators`, `shiftables`: since when they run | days of wear |
     /// | `field`: until when a command is left to another | `forecast`, but for whole weeks |
@@ -283,6 +293,8 @@ impl ControllerState {
             sessions,
             overrides: _,
             limits: _,
+            away: _,
+            absences: _,
             generators,
             shiftables,
             forecast,
@@ -319,6 +331,34 @@ impl ControllerState {
         forecast.step(step);
     }
 
+    /// Nobody is there at `t`, as far as people said.
+    pub fn is_away(&self, t: Timestamp) -> bool {
+        self.away
+            .iter()
+            .chain(&self.absences)
+            .any(|a| a.from <= t && t < a.until)
+    }
+
+    /// Nobody is there from `from` on; an absence that lasts only gets another end.
+    pub fn leave(&mut self, from: Timestamp, until: Timestamp) {
+        let from = self.away.map_or(from, |a| a.from);
+        self.away = Some(Absence { from, until });
+    }
+
+    /// The absence ends at `at`; true if there was one.
+    pub fn come_back(&mut self, at: Timestamp) -> bool {
+        let Some(absence) = self.away.take() else {
+            return false;
+        };
+        let kept = TimeDelta::seconds(SLOT_S * SLOTS_KEPT as i64);
+        self.absences.retain(|a| at - a.until < kept);
+        self.absences.push(Absence {
+            until: absence.until.min(at),
+            ..absence
+        });
+        true
+    }
+
     /// Puts a plan in force; the first one after local midnight is the plan of the day.
     pub fn adopt(&mut self, schedule: Arc<Schedule>) {
         if self.day_plan.as_ref().is_none_or(|p| p.made_at < self.today.start) {
@@ -347,6 +387,13 @@ pub struct WindowUse {
     pub exported: Energy,
     /// Seconds covered by good readings.
     pub covered_s: f64,
+}
+
+/// Nobody is there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Absence {
+    pub from: Timestamp,
+    pub until: Timestamp,
 }
 
 /// An energy counter as it is published: it only rises.

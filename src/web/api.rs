@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::hub::{Hub, Latest};
-use super::people::{EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
+use super::people::{Away, EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
 use super::room::{Room, Seat};
 use super::says::{failure, json_text, too_much};
 use super::serve::CONNECTIONS_MAX;
@@ -142,6 +142,14 @@ fn posts() -> Router<App> {
         .route(
             "/end-limit",
             post(|s: Asks, r: Request| said::<EndLimit>(s, r, |b, _, _| b.input())),
+        )
+        .route(
+            "/away",
+            post(|s: Asks, r: Request| said::<Away>(s, r, |b, hub, t| b.input(&hub.site.plant, t))),
+        )
+        .route(
+            "/end-away",
+            post(|s: Asks, r: Request| said::<Nothing>(s, r, |_, _, _| Ok(PeopleInput::EndAway { said_at: None }))),
         )
         .route(
             "/mode",

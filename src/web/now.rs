@@ -44,6 +44,7 @@ pub fn view(plant: &Plant, report: &CycleReport, standing: &Standing) -> Value {
             "demand_charge": plant.tariff.demand.is_some(),
         },
         "limits": limits(&seen),
+        "away": state.away.map(|a| json!({"since": a.from, "until": a.until})),
         "alarms": report.alarms, "counts": report.counts, "plan_id": state.schedule.as_ref().map(|s| s.id),
         "cycle_ms": report.cycle_ms,
     })

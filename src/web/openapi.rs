@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::ask::{SERIES_MAX, STEP_MAX_S};
-use super::people::{EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
+use super::people::{Away, EndLimit, EndOverride, Ev, Limit, Nothing, Override, SetMode};
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value, json};
 
@@ -91,11 +91,13 @@ pub fn document() -> Value {
             "Ends the limits of one source in one direction",
             body::<EndLimit>(),
         ),
+        ("away", "Nobody is there until then", body::<Away>()),
+        ("end-away", "People are back", body::<Nothing>()),
         ("mode", "Observe or control", body::<SetMode>()),
         ("release", "Hands everything back to the devices", body::<Nothing>()),
     ];
     for (path, summary, schema) in posts {
-        let required = path != "release";
+        let required = !["release", "end-away"].contains(&path);
         paths.insert(
             format!("/api/v1/{path}"),
             json!({"post": post(summary, &schema, required)}),

@@ -5,7 +5,7 @@ use crate::model::{Direction, PeopleInput, Source, Target};
 use crate::site::{EvMode, Id, Kind, Mode, Plant, nearest};
 use crate::time::{Timestamp, local_instant};
 use crate::units::{Current, Energy, Power};
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -68,6 +68,16 @@ pub struct EndLimit {
     pub direction: String,
     /// `person` unless told.
     pub source: Option<String>,
+}
+
+/// Nobody is there: loads are expected to draw what they draw without people. Eight weeks at most.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Away {
+    /// RFC 3339, `2026-05-26 18:00` or the next `18:00` by the site's clock; or say `for_minutes`.
+    pub until: Option<String>,
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub for_minutes: Option<f64>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -146,6 +156,14 @@ impl EndLimit {
     }
 }
 
+impl Away {
+    /// `now` is site time, for a length instead of an end.
+    pub fn input(self, plant: &Plant, now: Timestamp) -> Result<PeopleInput, String> {
+        let until = end(self.until, self.for_minutes, plant, now)?;
+        Ok(PeopleInput::Away { until, said_at: None })
+    }
+}
+
 impl SetMode {
     pub fn input(self) -> Result<PeopleInput, String> {
         let modes = [("observe", Mode::Observe), ("control", Mode::Control)];
@@ -173,13 +191,16 @@ fn word<T: Copy>(what: &str, text: &str, known: &[(&str, T)]) -> Result<T, Strin
     Err(format!("`{text}` is not a {what}; {hint}"))
 }
 
-/// An instant, or the next time the clock at the site shows this.
+/// An instant, a day and time of the site's clock, or the next time it shows this.
 fn moment(what: &str, text: &str, plant: &Plant, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = NaiveTime::parse_from_str(text, "%H:%M") {
         let zone = plant.location.time_zone;
         let today = now.with_timezone(&zone).date_naive();
         let days = (0..=1).map(|d| local_instant(zone, (today + TimeDelta::days(d)).and_time(time)));
         return Ok(days.into_iter().find(|t| *t > now).unwrap_or(now + TimeDelta::days(1)));
+    }
+    if let Ok(local) = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M") {
+        return Ok(local_instant(plant.location.time_zone, local));
     }
     let parsed = chrono::DateTime::parse_from_rfc3339(text);
     parsed.map(|t| t.to_utc()).map_err(|_| {

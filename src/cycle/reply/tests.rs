@@ -198,3 +198,53 @@ fn nonsense_is_answered_with_what_was_probably_meant() {
     assert_eq!(state.limits.iter().count(), 0);
     assert_eq!(state.overrides, std::collections::BTreeMap::<Id, Override>::new());
 }
+
+#[test]
+fn an_absence_is_told_ends_by_itself_or_by_people_and_survives() {
+    let (plant, mut state) = site("home-amsterdam");
+    let away = |days: i64| PeopleInput::Away {
+        until: now() + TimeDelta::days(days),
+        said_at: None,
+    };
+    let said = tell(&plant, &mut state, &away(10));
+    assert_eq!((said.effect, codes(&said)), (Effect::Full, vec![]));
+    assert!(
+        said.done.starts_with("Away until Thu 10 Dec 2026 13:00"),
+        "{}",
+        said.done
+    );
+    assert!(said.done_ko.contains("까지 집을 비웁니다"), "{}", said.done_ko);
+    // said again: only its end moves
+    let said = tell(&plant, &mut state, &away(100));
+    assert_eq!((said.effect, codes(&said)), (Effect::Part, vec!["eight_weeks"]));
+    assert_eq!(
+        state.away.map(|a| (a.from, a.until - a.from)),
+        Some((now(), people::LONGEST_AWAY))
+    );
+    let words = serde_json::to_string(&crate::model::Words::of(&state, now())).unwrap();
+    let mut restored = ControllerState::fresh(&plant, now());
+    serde_json::from_str::<crate::model::Words>(&words)
+        .unwrap()
+        .lay(&mut restored, true);
+    assert_eq!(restored.away, state.away);
+
+    let end = PeopleInput::EndAway { said_at: None };
+    let said = tell(&plant, &mut state, &end);
+    assert_eq!((said.in_force, state.away), (InForce::NotAway, None));
+    assert!(
+        people::apply(&plant, &mut state, &end, now()).is_err(),
+        "nobody is away any more"
+    );
+    tell(&plant, &mut state, &away(2));
+    assert!(!people::expire(&mut state, now() + TimeDelta::hours(47)));
+    assert!(
+        people::expire(&mut state, now() + TimeDelta::hours(48)),
+        "a new plan is due"
+    );
+    assert_eq!((state.away, state.absences.len()), (None, 2));
+    assert!(
+        people::apply(&plant, &mut state, &away(-1), now())
+            .unwrap_err()
+            .contains("already past")
+    );
+}

@@ -100,6 +100,7 @@ export function Control({ now, site, t, f, language, token }) {
     ${(now.writes || now.holds) && html`<button class="wide" disabled=${!token} onClick=${() => setAsked('release')}>${t('handBack')}</button>`}
     ${overridden.map((c) => html`<div key=${c.id} class="send"><span class="badge calm">${title(language, c)} · ${t('override')} ${t('until', f.clock(Date.parse(c.override.until)))}${c.override.in_force ? '' : ` · ${t('notInForce')}`}</span>
       <button disabled=${!token} onClick=${() => tell('end-override', { component: c.id })}>${t('end')}</button></div>`)}
+    <${AwayForm} now=${now} t=${t} f=${f} token=${token} />
     ${site.connection && html`<${LimitForm} now=${now} site=${site} t=${t} f=${f} token=${token} />`}
     ${!token && html`<${Unlock} t=${t} />`}
     ${asked && html`<${Confirm} t=${t} text=${t(asked === 'release' ? 'handBackAsk' : 'takeAsk')} no=${() => setAsked(null)}
@@ -118,6 +119,24 @@ function Unlock({ t }) {
   return html`<form onSubmit=${send}><h3>${t('readOnly')}</h3><p class="soft">${t('readOnlyHelp')}</p>
     <fieldset class="brief"><label>${t('token')}<input type="password" required autocomplete="off" value=${typed} onInput=${(e) => setTyped(e.target.value)} /></label>
       <div class="send"><button class="primary">${t('unlock')}</button></div></fieldset></form>`;
+}
+
+/** An absence, or its end while it lasts. */
+function AwayForm({ now, t, f, token }) {
+  const [tell, answer] = useSay(t);
+  const [days, setDays] = useState(7);
+  const send = (e) => {
+    e.preventDefault();
+    tell('away', { for_minutes: Number(days) * 1440 });
+  };
+  return html`<form onSubmit=${send}><h3>${t('away')}</h3><p class="soft">${t('awayHint')}</p>
+    ${now.away && html`<div class="send"><span class="badge calm">${t('away')} ${t('until', `${f.day(Date.parse(now.away.until))} ${f.clock(Date.parse(now.away.until))}`)}</span>
+      <button type="button" disabled=${!token} onClick=${() => tell('end-away', {})}>${t('end')}</button></div>`}
+    <fieldset class="brief" disabled=${!token}>
+      <label>${t('lasting')}<select value=${days} onChange=${(e) => setDays(e.target.value)}>
+        ${[1, 2, 3, 5, 7, 10, 14, 21, 28].map((d) => html`<option key=${d} value=${d}>${t('days', d)}</option>`)}</select></label>
+      <div class="send"><button class="primary">${t('begin')}</button></div>
+    </fieldset>${answer}</form>`;
 }
 
 function LimitForm({ now, site, t, f, token }) {
