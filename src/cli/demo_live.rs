@@ -187,7 +187,8 @@ fn devices(
     demo: &Demo,
 ) -> Result<Vec<Served>, String> {
     let (site, world, clock) = (site.clone(), world.clone(), clock.clone());
-    let (faults, seed) = (demo.faults.clone(), demo.seed);
+    let faults = demo.faults.iter().map(|f| f.clone().at_speed(demo.speed));
+    let (faults, seed) = (faults.collect::<Vec<_>>(), demo.seed);
     let (tell, told) = std::sync::mpsc::channel();
     let serve = move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

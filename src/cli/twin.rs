@@ -141,7 +141,7 @@ fn faults(args: &Args, site: &Site) -> Result<Vec<Fault>, (u8, String)> {
     let mut faults = Vec::new();
     for text in &args.fault {
         let more = Fault::parse_all(text, site).map_err(|why| (USAGE, format!("--fault {text}: {why}")))?;
-        faults.extend(more);
+        faults.extend(more.into_iter().map(|f| f.at_speed(args.speed)));
     }
     Ok(faults)
 }

@@ -73,7 +73,7 @@ pub enum FaultKind {
 
 /// Kinds as people write them, with a typical value and what they do; the list `--help` shows.
 pub const FAULTS: &str = "\
-Faults (--fault COMPONENT:KIND[=VALUE], repeated at will):
+Faults (--fault COMPONENT:KIND[=VALUE], repeated at will; times are the site's, and pass faster with --speed):
   dead              accepts connections, never answers
   asleep            an inverter that is switched off while the sun is down
   slow=300ms        answers late by so much
@@ -136,6 +136,18 @@ impl Fault {
             device: device.clone(),
             kind: FaultKind::parse(what)?,
         })
+    }
+}
+
+impl Fault {
+    /// The fault where the site's time runs at `speed`. Devices read the site's clock; only how late an answer is sent is
+    /// measured in real time.
+    pub fn at_speed(self, speed: f64) -> Self {
+        let kind = match self.kind {
+            FaultKind::Slow(d) => FaultKind::Slow(d.div_f64(speed)),
+            other => other,
+        };
+        Self { kind, ..self }
     }
 }
 
@@ -234,6 +246,12 @@ mod tests {
         assert_eq!(parse("ev:drop=2%").unwrap().kind, FaultKind::Drop(0.02));
         assert_eq!(parse("meter:scale=-1").unwrap().kind, FaultKind::Scale(-1.0));
         assert_eq!(parse("meter:offset=-500W").unwrap().kind, FaultKind::Offset(-0.5));
+        let fast = |t: &str| parse(t).unwrap().at_speed(60.0).kind;
+        assert_eq!(fast("meter:slow=3s"), FaultKind::Slow(Duration::from_millis(50)));
+        assert_eq!(
+            fast("meter:restart=10min"),
+            FaultKind::Restart(Duration::from_secs(600))
+        );
         // What the list names is understood as it stands there.
         let listed = FAULTS.lines().skip(1).filter_map(|l| l.split_whitespace().next());
         assert!(listed.map(|kind| parse(&format!("meter:{kind}")).unwrap()).count() > 15);
