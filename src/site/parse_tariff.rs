@@ -26,32 +26,11 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
     let currency = currency(s);
     let import_fee = import_fee(s, &currency);
     let tax = tax(s);
-    let tax_on_negative = s.flag_or(
-        "tax_on_negative",
-        true,
-        "whether price and fees below zero are taxed too (NL, SE: yes; DE, FI: no)",
-    );
-    let import_bounds = Bounds {
-        floor: price_or_none(
-            s,
-            "import_floor",
-            &currency,
-            "lowest price of an imported kWh with fees and tax",
-        ),
-        cap: price_or_none(
-            s,
-            "import_cap",
-            &currency,
-            "highest price of an imported kWh with fees and tax",
-        ),
-    };
-    let grid_carbon = s.quantity_or(
-        "grid_carbon",
-        "0.42 kg/kWh",
-        "0 kg/kWh",
-        "CO₂ of an imported kWh",
-        carbon_per_kwh,
-    );
+    let doc = "whether price and fees below zero are taxed too (NL, SE: yes; DE, FI: no)";
+    let tax_on_negative = s.flag_or("tax_on_negative", true, doc);
+    let import_bounds = bounds(s, &currency, ALL_IN);
+    let doc = "CO₂ of an imported kWh";
+    let grid_carbon = s.quantity_or("grid_carbon", "0.42 kg/kWh", "0 kg/kWh", doc, carbon_per_kwh);
     let holidays = holidays(s);
     let import = import(&s.section("import", true, "price of imported energy"), &currency);
     let followed = match &import {
@@ -61,20 +40,12 @@ pub fn tariff(s: &Section, tz: Tz, country: &str) -> Option<Tariff> {
     let export = s.section("export", false, "what exported energy is paid; absent: nothing");
     let export = export_of(&export, &currency, followed);
     let grid_renewable = grid_renewable(s);
-    let billing_day = s.whole(
-        "billing_day",
-        (1, 28),
-        Some(1),
-        "day on which each billing month begins",
-    );
-    let demand = demand(
-        &s.section("demand", false, "charge on the highest means of a metering window"),
-        &currency,
-    );
-    let capacity = capacity(
-        &s.section("capacity", false, "subscribed power, and what going beyond it costs"),
-        &currency,
-    );
+    let doc = "day on which each billing month begins";
+    let billing_day = s.whole("billing_day", (1, 28), Some(1), doc);
+    let doc = "charge on the highest means of a metering window";
+    let demand = demand(&s.section("demand", false, doc), &currency);
+    let doc = "subscribed power, and what going beyond it costs";
+    let capacity = capacity(&s.section("capacity", false, doc), &currency);
     s.finish();
     let read = Tariff {
         currency,
@@ -116,25 +87,31 @@ fn together(s: &Section, t: &Tariff) {
             "an overrun a kW counts every window, but [tariff.demand] has `days`, `hours` or `months`",
         );
     }
-    keep_order(s, ("import_floor", "import_cap"), &t.import_bounds);
     if matches!(t.import, ImportPrice::Blocks(_)) && !t.import_bounds.is_none() {
         s.fault("import", "blocks take neither `import_floor` nor `import_cap`");
     }
 }
 
-fn keep_order(s: &Section, (floor, cap): (&str, &str), bounds: &Bounds) {
-    if bounds.floor.zip(bounds.cap).is_some_and(|(floor, cap)| floor > cap) {
-        s.fault(floor, format!("must not be above `{cap}`"));
-    }
-}
+/// Keys of a lowest and a highest value, each with what it means.
+type BoundKeys = [(&'static str, &'static str); 2];
+const ALL_IN: BoundKeys = [
+    ("import_floor", "lowest price of an imported kWh with fees and tax"),
+    ("import_cap", "highest price of an imported kWh with fees and tax"),
+];
+const BARE: BoundKeys = [
+    ("floor", "lowest value of this price, before fees and tax"),
+    ("cap", "highest value of this price, before fees and tax"),
+];
 
-/// Lowest and highest value of the price that a table is about.
-fn bounds(s: &Section, currency: &str) -> Bounds {
+/// Lowest and highest value of a price.
+fn bounds(s: &Section, currency: &str, [floor, cap]: BoundKeys) -> Bounds {
     let bounds = Bounds {
-        floor: price_or_none(s, "floor", currency, "lowest value of this price, before fees and tax"),
-        cap: price_or_none(s, "cap", currency, "highest value of this price, before fees and tax"),
+        floor: price_or_none(s, floor.0, currency, floor.1),
+        cap: price_or_none(s, cap.0, currency, cap.1),
     };
-    keep_order(s, ("floor", "cap"), &bounds);
+    if bounds.floor.zip(bounds.cap).is_some_and(|(floor, cap)| floor > cap) {
+        s.fault(floor.0, format!("must not be above `{}`", cap.0));
+    }
     bounds
 }
 
@@ -210,7 +187,7 @@ fn import_as(form: &str, s: &Section, currency: &str) -> Option<ImportPrice> {
         "flat" => price(s, "price", currency, None, "price per kWh").map(ImportPrice::Flat),
         "dynamic" => {
             let file = s.text("file", "CSV or JSON in the site folder, watched: ts_utc, price");
-            let bounds = bounds(s, currency);
+            let bounds = bounds(s, currency, BARE);
             file.map(|file| ImportPrice::Dynamic { file, bounds })
         }
         "time-of-use" => time_of_use(s, currency, true).map(ImportPrice::TimeOfUse),
@@ -232,7 +209,7 @@ fn export_of(s: &Section, currency: &str, followed: Option<&str>) -> Option<Expo
         "file",
         "its own day-ahead prices, as in [tariff.import]; absent: the import price's",
     );
-    let bounds = bounds(s, currency);
+    let bounds = bounds(s, currency, BARE);
     if !s.is_there() {
         return Some(Export::flat(Price::ZERO));
     }
