@@ -751,7 +751,11 @@ fn metric_faults(plant: &Plant, report: &CycleReport, text: &str) -> Vec<String>
     let day = &report.state.today;
     compare("day_cost", None, Some(day.costs.total()));
     compare("day_baseline_cost", None, Some(day.baseline.total()));
-    compare("month_peak_watts", None, Some(report.state.month.peaks.peak.as_kw() * 1e3));
+    compare(
+        "month_peak_watts",
+        None,
+        Some(report.state.month.peaks.peak.as_kw() * 1e3),
+    );
     wrong
 }
 

@@ -4,7 +4,7 @@
 use crate::support::day::day_of;
 use madang::backtest::{Market, RunSpec, run_watched, settle};
 use madang::cycle::{CycleReport, samples};
-use madang::model::Costs;
+use madang::model::{Costs, Policy};
 use madang::site::{FuelUse, Kind, Site, builtin};
 use madang::units::Power;
 use std::cell::RefCell;
@@ -104,17 +104,8 @@ fn litres_are_counted_by_the_fuel_curve_and_shown_nowhere_without_one() {
             }
         }
         let spec = RunSpec {
-            site: Arc::new(site),
             policy: Policy::Rule,
-            seed: 1,
-            start: local_midnight(
-                chrono_tz::Asia::Seoul,
-                chrono::NaiveDate::from_ymd_opt(2026, 5, 12).unwrap(),
-            ),
-            days: 1,
-            cycle: chrono::TimeDelta::seconds(10),
-            wire: false,
-            faults: Vec::new(),
+            ..day_of(&Arc::new(site), "2026-05-12")
         };
         let last = RefCell::new(None);
         let keep = |report: &CycleReport| drop(last.replace(Some(report.clone())));

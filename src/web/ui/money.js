@@ -76,7 +76,7 @@ export function Island({ now, past, t, f }) {
     <dl>
       <div><dt>${t('pv')}</dt><dd>${f.kwh(sun)}</dd></div>
       <div><dt>${t('sunShare')}</dt><dd>${share === null ? t('unknown') : f.percent(share)}</dd></div>
-      ${today.generators.map((g) => html`<div key=${g.id}><dt>${t('generator')}</dt><dd>${f.kwh(g.energy_kwh)} <span class="soft">${t('runs', f.n1(g.run_h), g.starts)}</span></dd></div>`)}
+      ${today.generators.map((g) => html`<div key=${g.id}><dt>${t('generator')}</dt><dd>${f.kwh(g.energy_kwh)} <span class="soft">${t(g.starts === 1 ? 'runsOnce' : 'runs', f.n1(g.run_h), g.starts)}</span></dd></div>`)}
       ${today.generators.filter((g) => g.fuel_litres !== null).map((g) => html`<div key=${`fuel ${g.id}`}><dt>${t('burnt')}</dt><dd>${f.n1(g.fuel_litres)} L</dd></div>`)}
       <div><dt>${t('carbon')}</dt><dd>${f.n1(today.co2_kg)} kg</dd></div>
     </dl>

@@ -20,6 +20,7 @@ const WORDS = {
   'unknown-price': ['the price is unknown', '요금을 알 수 없음'],
   'unknown-generator': ['power of the generator is unknown', '발전기 출력을 알 수 없음'],
   runs: ['{0} h, {1} starts', '{0}시간, 기동 {1}회'],
+  runsOnce: ['{0} h, 1 start', '{0}시간, 기동 1회'],
   burnt: ['Fuel burnt', '연료 소비'],
   price: ['Price now', '현재 요금'],
   importPrice: ['to buy', '구매'],
