@@ -373,13 +373,6 @@ pub struct FuelUse {
     pub per_hour: f64,
 }
 
-impl FuelUse {
-    /// Litres burnt for `kwh` given in `hours` of running.
-    pub fn litres(&self, kwh: f64, hours: f64) -> f64 {
-        self.per_kwh * kwh + self.per_hour * hours
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generator {
     pub power_min: Power,

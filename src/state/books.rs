@@ -216,7 +216,10 @@ impl Books<'_> {
             of_day.run_h += run_h;
             of_day.starts += starts;
             of_day.cost += cost;
-            of_day.litres = of_day.litres.zip(g.fuel_use).map(|(sum, f)| sum + f.litres(kwh, run_h));
+            of_day.litres = of_day
+                .litres
+                .zip(worth::litres(g, kwh, run_h))
+                .map(|(sum, more)| sum + more);
             of_day.running = runs;
             burnt.cost += cost;
             burnt.co2_kg += g.carbon * kwh;

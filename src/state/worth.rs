@@ -52,3 +52,8 @@ pub fn wear(kind: &Kind, kwh: f64) -> f64 {
 pub fn fuel(g: &Generator, kwh: f64, hours: f64, starts: u32) -> f64 {
     g.fuel.as_per_kwh() * kwh + g.no_load_per_hour * hours + g.start_cost * f64::from(starts)
 }
+
+/// Litres that a generator burnt for `kwh` in `hours` of running; `None` without a fuel curve.
+pub fn litres(g: &Generator, kwh: f64, hours: f64) -> Option<f64> {
+    g.fuel_use.map(|f| f.per_kwh * kwh + f.per_hour * hours)
+}

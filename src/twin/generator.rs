@@ -58,7 +58,10 @@ impl GeneratorModel {
         };
         let hours = if self.running() { h } else { 0.0 };
         self.run_h += hours;
-        let burnt = self.rating.fuel_use.map(|f| f.litres(self.power * h, hours));
+        let burnt = self
+            .rating
+            .fuel_use
+            .map(|f| f.per_kwh * self.power * h + f.per_hour * hours);
         self.litres = self.litres.zip(burnt).map(|(sum, more)| sum + more);
         if self.running() {
             self.cost += h * self.rating.no_load_per_hour;
