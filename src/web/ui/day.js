@@ -5,7 +5,7 @@ import { read, unread } from '/api.js';
 import { useWidth, Icon } from '/flow.js';
 import { rows, valueAt, stepAt, STEP } from '/rows.js';
 import { midnight } from '/format.js';
-import { RESTING, direction } from '/words.js';
+import { RESTING, directionOf } from '/words.js';
 
 const HOUR = 3600000;
 
@@ -73,7 +73,7 @@ function Row({ row, live: present, when, frame, t, f }) {
   const known = present !== undefined ? present : when <= at ? valueAt(row.actual, when) : null;
   const meant = stepAt(when < at ? row.first : row.plan, when);
   const said = (v) => (v === null ? '–' : row.unit === '%' ? f.n0(v) : f.kwBare(Math.abs(v) < 0.05 ? 0 : v));
-  const way = (v) => direction(t, row.kind, v);
+  const way = (v) => directionOf(t, row.kind, v);
   const number = (v) => (way(v) ? said(Math.abs(v)) : said(v));
   const shown = when <= at ? way(known) : '';
   return html`<div class="row">

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef } from '/vendor/htm-preact.js';
 import { Icon } from '/flow.js';
-import { doing, power, title, unknown } from '/words.js';
+import { doing, powerText, title, unknown } from '/words.js';
 import { EvForm, OverrideForm } from '/forms.js';
 
 const ORDER = ['grid', 'pv', 'battery', 'load', 'heat_pump', 'generator', 'shiftable_load', 'sheddable_load', 'charge_point'];
@@ -57,7 +57,7 @@ function Line({ c, writes, t, f, language, open }) {
   const bad = trouble(c, t, f);
   const suffers = link(c.device, t, f);
   const does = doing(t, f, c);
-  const planned = power(t, f, c.kind, c.planned_kw);
+  const planned = powerText(t, f, c.kind, c.planned_kw);
   return html`<tr class=${`${bad ? 'bad' : does.state}${suffers ? ' suffers' : ''}`}>
     <th scope="row"><button class="plain" onClick=${() => open(c.id)} aria-label=${t('details', title(language, c))}><${Icon} kind=${c.kind} /><span>${title(language, c)}</span></button></th>
     <td class="does">${bad ? html`<span class="badge">${bad}</span>` : does.text}${extra(c, t, f)}${foreign(c) && html` <span class="badge">${t('foreign')}</span>`}</td>
@@ -95,7 +95,7 @@ export function Details({ c, now, site, t, f, language, token, close }) {
   const rating = (site.components.find((s) => s.id === c.id) || {}).ratings || {};
   const facts = [
     [t('does'), doing(t, f, c).text],
-    [t('planned'), power(t, f, c.kind, c.planned_kw)],
+    [t('planned'), powerText(t, f, c.kind, c.planned_kw)],
     now.writes ? [t('target'), target(c, t, f)] : [t('wouldWrite'), would(c, language)],
     [t('nodePrice'), c.why && c.why.node_price_per_kwh !== null ? html`${f.perKwh(c.why.node_price_per_kwh)}${c.why.node_price_one_sided && html` <span class="soft">${t('oneSided')}</span>`}` : null],
     [t('worth'), c.marginal_value_per_kwh === null ? null : f.perKwh(c.marginal_value_per_kwh)],
@@ -139,5 +139,5 @@ function target(c, t, f) {
   if (g.on !== undefined) return t(g.on ? 'on' : 'off');
   if (g.current_a !== undefined) return `${f.n1(g.current_a)} A`;
   if (g.power_limit_kw !== undefined) return t('atMost', f.kw(g.power_limit_kw));
-  return power(t, f, c.kind, g.power_kw);
+  return powerText(t, f, c.kind, g.power_kw);
 }

@@ -202,15 +202,15 @@ export function doing(t, f, c) {
 }
 
 /** The word that stands for the sign of a power that may flow both ways; empty at rest and for all others. */
-export function direction(t, kind, kw) {
+export function directionOf(t, kind, kw) {
   const known = kw !== null && kw !== undefined && Math.abs(kw) >= RESTING;
   return known && ['grid', 'battery'].includes(kind) ? t(WAYS[kind][kw > 0 ? 0 : 1]) : '';
 }
 
 /** A power as people say it, with its direction where it may flow both ways. */
-export function power(t, f, kind, kw) {
+export function powerText(t, f, kind, kw) {
   if (kw === null || kw === undefined) return '–';
-  return `${direction(t, kind, kw)} ${f.kw(Math.abs(kw) < RESTING ? 0 : Math.abs(kw))}`.trim();
+  return `${directionOf(t, kind, kw)} ${f.kw(Math.abs(kw) < RESTING ? 0 : Math.abs(kw))}`.trim();
 }
 
 /** Why there is no value, and since when. */
