@@ -83,7 +83,6 @@ impl Command {
         let required = self.requires.iter().map(|r| r.point.as_str());
         let mut all: Vec<&str> = of_write.chain(of_variant).chain(of_alive).chain(required).collect();
         all.extend(self.timeout_point.as_deref());
-        all.extend(self.countdown_point.as_deref());
         all
     }
 }

@@ -313,7 +313,7 @@ fn command(x: &mut Place, p: &Profile, name: &str, c: &Command) {
     if let Some(v) = &c.verify {
         verify(x, p, name, v);
     }
-    for point in c.points() {
+    for point in c.points().into_iter().chain(c.countdown_point.as_deref()) {
         x.when(!known(p, point), || {
             format!("command `{name}` needs `{point}`, which is no point")
         });
