@@ -512,20 +512,20 @@ fn field_of(site: &Site) -> Field {
     Field::new(site, &Dial::Sockets, options).unwrap()
 }
 
-/// 3 kW out of the battery for a minute.
-fn discharging(now: Timestamp, cycle: i64) -> Setpoint {
+/// A power of the battery for a minute.
+fn told(now: Timestamp, cycle: i64, kw: f64) -> Setpoint {
     Setpoint {
         component: Id::new("battery"),
-        target: Target::Power(Power::kw(-3.0)),
+        target: Target::Power(Power::kw(kw)),
         valid_until: now + TimeDelta::seconds(60),
         reason: Reason::new(ReasonCode::FollowPlan),
         decision: DecisionId(cycle as u64),
     }
 }
 
-/// Tells the battery of a lone twin to discharge for some cycles of ten seconds (of the controller's time): what failed and what
-/// was written then, and how the command stands at the end.
-async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Option<CommandProof>) {
+/// Tells the battery of a lone twin a power, made from what it does by itself at this time of day, for 20 cycles of ten seconds
+/// (of the controller's time): what failed and what was written then, and how the command stands at the end.
+async fn obeyed(extra: &[&str], wish: fn(f64) -> f64) -> (Vec<(String, usize)>, Option<CommandProof>) {
     let (_twin, port, _) = lone("sunspec", extra);
     let mut site = madang::site::builtin("home-amsterdam").unwrap();
     site.plant.mode = Mode::Control;
@@ -534,11 +534,18 @@ async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Optio
     device.address = Address::parse(&format!("tcp://127.0.0.1:{port}")).unwrap();
     let mut field = field_of(&site);
     let (mut failed, mut proof) = (Vec::new(), None);
-    for cycle in 0..cycles {
+    let mut kw = None;
+    for cycle in 0..20 {
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(10 * cycle);
         let scan = field.scan(now).await;
         proof = scan.devices[0].commands.first().map(|c| c.proof.clone());
-        let setpoint = discharging(now, cycle);
+        let mut powers = scan
+            .measurements
+            .iter()
+            .filter(|m| (m.component.as_str(), m.quantity) == ("battery", madang::model::Quantity::ActivePower));
+        let own = powers.next().and_then(|m| m.reading.usable());
+        let kw = *kw.get_or_insert_with(|| wish(own.unwrap()));
+        let setpoint = told(now, cycle, kw);
         for r in field.apply(now, &[setpoint]).await {
             if let WriteOutcome::Failed(why) = r.outcome {
                 failed.push((why, r.writes.len()));
@@ -550,24 +557,25 @@ async fn discharged(extra: &[&str], cycles: i64) -> (Vec<(String, usize)>, Optio
 
 #[tokio::test]
 async fn a_battery_that_holds_its_command_and_does_not_obey_is_found_out_and_given_back() {
-    let (failed, proof) = discharged(&[], 20).await;
+    let (failed, proof) = obeyed(&[], |_| -3.0).await;
     assert_eq!(
         (failed, proof),
         (vec![], Some(CommandProof::Verified)),
         "one that obeys"
     );
-    // What never obeyed was told a tenth of its rating first; where its own control happened to give about that, it was told
-    // a fifth next, never the whole.
-    for (fault, told) in [
-        ("battery:unobeyed", &["told -0.50 kW", "told -1.00 kW"][..]),
-        ("battery:clipped=40%", &["told -3.00 kW"][..]),
+    // What never obeyed was told a tenth of its rating first, never the whole. It is told the opposite of what its own control
+    // does, which else might pass for obedience; where the sun limits an inverter's output, a discharge is no proof.
+    let against: fn(f64) -> f64 = |own| if own < 0.0 { 3.0 } else { -3.0 };
+    for (fault, wish, said) in [
+        ("battery:unobeyed", against, &["told 0.50 kW", "told -0.50 kW"][..]),
+        ("battery:clipped=40%", |_| 3.0, &["told 3.00 kW"]),
     ] {
-        let (failed, proof) = discharged(&["--fault", fault], 20).await;
+        let (failed, proof) = obeyed(&["--fault", fault], wish).await;
         let [(why, writes)] = &failed[..] else {
             panic!("{fault}: {failed:?}")
         };
         assert!(why.contains("does not obey"), "{fault}: {why}");
-        assert!(told.iter().any(|t| why.contains(t)), "{fault}: {why}");
+        assert!(said.iter().any(|t| why.contains(t)), "{fault}: {why}");
         // The mode and the rates.
         assert_eq!(*writes, 2, "{fault}: it is given back");
         assert!(
@@ -602,7 +610,7 @@ async fn a_device_that_hides_a_block_hears_the_heartbeat_all_the_same() {
     for cycle in 0..5 {
         let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(cycle);
         field.scan(now).await;
-        let setpoint = discharging(now, cycle);
+        let setpoint = told(now, cycle, -3.0);
         field.apply(now, &[setpoint]).await;
         let written = plain.written.lock().unwrap();
         beats.push(written.iter().filter(|a| **a == CONTROLLER_HB).count());
