@@ -92,11 +92,29 @@ pub fn random(seed: u64) -> Problem {
         });
     }
     wishes(&mut d, &mut p);
+    p.told = told(&mut Dice(seed ^ 0x70_1D), &p);
     p.elastic = Some(Elastic {
         limit_per_kwh: 100.0,
         soc_per_kwh: 20.0,
     });
     p
+}
+
+/// What a person told the first battery for some steps; dice of its own leave all other draws as they were.
+fn told(d: &mut Dice, p: &Problem) -> Vec<ToldProblem> {
+    let Some(battery) = p.batteries.first().filter(|_| d.chance(0.2)) else {
+        return Vec::new();
+    };
+    let kw = d.range(-battery.discharge_max_kw, battery.charge_max_kw);
+    let power_kw = vec![kw; 1 + d.index(p.steps)];
+    vec![ToldProblem {
+        id: battery.id.clone(),
+        asked_kw: power_kw.clone(),
+        power_kw,
+        hours: 1.0,
+        short_cost_per_kwh: 15.0,
+        beyond_cost_per_kwh: 100.0,
+    }]
 }
 
 /// Blocks that count some steps; dice of its own leave all other draws as they were.

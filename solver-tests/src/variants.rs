@@ -106,6 +106,9 @@ pub fn halved(p: &Problem) -> Problem {
     for b in h.batteries.iter_mut() {
         b.goals.iter_mut().for_each(|g| g.step = 2 * g.step + 1);
     }
+    for told in &mut h.told {
+        (told.asked_kw, told.power_kw) = (twice(&told.asked_kw), twice(&told.power_kw));
+    }
     for e in &mut h.evs {
         (e.arrive_step, e.depart_step) = (2 * e.arrive_step, 2 * e.depart_step);
         e.late_step = e.late_step.map(|s| 2 * s);
